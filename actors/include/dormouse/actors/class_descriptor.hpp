@@ -1,0 +1,154 @@
+#pragma once
+
+/// A durable object class with its type erased: what the runtime needs to make, load, save and call one.
+
+#include <dormouse/actors/durable_object.hpp>
+#include <dormouse/actors/methods.hpp>
+#include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/fetch_result.hpp>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace dormouse {
+
+/// One call of one method. Arguments come as bytes; a continuation's first parameter comes as the result it is.
+struct invocation {
+  std::string_view arguments;
+  fetch_result* result = nullptr; ///< moved from; null for an ordinary call
+  std::string reply;              ///< encoded; empty for void
+  std::optional<std::size_t> reply_slot; ///< the reply comes later, with the continuation of that fetch of the turn
+};
+
+struct method_descriptor {
+  std::string_view name;
+  bool read_only;
+  bool takes_result;
+  /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws.
+  void (*invoke)(durable_object&, invocation&);
+};
+
+struct class_descriptor {
+  std::string_view binding;
+  const method_descriptor* first_method;
+  std::size_t method_count;
+  std::unique_ptr<durable_object> (*make)();
+  void (*save)(const durable_object&, std::string& out);
+  void (*load)(durable_object&, std::string_view state); ///< throws on bytes that do not decode
+  bool has_on_create;
+  bool has_on_wake;
+
+  const method_descriptor* find(std::string_view name) const noexcept {
+    for (auto* m = first_method; m != first_method + method_count; ++m)
+      if (m->name == name)
+        return m;
+    return nullptr;
+  }
+};
+
+namespace detail {
+
+template <class Tuple>
+Tuple decode_arguments(std::string_view bytes) {
+  try {
+    Tuple values{};
+    input_archive ar(bytes);
+    std::apply([&ar](auto&... each) { (ar(each), ...); }, values);
+    ar.finish();
+    return values;
+  } catch (const std::exception& e) {
+    throw failure({errc::bad_arguments, std::string("the arguments do not decode: ") + e.what()});
+  }
+}
+
+template <class T, auto Function, class Tuple>
+void call_and_encode(durable_object& object, Tuple&& arguments, invocation& call) {
+  using traits = member_traits<std::remove_cv_t<decltype(Function)>>;
+  using result = std::decay_t<typename traits::return_type>;
+  using target = std::conditional_t<traits::is_const, const T, T>;
+  auto run = [&object](auto&&... each) -> decltype(auto) {
+    return (static_cast<target&>(object).*Function)(std::forward<decltype(each)>(each)...);
+  };
+  if constexpr (std::is_void_v<result>)
+    std::apply(run, std::forward<Tuple>(arguments));
+  else if constexpr (unwrap_later<result>::is_later)
+    call.reply_slot = std::apply(run, std::forward<Tuple>(arguments)).slot();
+  else
+    encode_to(call.reply, std::apply(run, std::forward<Tuple>(arguments)));
+}
+
+template <class T, auto Function>
+void invoke_member(durable_object& object, invocation& call) {
+  using arguments = typename member_traits<std::remove_cv_t<decltype(Function)>>::arguments;
+  if (call.result != nullptr) {
+    if constexpr (std::is_same_v<typename tail_of<arguments>::head, fetch_result>) {
+      auto rest = decode_arguments<typename tail_of<arguments>::type>(call.arguments);
+      call_and_encode<T, Function>(object, std::tuple_cat(std::tuple<fetch_result&&>(std::move(*call.result)), std::move(rest)), call);
+      return;
+    }
+    throw failure({errc::bad_arguments, "the method does not take a fetch_result first"});
+  }
+  call_and_encode<T, Function>(object, decode_arguments<arguments>(call.arguments), call);
+}
+
+template <class T>
+concept has_serialize = requires(T& object, output_archive& ar) { object.serialize(ar); };
+
+template <class T>
+concept inherits_on_create = requires { requires std::is_same_v<decltype(&T::on_create), void (durable_object::*)()>; };
+template <class T>
+concept inherits_on_wake = requires { requires std::is_same_v<decltype(&T::on_wake), void (durable_object::*)()>; };
+
+template <class T, class Methods>
+struct descriptor_of;
+
+template <class T, fixed_string Binding, class... Methods>
+struct descriptor_of<T, methods<Binding, Methods...>> {
+  static_assert(std::is_base_of_v<durable_object, T>, "dormouse: a durable object class derives from dormouse::durable_object");
+  static_assert(std::is_default_constructible_v<T>, "dormouse: a durable object class is default-constructible: its state comes from serialize()");
+  static_assert(has_serialize<T> || sizeof(T) == sizeof(durable_object),
+                "dormouse: the class has data members but no public template <class Archive> void serialize(Archive&); they would be lost");
+
+  static std::unique_ptr<durable_object> make() { return std::make_unique<T>(); }
+
+  static void save(const durable_object& object, std::string& out) {
+    if constexpr (has_serialize<T>) {
+      output_archive ar(out);
+      const_cast<T&>(static_cast<const T&>(object)).serialize(ar); // saving does not change it
+    }
+  }
+
+  static void load(durable_object& object, std::string_view state) {
+    input_archive ar(state);
+    if constexpr (has_serialize<T>)
+      static_cast<T&>(object).serialize(ar);
+    ar.finish();
+  }
+
+  static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{method_descriptor{
+    Methods::name, Methods::traits::is_const,
+    std::is_same_v<typename tail_of<typename Methods::traits::arguments>::head, fetch_result>,
+    &invoke_member<T, Methods::function>}...};
+
+  static constexpr class_descriptor value{
+    Binding.view(), method_table.data(), method_table.size(), &make, &save, &load, !inherits_on_create<T>, !inherits_on_wake<T>};
+};
+
+} // namespace detail
+
+/// The descriptor of `T`, made at compile time.
+template <class T>
+constexpr const class_descriptor& describe() {
+  return detail::descriptor_of<T, typename T::methods>::value;
+}
+
+/// The descriptor of one registered method.
+template <class T, auto Method>
+constexpr const method_descriptor& describe_method() {
+  return describe<T>().first_method[T::methods::template index_of<Method>()];
+}
+
+} // namespace dormouse

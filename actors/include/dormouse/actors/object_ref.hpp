@@ -1,0 +1,121 @@
+#pragma once
+
+/// A handle to an object by its address. Holding one keeps nothing awake and nothing alive but the runtime's front desk: after
+/// `runtime::stop()` every call fails with `stopped`. Cheap to copy; thread-safe.
+
+#include <dormouse/actors/router.hpp>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace dormouse {
+
+namespace detail {
+
+/// Turns reply bytes into the value, or an error that says whose reply it was.
+template <class R>
+expected<R> decode_reply(expected<std::string>&& reply) {
+  if (!reply)
+    return unexpected<error>(std::move(reply).error());
+  if constexpr (std::is_void_v<R>)
+    return {};
+  else
+    return decode<R>(*reply);
+}
+
+template <class R>
+class promise_sink final : public reply_sink {
+public:
+  std::future<R> future() { return promise_.get_future(); }
+
+  void resolve(expected<std::string>&& reply) override {
+    auto value = decode_reply<R>(std::move(reply));
+    if (!value)
+      promise_.set_exception(std::make_exception_ptr(failure(std::move(value).error())));
+    else if constexpr (std::is_void_v<R>)
+      promise_.set_value();
+    else
+      promise_.set_value(std::move(*value));
+  }
+
+private:
+  std::promise<R> promise_;
+};
+
+template <class R, class Handler>
+class handler_sink final : public reply_sink {
+public:
+  explicit handler_sink(Handler handler) : handler_(std::move(handler)) {}
+
+  void resolve(expected<std::string>&& reply) override { handler_(decode_reply<R>(std::move(reply))); }
+
+private:
+  Handler handler_;
+};
+
+/// Converts to the parameters' own types first: what is encoded is what the method declares, not what the caller happened to have.
+template <auto Method, class... Args>
+std::string encode_arguments(Args&&... args) {
+  using params = typename member_traits<std::remove_cv_t<decltype(Method)>>::arguments;
+  static_assert(context_matches<params, Args...>::value, "dormouse: the arguments do not match the method's parameters");
+  if constexpr (context_matches<params, Args...>::value) {
+    params values(std::forward<Args>(args)...);
+    return std::apply([](const auto&... each) { return encode(each...); }, values);
+  } else {
+    return {};
+  }
+}
+
+} // namespace detail
+
+template <class T>
+class object_ref {
+public:
+  template <auto Method>
+  using result_of = reply_of<std::decay_t<typename detail::member_traits<std::remove_cv_t<decltype(Method)>>::return_type>>;
+
+  object_ref(std::shared_ptr<router> routes, address to) : router_(std::move(routes)), address_(std::move(to)) {}
+
+  const address& where() const noexcept { return address_; }
+
+  /// Calls a method. The future is ready when the turn's commit is durable, or holds a `failure`: `handler_failed` (the turn left no trace),
+  /// `storage_error`, `overloaded`, `corrupt`, `stopped`. Never blocks; do not wait for the future inside a turn.
+  template <auto Method, class... Args>
+  std::future<result_of<Method>> call(Args&&... args) const {
+    auto sink = std::make_unique<detail::promise_sink<result_of<Method>>>();
+    auto future = sink->future();
+    router_->call(address_, describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...), std::move(sink));
+    return future;
+  }
+
+  /// As `call`, handing the `expected<R>` to `handler` on a thread of the runtime. The handler must not block and must not throw.
+  template <auto Method, class Handler, class... Args>
+  void async_call(Handler handler, Args&&... args) const {
+    static_assert(std::is_invocable_v<Handler&, expected<result_of<Method>>>, "dormouse: the handler takes an expected<R> of the method's result");
+    router_->call(address_, describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...),
+                  std::make_unique<detail::handler_sink<result_of<Method>, Handler>>(std::move(handler)));
+  }
+
+  /// Durable one-way call: the future is ready when the message is on disk; from then on the method runs, exactly once in effect, also
+  /// after a crash. If it keeps throwing the message becomes a dead letter. Only for committing methods.
+  template <auto Method, class... Args>
+  std::future<void> post(Args&&... args) const {
+    static_assert(!detail::member_traits<std::remove_cv_t<decltype(Method)>>::is_const, "dormouse: post() is for committing methods; a const method would do nothing");
+    auto sink = std::make_unique<detail::promise_sink<void>>();
+    auto future = sink->future();
+    router_->post(address_, describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...), std::move(sink));
+    return future;
+  }
+
+  /// For the runtime's own adapters (caf.hpp).
+  const std::shared_ptr<router>& routes() const noexcept { return router_; }
+
+private:
+  std::shared_ptr<router> router_;
+  address address_;
+};
+
+} // namespace dormouse

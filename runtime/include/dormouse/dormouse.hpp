@@ -1,0 +1,12 @@
+#pragma once
+
+/// Everything a program that writes and runs durable objects needs. For plain CAF actors that talk to objects there is
+/// <dormouse/runtime/caf.hpp> besides.
+
+#include <dormouse/actors/durable_object.hpp>
+#include <dormouse/actors/methods.hpp>
+#include <dormouse/actors/object_ref.hpp>
+#include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/runtime/runtime.hpp>
+
+#include <nlohmann/json.hpp>

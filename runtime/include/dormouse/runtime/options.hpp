@@ -1,0 +1,61 @@
+#pragma once
+
+/// What a runtime can be told. Every limit that an error text names is here.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace dormouse {
+
+struct options {
+  /// Where everything durable lives; created if missing. One runtime per directory (R18).
+  std::filesystem::path directory;
+
+  /// R13: the hosts that may be fetched from. Each entry is a host (`api.github.com`, `127.0.0.1`, `[::1]`), a host and port
+  /// (`localhost:8080`), all hosts below a domain (`*.example.com`), or `*` for every public host. Loopback, private, link-local and metadata
+  /// addresses are reached only through a host that is listed by name, never through a wildcard. Empty: nothing is allowed.
+  std::vector<std::string> allow = {};
+
+  /// R5: how long an idle object stays in memory; 0 hibernates after every message.
+  std::chrono::milliseconds idle_after{10'000};
+  std::size_t max_active_objects = 100'000;           ///< beyond it the least recently used idle ones hibernate
+  std::size_t max_active_bytes = std::size_t{1} << 30U; ///< the same, by the serialized size of their states plus 2 KiB each
+
+  /// R19: past these a call fails with `overloaded`.
+  std::size_t max_mailbox_messages = 10'000;    ///< waiting for one object
+  std::size_t max_pending_messages = 1'000'000; ///< waiting in the whole runtime
+
+  /// R12: sizes. Past them a call fails with `too_large` before anything is committed.
+  std::size_t max_inline_bytes = 128 * 1024;           ///< of a message; a larger body is kept beside it as a blob
+  std::size_t max_body_bytes = std::size_t{64} << 20U; ///< of a request's or a decoded response's body; at most 1 GiB
+  std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
+  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state; at most 1 GiB
+
+  /// The proxy pool.
+  std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
+  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket
+  std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port
+  std::size_t max_queued_fetches = 1'000'000;   ///< on disk; past it a fetch fails with `queue_full`
+  std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory; the rest wait on disk
+  std::chrono::milliseconds default_timeout{30'000}; ///< per attempt, for a fetch that names none
+  std::chrono::milliseconds connect_timeout{10'000}; ///< part of the attempt
+  std::chrono::milliseconds worker_lease{3'000};     ///< R10: a worker silent for this long is replaced and its fetches go elsewhere
+  std::string user_agent = "dormouse/0.1";
+  std::filesystem::path ca_file = {};           ///< certificates to trust instead of the system's
+
+  /// Memory of the store.
+  std::size_t store_cache_bytes = std::size_t{32} << 20U;  ///< block cache, index and filter blocks included
+  std::size_t store_buffer_bytes = std::size_t{32} << 20U; ///< each of up to two write buffers
+
+  /// Threads of the actor system that `runtime(options)` makes; 0: one per core. Not used when embedded.
+  std::size_t scheduler_threads = 0;
+
+  /// Seeds back-off jitter; 0 takes one from the system. The same seed gives the same delays.
+  std::uint64_t seed = 0;
+};
+
+} // namespace dormouse

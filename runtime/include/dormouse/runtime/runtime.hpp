@@ -1,0 +1,111 @@
+#pragma once
+
+/// The runtime: owns a directory on disk, and runs the durable objects in it.
+///
+///   dormouse::runtime runtime({.directory = "stars", .allow = {"api.github.com"}});
+///   runtime.define<repo_watch>();
+///   auto watch = runtime.get<repo_watch>("me");
+///   watch.call<&repo_watch::refresh>("actor-framework/actor-framework").get();
+///
+/// Starting recovers what an earlier process left, however it ended: queued fetches go on, stored results are delivered as
+/// soon as the class of their object is defined. All members are thread-safe.
+
+#include <dormouse/actors/object_ref.hpp>
+#include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/runtime/options.hpp>
+#include <dormouse/runtime/stats.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace caf {
+class actor_system;
+}
+
+namespace dormouse {
+
+struct ports;
+
+/// A handle whose class is known only by name: for tools and for callers that learn an address at run time.
+class untyped_ref {
+public:
+  untyped_ref(std::shared_ptr<router> routes, address to, const class_descriptor* type) : router_(std::move(routes)), address_(std::move(to)), type_(type) {}
+
+  const address& where() const noexcept { return address_; }
+
+  /// As `object_ref::call`, the method named by its wire name. Throws `failure{unknown_method}`; arguments that do not decode to the
+  /// method's parameters give `bad_arguments` in the future.
+  template <class R, class... Args>
+  std::future<R> call(std::string_view method, const Args&... args) const {
+    auto sink = std::make_unique<detail::promise_sink<R>>();
+    auto future = sink->future();
+    router_->call(address_, find(method), encode(args...), std::move(sink));
+    return future;
+  }
+
+private:
+  const method_descriptor& find(std::string_view method) const;
+
+  std::shared_ptr<router> router_;
+  address address_;
+  const class_descriptor* type_;
+};
+
+class runtime {
+public:
+  /// Opens the directory and starts, with an actor system of its own.
+  /// Throws `failure`: `directory_locked`, `directory_unusable`, `newer_format`, `corrupt`, `invalid_option`.
+  explicit runtime(options settings);
+
+  /// The same inside an actor system that the caller already has; it must outlive the runtime.
+  runtime(caf::actor_system& system, options settings);
+
+  /// With parts of the outside world replaced: for the project's own tests.
+  runtime(options settings, ports replaced);
+
+  runtime(runtime&&) noexcept;
+  runtime& operator=(runtime&&) noexcept;
+
+  /// `stop()`.
+  ~runtime();
+
+  /// Registers a class under its binding and delivers what is waiting for its objects. Defining the same class again does nothing.
+  /// Throws `failure{invalid_binding}` if another class has the binding, `stopped`.
+  template <class T>
+  void define() {
+    define(describe<T>());
+  }
+  void define(const class_descriptor& type);
+
+  /// A handle to an object, which need not exist yet. Throws `failure`: `unknown_binding` (not defined), `invalid_instance_id`.
+  template <class T>
+  object_ref<T> get(std::string instance_id) const {
+    address to{std::string(T::methods::binding), std::move(instance_id)};
+    check(to);
+    return object_ref<T>(routes(), std::move(to));
+  }
+
+  /// The same with the class known by its binding only.
+  untyped_ref get(const address& to) const;
+
+  /// The fetch queue as seen from outside any object: `create_proxy_fetch(runtime.queue(), {.return_address = ...})`. `.then<>()` on
+  /// its fetches blocks until the fetch is durable. Lives as long as the runtime.
+  fetch_queue& queue();
+
+  /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued on disk, and closes
+  /// the store. Does not wait for a slow server. Further calls do nothing. Not to be called from a turn or a handler.
+  void stop();
+
+  runtime_stats stats() const;
+
+private:
+  struct implementation;
+
+  const class_descriptor* check(const address& to) const;
+  std::shared_ptr<router> routes() const;
+
+  std::unique_ptr<implementation> self_;
+};
+
+} // namespace dormouse

@@ -1,0 +1,63 @@
+#pragma once
+
+/// A snapshot of what a runtime is doing and has done since it started. Counters only grow; gauges are of this moment. Taking one is
+/// cheap and does not stop anything, so figures of one snapshot may differ by what was in motion.
+
+#include <dormouse/serialization/address.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dormouse {
+
+/// An object whose stored bytes failed their checks. Its calls fail with `corrupt`; its row is left as it is.
+struct corrupt_object {
+  address where;
+  std::string reason;
+};
+
+struct runtime_stats {
+  // gauges
+  std::uint64_t active_objects = 0;   ///< in memory
+  std::uint64_t active_bytes = 0;     ///< their states, as `max_active_bytes` counts
+  std::uint64_t pending_messages = 0; ///< delivered to a mailbox and not handled yet
+  std::uint64_t queued_fetches = 0;   ///< on disk without a stored result, those in flight included
+  std::uint64_t in_flight_fetches = 0; ///< handed to a worker
+  std::uint64_t waiting_callers = 0;  ///< callers of a method that replies later
+
+  // objects
+  std::uint64_t active_objects_peak = 0;
+  std::uint64_t wakes = 0;
+  std::uint64_t hibernations = 0;
+  std::uint64_t turns = 0;          ///< committing turns whose commit became durable
+  std::uint64_t reads = 0;          ///< read-only turns
+  std::uint64_t failed_turns = 0;   ///< undone because the handler threw
+  std::uint64_t failed_commits = 0; ///< turns undone because storage failed
+  std::uint64_t overloaded = 0;     ///< messages refused by a limit of R19
+
+  // store
+  std::uint64_t commits = 0; ///< units of atomicity written
+  std::uint64_t syncs = 0;   ///< writes to the log, each with one fsync, that carried them
+
+  // fetches
+  std::uint64_t fetches = 0;          ///< queued by a durable commit
+  std::uint64_t attempts = 0;         ///< handed to a worker
+  std::uint64_t retries = 0;          ///< attempts that were repeated
+  std::uint64_t responses_stored = 0; ///< results made durable, errors included
+  std::uint64_t fetch_errors = 0;     ///< those that are a `fetch_error`
+  std::uint64_t delivered = 0;        ///< results consumed by a continuation's commit
+  std::uint64_t blocked = 0;          ///< refused by the URL policy (R13)
+  std::uint64_t duplicates_dropped = 0; ///< results for a fetch that already had one, or from a worker that had lost its lease
+  std::uint64_t strangers_dropped = 0;  ///< replies whose caller is gone
+  std::uint64_t undeliverable = 0;      ///< results kept on disk because no class is defined for their binding
+  std::uint64_t dead_letters = 0;       ///< messages given up on, kept with their reason
+  std::uint64_t worker_restarts = 0;
+
+  // damage
+  std::uint64_t corrupt_rows = 0; ///< queue and inbox rows that failed their checks, moved to the dead letters
+  std::vector<corrupt_object> corrupt_objects; ///< at most 100 are listed
+};
+
+} // namespace dormouse

@@ -1,0 +1,133 @@
+#pragma once
+
+/// The cereal archives that everything stored or sent goes through.
+///
+/// The bytes are cereal's portable binary without its leading endianness flag: little-endian arithmetic, 64-bit
+/// element counts, no padding, no type names. What is ours is the bounds: an `input_archive` reads from a fixed span, every
+/// element count is checked against the bytes that are left before anything is allocated, and `finish()` rejects
+/// trailing bytes. Any violation throws `cereal::Exception`; `decode()` (codec.hpp) turns that into an `error`.
+///
+/// A type is storable if cereal can serialize it: give it `template <class Archive> void serialize(Archive& ar)`.
+
+#include <cereal/cereal.hpp>
+
+#include <bit>
+#include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+static_assert(std::endian::native == std::endian::little, "stored bytes are little-endian; add byte swaps for this platform");
+
+namespace dormouse {
+
+/// Appends to a string that outlives the archive.
+class output_archive : public cereal::OutputArchive<output_archive, cereal::AllowEmptyClassElision> {
+public:
+  explicit output_archive(std::string& out) : OutputArchive(this), out_(out) {}
+
+  void write(const void* data, std::size_t bytes) { out_.append(static_cast<const char*>(data), bytes); }
+
+private:
+  std::string& out_;
+};
+
+/// Reads from bytes that outlive the archive.
+class input_archive : public cereal::InputArchive<input_archive, cereal::AllowEmptyClassElision> {
+public:
+  explicit input_archive(std::string_view in) : InputArchive(this), in_(in) {}
+
+  void read(void* data, std::size_t bytes) {
+    if (bytes > in_.size())
+      throw cereal::Exception("truncated: " + std::to_string(bytes) + " bytes wanted, " + std::to_string(in_.size()) + " left");
+    std::memcpy(data, in_.data(), bytes);
+    in_.remove_prefix(bytes);
+  }
+
+  /// Refuses a count that the remaining bytes cannot hold: every stored element takes at least one byte.
+  void check_count(std::uint64_t count) const {
+    if (count > in_.size())
+      throw cereal::Exception("count " + std::to_string(count) + " with only " + std::to_string(in_.size()) + " bytes left");
+  }
+
+  std::size_t remaining_bytes() const noexcept { return in_.size(); }
+
+  void finish() const {
+    if (!in_.empty())
+      throw cereal::Exception(std::to_string(in_.size()) + " trailing bytes");
+  }
+
+private:
+  std::string_view in_;
+};
+
+template <class T>
+concept storable_number = std::is_arithmetic_v<T> && !std::same_as<T, long double>; // long double has no portable form
+
+/// What can be a method's argument or result, a continuation's context, or part of a state.
+template <class T>
+concept storable = cereal::traits::is_output_serializable<T, output_archive>::value
+                   && cereal::traits::is_input_serializable<T, input_archive>::value;
+
+} // namespace dormouse
+
+// cereal finds an archive's primitives by these names in its own namespace.
+namespace cereal {
+
+template <dormouse::storable_number T>
+void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const T& value) {
+  ar.write(&value, sizeof value);
+}
+
+template <dormouse::storable_number T>
+void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    std::uint8_t byte = 0;
+    ar.read(&byte, 1);
+    if (byte > 1)
+      throw Exception("a bool is neither 0 nor 1");
+    value = byte == 1;
+  } else {
+    ar.read(&value, sizeof value);
+  }
+}
+
+template <class T>
+void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, NameValuePair<T>& pair) {
+  ar(pair.value);
+}
+
+template <class T>
+void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, NameValuePair<T>& pair) {
+  ar(pair.value);
+}
+
+template <class T>
+void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, SizeTag<T>& tag) {
+  ar(static_cast<std::uint64_t>(tag.size));
+}
+
+template <class T>
+void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, SizeTag<T>& tag) {
+  std::uint64_t count = 0;
+  ar(count);
+  ar.check_count(count);
+  tag.size = static_cast<std::remove_reference_t<T>>(count);
+}
+
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const BinaryData<T>& data) {
+  ar.write(data.data, static_cast<std::size_t>(data.size));
+}
+
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, BinaryData<T>& data) {
+  ar.read(data.data, static_cast<std::size_t>(data.size));
+}
+
+} // namespace cereal
+
+CEREAL_REGISTER_ARCHIVE(dormouse::output_archive)
+CEREAL_REGISTER_ARCHIVE(dormouse::input_archive)
+CEREAL_SETUP_ARCHIVE_TRAITS(dormouse::input_archive, dormouse::output_archive)

@@ -1,0 +1,93 @@
+#pragma once
+
+/// From values to bytes and back, with everything checked on the way in (R21).
+///
+/// `encode`/`decode` are the bare bytes of one value: they travel inside a process, or inside a frame.
+/// A frame is what goes to disk: {magic, format version, type, length, CRC-32C} and the payload. The byte grammar is
+/// in docs/on-disk-format.md and golden files pin it; change it only together with `frame_version`.
+
+#include <dormouse/serialization/archive.hpp>
+#include <dormouse/serialization/error.hpp>
+
+#include <cereal/types/array.hpp>
+#include <cereal/types/chrono.hpp>
+#include <cereal/types/deque.hpp>
+#include <cereal/types/map.hpp>
+#include <cereal/types/optional.hpp>
+#include <cereal/types/set.hpp>
+#include <cereal/types/string.hpp>
+#include <cereal/types/tuple.hpp>
+#include <cereal/types/unordered_map.hpp>
+#include <cereal/types/unordered_set.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
+#include <cereal/types/vector.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dormouse {
+
+inline constexpr std::string_view frame_magic = "DMSE";
+inline constexpr std::uint8_t frame_version = 1;
+inline constexpr std::size_t frame_header_bytes = 14;
+
+/// What a frame holds. Stable: written to disk. Append only.
+enum class frame_type : std::uint8_t {
+  store_info = 1,   ///< format version and identity of a store
+  object = 2,       ///< an object's state
+  fetch = 3,        ///< a queued fetch
+  result = 4,       ///< a stored response or fetch error on its way to its object
+  post = 5,         ///< a durable one-way call on its way to its object
+  blob = 6,         ///< a body too large to be inline
+  dead_letter = 7,  ///< a message that could not be handled, and why
+  attempt = 8,      ///< the mark that a request which must not be repeated is going out
+};
+
+/// Appends the bytes of `values`, one after the other.
+template <class... Ts>
+void encode_to(std::string& out, const Ts&... values) {
+  output_archive ar(out);
+  (ar(values), ...);
+}
+
+template <class... Ts>
+std::string encode(const Ts&... values) {
+  std::string out;
+  encode_to(out, values...);
+  return out;
+}
+
+/// Reads one value that takes all of `bytes`. Error: `corrupt`, saying what was wrong.
+template <class T>
+expected<T> decode(std::string_view bytes) {
+  try {
+    T value{};
+    input_archive ar(bytes);
+    ar(value);
+    ar.finish();
+    return value;
+  } catch (const std::exception& e) { // cereal's own, bad_alloc, or a type's serialize refusing its values
+    return fail(errc::corrupt, e.what());
+  }
+}
+
+/// Wraps a payload. Limit: 4 GiB - 1 (an assertion; every caller bounds its payload far below).
+std::string seal(frame_type type, std::string_view payload);
+
+/// Checks magic, version, type, length and checksum; the view is into `frame`.
+/// Errors: `corrupt` naming the first check that failed, `newer_format` for a frame of a later version.
+expected<std::string_view> unseal(frame_type type, std::string_view frame);
+
+template <class T>
+std::string seal_value(frame_type type, const T& value) {
+  return seal(type, encode(value));
+}
+
+template <class T>
+expected<T> unseal_value(frame_type type, std::string_view frame) {
+  return unseal(type, frame).and_then([](std::string_view payload) { return decode<T>(payload); });
+}
+
+} // namespace dormouse

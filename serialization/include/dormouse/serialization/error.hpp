@@ -1,0 +1,83 @@
+#pragma once
+
+/// What went wrong, for everything but a fetch (a fetch reports `fetch_error`).
+///
+/// An `error` is a stable code plus a sentence that names the thing, the limit it broke and the option that
+/// changes the limit. Where a signature cannot carry an `expected` (a constructor, a `std::future`, code inside a
+/// user's handler), the same value is thrown as a `failure`.
+
+#include <dormouse/serialization/expected.hpp>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace dormouse {
+
+/// Stable: the numbers travel between processes and the names appear in logs. Append only.
+enum class errc : std::uint8_t {
+  unknown_binding = 1,  ///< no class is defined under that binding in this runtime
+  unknown_method = 2,   ///< the class has no method registered under that wire name
+  invalid_binding = 3,  ///< a binding is `[A-Za-z_][A-Za-z0-9_]{0,63}`
+  invalid_instance_id = 4, ///< an instance id is 1..1024 bytes of UTF-8
+  invalid_option = 5,   ///< an option of the runtime is out of its range
+  bad_arguments = 6,    ///< the argument bytes do not decode to the method's parameters
+  invalid_header = 7,   ///< a field name or value that RFC 9110 forbids
+  invalid_url = 8,      ///< not an absolute URL
+  invalid_request = 9,  ///< a method, body or setting that a request cannot have
+  blocked = 10,         ///< the URL policy refuses the target (scheme, host or address)
+  too_large = 11,       ///< a message, body or header section over its limit
+  queue_full = 12,      ///< the fetch queue is at `max_queued_fetches`
+  overloaded = 13,      ///< a mailbox or the runtime is at its limit; retry later
+  handler_failed = 14,  ///< the user's handler threw; the turn left no trace
+  storage_error = 15,   ///< the commit failed; the object went back to its last durable state
+  corrupt = 16,         ///< bytes from disk failed their checks
+  directory_locked = 17, ///< another runtime has the directory open
+  directory_unusable = 18, ///< the directory cannot be created or written
+  newer_format = 19,    ///< the store was written by a newer version
+  stopped = 20,         ///< the runtime has stopped or is stopping
+  timeout = 21,         ///< the caller's own time limit passed
+  path_too_long = 22,   ///< a return path over its limit of hops
+};
+
+/// The stable name of a code, e.g. `"storage_error"`.
+std::string_view to_string(errc code) noexcept;
+
+struct error {
+  errc code{};
+  std::string message;
+
+  friend bool operator==(const error&, const error&) = default;
+};
+
+/// `"storage_error: <message>"`.
+std::string to_string(const error& what);
+
+/// An `error` where only an exception can carry it.
+class failure : public std::runtime_error {
+public:
+  explicit failure(error what);
+
+  const error& what_failed() const noexcept { return error_; }
+  errc code() const noexcept { return error_.code; }
+
+private:
+  error error_;
+};
+
+/// Shorthand for `return fail(errc::corrupt, "...")` in a function returning `expected`.
+inline unexpected<error> fail(errc code, std::string message) {
+  return unexpected<error>(error{code, std::move(message)});
+}
+
+/// The value, or the error thrown as a `failure`.
+template <class T>
+T value_or_throw(expected<T, error>&& result) {
+  if (!result)
+    throw failure(std::move(result).error());
+  if constexpr (!std::is_void_v<T>)
+    return std::move(*result);
+}
+
+} // namespace dormouse

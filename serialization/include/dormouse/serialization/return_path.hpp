@@ -1,0 +1,56 @@
+#pragma once
+
+/// Where an answer goes: a stack of return addresses that a message carries. Whoever has the answer hands it to the top,
+/// which pops itself. The path is part of the message, on disk and off it, so a hop may sleep or be restarted
+/// between asking and being answered, and nobody in between keeps a table of who asked what.
+
+#include <dormouse/serialization/address.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dormouse {
+
+inline constexpr std::size_t max_return_path_hops = 64;
+
+/// A continuation: the registered method to call with the answer, and the serialized arguments to call it with besides.
+struct return_address {
+  address object;
+  std::string method;
+  std::string context;
+
+  friend bool operator==(const return_address&, const return_address&) = default;
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(object, method, context);
+  }
+};
+
+class return_path {
+public:
+  /// Error: `path_too_long` at 64 hops.
+  [[nodiscard]] expected<void> push(return_address next);
+
+  /// Takes the top off; nothing if the path is empty.
+  std::optional<return_address> pop();
+
+  const return_address* top() const noexcept { return hops_.empty() ? nullptr : &hops_.back(); }
+  std::size_t size() const noexcept { return hops_.size(); }
+  bool empty() const noexcept { return hops_.empty(); }
+
+  friend bool operator==(const return_path&, const return_path&) = default;
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(hops_);
+  }
+
+private:
+  std::vector<return_address> hops_; ///< back() is the top
+};
+
+} // namespace dormouse

@@ -1,0 +1,119 @@
+#include <dormouse/serialization/headers.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dormouse {
+namespace {
+
+char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+bool is_tchar(char c) noexcept {
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+    return true;
+  return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+std::string_view strip(std::string_view value) noexcept {
+  constexpr std::string_view space = " \t\r\n";
+  auto first = value.find_first_not_of(space);
+  if (first == std::string_view::npos)
+    return {};
+  return value.substr(first, value.find_last_not_of(space) - first + 1);
+}
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  for (char c : text.substr(0, 64)) {
+    auto byte = static_cast<unsigned char>(c);
+    out += byte < 0x20 || byte >= 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return "'" + out + (text.size() > 64 ? "...'" : "'");
+}
+
+} // namespace
+
+bool is_token(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_tchar);
+}
+
+bool iequals(std::string_view a, std::string_view b) noexcept {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+headers::headers(std::initializer_list<field> fields) {
+  for (const auto& [name, value] : fields)
+    append(name, value);
+}
+
+expected<void> headers::try_append(std::string_view name, std::string_view value) {
+  if (!is_token(name))
+    return fail(errc::invalid_header, fmt::format("header name {} is not a token of RFC 9110", quoted(name)));
+  value = strip(value);
+  for (char c : value) {
+    auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\t') || byte == 0x7f)
+      return fail(errc::invalid_header,
+                  fmt::format("the value of header {} contains the control character 0x{:02x}", quoted(name), byte));
+  }
+  fields_.emplace_back(name, value);
+  return {};
+}
+
+void headers::append(std::string_view name, std::string_view value) {
+  value_or_throw(try_append(name, value));
+}
+
+void headers::set(std::string_view name, std::string_view value) {
+  headers checked;
+  checked.append(name, value);
+  auto same_name = [name](const field& f) { return iequals(f.first, name); };
+  auto at = std::find_if(fields_.begin(), fields_.end(), same_name);
+  if (at == fields_.end()) {
+    fields_.push_back(std::move(checked.fields_.front()));
+    return;
+  }
+  *at = std::move(checked.fields_.front());
+  fields_.erase(std::remove_if(at + 1, fields_.end(), same_name), fields_.end());
+}
+
+std::size_t headers::erase(std::string_view name) {
+  return std::erase_if(fields_, [name](const field& f) { return iequals(f.first, name); });
+}
+
+bool headers::has(std::string_view name) const noexcept {
+  return std::any_of(fields_.begin(), fields_.end(), [name](const field& f) { return iequals(f.first, name); });
+}
+
+std::optional<std::string> headers::get(std::string_view name) const {
+  std::optional<std::string> joined;
+  for (const auto& [key, value] : fields_) {
+    if (!iequals(key, name))
+      continue;
+    if (joined)
+      *joined += ", " + value;
+    else
+      joined = value;
+  }
+  return joined;
+}
+
+std::vector<std::string> headers::get_all(std::string_view name) const {
+  std::vector<std::string> values;
+  for (const auto& [key, value] : fields_)
+    if (iequals(key, name))
+      values.push_back(value);
+  return values;
+}
+
+std::size_t headers::wire_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : fields_)
+    bytes += name.size() + value.size() + 4;
+  return bytes;
+}
+
+} // namespace dormouse

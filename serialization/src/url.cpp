@@ -1,0 +1,91 @@
+#include <dormouse/serialization/url.hpp>
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <memory>
+
+namespace dormouse {
+namespace {
+
+struct handle_free {
+  void operator()(CURLU* handle) const noexcept { curl_url_cleanup(handle); }
+};
+using url_handle = std::unique_ptr<CURLU, handle_free>;
+
+std::string part(CURLU* handle, CURLUPart which, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(handle, which, &text, flags) != CURLUE_OK)
+    return {};
+  std::string out(text);
+  curl_free(text);
+  return out;
+}
+
+std::string shown(std::string_view text) {
+  std::string out;
+  for (char c : text.substr(0, 200))
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c)) : std::string(1, c);
+  return out + (text.size() > 200 ? "..." : "");
+}
+
+expected<void> set(CURLU* handle, std::string_view text) {
+  if (text.size() > max_url_bytes)
+    return fail(errc::invalid_url, fmt::format("URL '{}' has {} bytes; the limit is {}", shown(text), text.size(), max_url_bytes));
+  if (text.find('\0') != std::string_view::npos)
+    return fail(errc::invalid_url, fmt::format("URL '{}' contains a NUL byte", shown(text)));
+  auto code = curl_url_set(handle, CURLUPART_URL, std::string(text).c_str(), CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
+  if (code != CURLUE_OK)
+    return fail(errc::invalid_url, fmt::format("URL '{}' is not an absolute URL: {}", shown(text), curl_url_strerror(code)));
+  return {};
+}
+
+expected<url> take_apart(CURLU* handle, std::string_view text) {
+  url out;
+  out.scheme = part(handle, CURLUPART_SCHEME);
+  if (out.scheme != "http" && out.scheme != "https")
+    return fail(errc::blocked, fmt::format("URL '{}' has scheme '{}'; only http and https are supported", shown(text), out.scheme));
+  out.user = part(handle, CURLUPART_USER, CURLU_URLDECODE);
+  out.password = part(handle, CURLUPART_PASSWORD, CURLU_URLDECODE);
+  out.host = part(handle, CURLUPART_HOST);
+  for (char& c : out.host)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  if (out.host.empty())
+    return fail(errc::invalid_url, fmt::format("URL '{}' has no host", shown(text)));
+  auto port = part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+  if (code != std::errc{} || end != port.data() + port.size() || out.port == 0)
+    return fail(errc::invalid_url, fmt::format("URL '{}' has port '{}'; a port is 1..65535", shown(text), port));
+  out.path = part(handle, CURLUPART_PATH);
+  if (out.path.empty())
+    out.path = "/";
+  out.query = part(handle, CURLUPART_QUERY);
+  out.fragment = part(handle, CURLUPART_FRAGMENT);
+  return out;
+}
+
+} // namespace
+
+std::string url::origin() const {
+  bool is_default = (scheme == "http" && port == 80) || (scheme == "https" && port == 443);
+  return is_default ? fmt::format("{}://{}", scheme, host) : fmt::format("{}://{}:{}", scheme, host, port);
+}
+
+std::string url::target() const {
+  return origin() + path + (query.empty() ? "" : "?" + query);
+}
+
+expected<url> parse_url(std::string_view text) {
+  url_handle parsed(curl_url());
+  return set(parsed.get(), text).and_then([&] { return take_apart(parsed.get(), text); });
+}
+
+expected<url> resolve_url(const url& base, std::string_view reference) {
+  url_handle parsed(curl_url());
+  return set(parsed.get(), base.target())
+    .and_then([&] { return set(parsed.get(), reference); }) // libcurl resolves a relative one against what is set
+    .and_then([&] { return take_apart(parsed.get(), reference); });
+}
+
+} // namespace dormouse
