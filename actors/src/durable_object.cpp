@@ -8,11 +8,12 @@ void durable_object::on_create() {}
 
 void durable_object::on_wake() {}
 
-pending durable_object::fetch(fetch_input input, fetch_init init) {
-  auto& in_turn = host();
-  bool own_settings = input.init().has_value();
-  return create_proxy_fetch(in_turn, {.return_address = in_turn.self()})(
-    std::move(input), own_settings ? std::optional<fetch_init>{} : std::optional<fetch_init>(std::move(init)));
+pending durable_object::fetch(const fetch_input& input) {
+  return create_proxy_fetch(host(), {.return_address = self_address()})(input);
+}
+
+pending durable_object::fetch(const fetch_input& input, fetch_init init) {
+  return create_proxy_fetch(host(), {.return_address = self_address()})(input, std::move(init));
 }
 
 fetch_queue& durable_object::queue() {

@@ -59,10 +59,18 @@ expected<fetch_message> make_fetch_message(const std::string& url, fetch_init in
   for (auto delay : {init.retry.initial_delay, init.retry.max_delay})
     if (delay < milliseconds(0) || delay > longest_time)
       return fail(errc::invalid_request, fmt::format("fetch retry delay is {} ms; it must be 0..{} ms", delay.count(), longest_time.count()));
+  // They belong to the connection, not to the caller: a wrong one would let a request end where the server thinks another begins.
+  for (std::string_view reserved : {"Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"})
+    if (init.headers.has(reserved))
+      return fail(errc::invalid_header, fmt::format("header {} is set by the connection and cannot be set by a fetch (WHATWG Fetch, forbidden request-header)", reserved));
   out.headers = std::move(init.headers);
   if (!init.idempotency_key.empty()) {
-    if (auto good = headers().try_append("Idempotency-Key", init.idempotency_key); !good)
+    headers checked;
+    if (auto good = checked.try_append("Idempotency-Key", init.idempotency_key); !good)
       return unexpected<error>(good.error());
+    // A header strips what is around its value. The key is kept as it was given, so it must have nothing to strip.
+    if (checked.begin()->second != init.idempotency_key)
+      return fail(errc::invalid_header, "the Idempotency-Key of a fetch begins or ends with white space or a line end");
     out.idempotency_key = std::move(init.idempotency_key);
   }
   if (init.body.present() && !init.body.content_type().empty() && !out.headers.has("Content-Type"))
@@ -79,10 +87,13 @@ expected<fetch_message> make_fetch_message(const std::string& url, fetch_init in
   return out;
 }
 
-pending proxy_fetch::operator()(fetch_input input, std::optional<fetch_init> init) const {
-  auto settings = init ? std::move(*init) : input.init().value_or(fetch_init{});
+pending proxy_fetch::operator()(const fetch_input& input) const {
+  return (*this)(input, input.init().value_or(fetch_init{}));
+}
+
+pending proxy_fetch::operator()(const fetch_input& input, fetch_init init) const {
   auto fetch = value_or_throw(
-    make_fetch_message(input.url(), std::move(settings), config_.timeout.value_or(queue_.default_timeout()), queue_.now()));
+    make_fetch_message(input.url(), std::move(init), config_.timeout.value_or(queue_.default_timeout()), queue_.now()));
   return pending(queue_, config_.return_address, std::move(fetch));
 }
 

@@ -85,7 +85,7 @@ expected<void> validate(const address& where) {
 }
 
 std::string to_string(const address& where) {
-  return where.binding + "/" + printable(where.instance_id);
+  return printable(where.binding) + "/" + printable(where.instance_id);
 }
 
 } // namespace dormouse

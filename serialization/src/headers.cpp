@@ -70,7 +70,8 @@ void headers::append(std::string_view name, std::string_view value) {
 void headers::set(std::string_view name, std::string_view value) {
   headers checked;
   checked.append(name, value);
-  auto same_name = [name](const field& f) { return iequals(f.first, name); };
+  // A copy: `name` may be that of a field of ours, which moves while others are removed.
+  auto same_name = [wanted = std::string(name)](const field& f) { return iequals(f.first, wanted); };
   auto at = std::find_if(fields_.begin(), fields_.end(), same_name);
   if (at == fields_.end()) {
     fields_.push_back(std::move(checked.fields_.front()));
@@ -81,7 +82,8 @@ void headers::set(std::string_view name, std::string_view value) {
 }
 
 std::size_t headers::erase(std::string_view name) {
-  return std::erase_if(fields_, [name](const field& f) { return iequals(f.first, name); });
+  // A copy, as in set().
+  return std::erase_if(fields_, [wanted = std::string(name)](const field& f) { return iequals(f.first, wanted); });
 }
 
 bool headers::has(std::string_view name) const noexcept {

@@ -18,4 +18,10 @@ std::optional<return_address> return_path::pop() {
   return top;
 }
 
+void return_path::check_length() const {
+  if (hops_.size() > max_return_path_hops)
+    throw failure({errc::path_too_long, "a stored return path has " + std::to_string(hops_.size()) + " hops; the limit is "
+                                          + std::to_string(max_return_path_hops)});
+}
+
 } // namespace dormouse

@@ -1,5 +1,6 @@
 #include <dormouse/serialization/url.hpp>
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fmt/format.h>
 
@@ -41,6 +42,37 @@ expected<void> set(CURLU* handle, std::string_view text) {
   return {};
 }
 
+std::string host_of(CURLU* handle) {
+  auto host = part(handle, CURLUPART_HOST);
+  for (char& c : host)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  return host;
+}
+
+/// WHATWG URL, "ends in a number checker".
+bool ends_in_a_number(std::string_view host) {
+  if (host.ends_with('.'))
+    host.remove_suffix(1);
+  auto last = host.substr(host.rfind('.') + 1);
+  if (last.starts_with("0x"))
+    return last.find_first_not_of("0123456789abcdef", 2) == std::string_view::npos;
+  return !last.empty() && last.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// libcurl undoes the spelling of an IPv4 address before it undoes percent-encoding, and leaves alone a number that is no
+/// address. Whoever opens the target reads it again and would find another host than the one that was judged (R13). So
+/// read it again here, and refuse what is not settled then; WHATWG URL refuses the same, but for a dot behind an address.
+bool settle(std::string& host) {
+  if (host.find('%') != std::string::npos)
+    return false;
+  url_handle again(curl_url());
+  if (curl_url_set(again.get(), CURLUPART_URL, ("http://" + host + "/").c_str(), 0) != CURLUE_OK)
+    return false;
+  host = host_of(again.get());
+  in_addr ignored{};
+  return !ends_in_a_number(host) || ::inet_pton(AF_INET, host.c_str(), &ignored) == 1;
+}
+
 expected<url> take_apart(CURLU* handle, std::string_view text) {
   url out;
   out.scheme = part(handle, CURLUPART_SCHEME);
@@ -48,11 +80,11 @@ expected<url> take_apart(CURLU* handle, std::string_view text) {
     return fail(errc::blocked, fmt::format("URL '{}' has scheme '{}'; only http and https are supported", shown(text), out.scheme));
   out.user = part(handle, CURLUPART_USER, CURLU_URLDECODE);
   out.password = part(handle, CURLUPART_PASSWORD, CURLU_URLDECODE);
-  out.host = part(handle, CURLUPART_HOST);
-  for (char& c : out.host)
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  out.host = host_of(handle);
   if (out.host.empty())
     return fail(errc::invalid_url, fmt::format("URL '{}' has no host", shown(text)));
+  if (!settle(out.host))
+    return fail(errc::invalid_url, fmt::format("URL '{}' has host '{}', which is neither a name nor an address", shown(text), shown(out.host)));
   auto port = part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
   auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), out.port);
   if (code != std::errc{} || end != port.data() + port.size() || out.port == 0)
@@ -82,6 +114,9 @@ expected<url> parse_url(std::string_view text) {
 }
 
 expected<url> resolve_url(const url& base, std::string_view reference) {
+  // RFC 3986 section 5.2.2: with no path of its own it keeps the path and the query. libcurl 7.88 drops both.
+  if (reference.empty() || reference.front() == '#')
+    return parse_url(base.target() + std::string(reference));
   url_handle parsed(curl_url());
   return set(parsed.get(), base.target())
     .and_then([&] { return set(parsed.get(), reference); }) // libcurl resolves a relative one against what is set

@@ -24,9 +24,11 @@ class proxy_fetch {
 public:
   proxy_fetch(fetch_queue& queue, proxy_fetch_config config) : queue_(queue), config_(std::move(config)) {}
 
-  /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`, before anything is queued. Given a
-  /// `request`, `init` is not used unless it is given too, and then it replaces the request's own (as in fetch(request, init)).
-  pending operator()(fetch_input input, std::optional<fetch_init> init = {}) const;
+  /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`, before anything is queued. With
+  /// a `request`, an `init` that is given replaces the request's own as a whole. (Overloads and not a default: only they tell
+  /// an `init` that was given from none, and take `{.method = "POST"}`.)
+  pending operator()(const fetch_input& input) const;
+  pending operator()(const fetch_input& input, fetch_init init) const;
 
 private:
   fetch_queue& queue_;

@@ -37,7 +37,7 @@ struct options {
 
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
-  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket
+  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 600 files of the store
   std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port
   std::size_t max_queued_fetches = 1'000'000;   ///< on disk; past it a fetch fails with `queue_full`
   std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory; the rest wait on disk

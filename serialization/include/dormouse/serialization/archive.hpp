@@ -123,7 +123,14 @@ void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const BinaryData<T>
 
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, BinaryData<T>& data) {
-  ar.read(data.data, static_cast<std::size_t>(data.size));
+  // An array of bool comes as one block; a bool that holds anything else than 0 or 1 is undefined behaviour.
+  using element = std::remove_all_extents_t<std::remove_pointer_t<std::remove_reference_t<T>>>;
+  if constexpr (std::is_same_v<element, bool>) {
+    for (std::uint64_t i = 0; i < data.size; ++i)
+      ar(static_cast<bool*>(data.data)[i]);
+  } else {
+    ar.read(data.data, static_cast<std::size_t>(data.size));
+  }
 }
 
 } // namespace cereal

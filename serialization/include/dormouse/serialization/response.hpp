@@ -52,4 +52,9 @@ private:
   std::uint32_t redirects_ = 0;
 };
 
+/// For the runtime: a body that is too large to be inline is stored beside the message and put back before anyone sees it.
+struct response_access {
+  static std::string& body(response& whole) noexcept { return whole.body_; }
+};
+
 } // namespace dormouse

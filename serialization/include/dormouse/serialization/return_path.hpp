@@ -45,11 +45,20 @@ public:
   friend bool operator==(const return_path&, const return_path&) = default;
 
   template <class Archive>
-  void serialize(Archive& ar) {
+  void save(Archive& ar) const {
     ar(hops_);
   }
 
+  /// Bytes from disk are held to the limit too; throws `failure{path_too_long}`.
+  template <class Archive>
+  void load(Archive& ar) {
+    ar(hops_);
+    check_length();
+  }
+
 private:
+  void check_length() const;
+
   std::vector<return_address> hops_; ///< back() is the top
 };
 

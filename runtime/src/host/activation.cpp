@@ -1,0 +1,455 @@
+#include "host/activation.hpp"
+
+#include "host/turn.hpp"
+#include "host/turn_commit.hpp"
+
+#include <dormouse/runtime/caf.hpp>
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+
+namespace dormouse {
+namespace {
+
+/// A result or post whose handler keeps throwing is tried this often, then becomes a dead letter.
+constexpr std::uint32_t max_handler_failures = 5;
+constexpr std::chrono::milliseconds first_redelivery{100};
+constexpr std::chrono::milliseconds storage_retry{500};
+
+/// What an awake object costs besides its state, for `max_active_bytes`.
+constexpr std::size_t activation_bytes = 2048;
+
+class activation final : public caf::event_based_actor {
+public:
+  activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
+    : event_based_actor(config), core_(core), entry_(entry), gate_(std::make_shared<commit_gate>()) {}
+
+  caf::behavior make_behavior() override;
+  void on_exit() override;
+
+private:
+  enum class readiness : std::uint8_t { ready, wait, failed };
+
+  caf::result<caf_reply> receive_call(caf_call& call);
+  void receive(envelope_ptr what);
+  void process(envelope_ptr what);
+  void run_call(envelope& what);
+  void run_message(const envelope_ptr& what);
+
+  readiness ensure_ready(error& why);
+  std::optional<error> load();
+  std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged);
+  void discard();
+
+  /// Runs the method; the error of one that threw, with the turn undone.
+  std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
+  expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
+  expected<std::string> encode_state();
+  void commit(turn& in_turn, std::string state, turn_commit::consequences then);
+  void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
+  void give_up(const envelope_ptr& what, const error& why);
+  void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
+  void reply_to_path(return_path& path, expected<std::string> what);
+
+  void finished(const envelope_ptr& what);
+  bool settled_or_notified();
+  void after_message();
+  void try_retire();
+
+  runtime_core& core_;
+  directory_entry& entry_; ///< gone once `retire` succeeded
+  std::unique_ptr<durable_object> object_;
+  std::shared_ptr<commit_gate> gate_;
+  std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
+  std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
+  std::size_t counted_bytes_ = 0;
+  bool hibernate_ = false;
+  bool woke_ = false;
+  bool retired_ = false;
+};
+
+caf::behavior activation::make_behavior() {
+  return {
+    [this](caf_call& call) { return receive_call(call); },
+    [this](envelope_ptr& what) {
+      receive(std::move(what));
+      after_message();
+    },
+    [this](commits_drained) {
+      auto waiting = std::exchange(stash_, {});
+      for (auto& what : waiting)
+        receive(std::move(what));
+      after_message();
+      try_retire();
+    },
+    [this](redeliver& again) {
+      if (std::erase(backing_off_, again.what) == 0)
+        return; // given up on meanwhile
+      receive(std::move(again.what));
+      after_message();
+    },
+    [this](turn_uncommitted& turn) { try_again(turn.what, storage_retry); },
+    [this](retire_if_idle) { try_retire(); },
+    [this](stop_activation) {
+      hibernate_ = true;
+      for (const auto& what : std::exchange(backing_off_, {}))
+        finished(what);
+      try_retire();
+    },
+  };
+}
+
+void activation::on_exit() {
+  object_.reset();
+}
+
+// --- receiving --------------------------------------------------------------------------------------------------------------------------
+
+/// A call from a CAF actor. The common case, a read with nothing in flight, is answered on the spot and allocates nothing of ours.
+caf::result<caf_reply> activation::receive_call(caf_call& call) {
+  error why;
+  if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready) {
+    auto answer = run_read(*call.method, call.arguments);
+    if (object_ && gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire)) {
+      core_.directory.finished(entry_);
+      after_message();
+      if (answer)
+        return caf_reply{std::move(*answer)};
+      return to_caf_error(answer.error());
+    }
+    reply(make_caf_sink(make_response_promise()), std::move(answer));
+    core_.directory.finished(entry_);
+    after_message();
+    return caf::delegated<caf_reply>{};
+  }
+  auto what = std::make_shared<envelope>();
+  what->method = call.method;
+  what->arguments = std::move(call.arguments);
+  what->sink = make_caf_sink(make_response_promise());
+  receive(std::move(what));
+  after_message();
+  return caf::delegated<caf_reply>{};
+}
+
+void activation::receive(envelope_ptr what) {
+  if (stash_.empty())
+    process(std::move(what));
+  else
+    stash_.push_back(std::move(what));
+}
+
+void activation::process(envelope_ptr what) {
+  error why;
+  switch (ensure_ready(why)) {
+    case readiness::wait:
+      stash_.push_back(std::move(what));
+      return;
+    case readiness::failed:
+      if (what->sink)
+        what->sink->resolve(unexpected<error>(why));
+      if (what->inbox_id != 0 && why.code != errc::corrupt) // a corrupt object's messages stay in its inbox
+        return why.code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, why);
+      finished(what);
+      return;
+    case readiness::ready:
+      break;
+  }
+  if (what->inbox_id != 0)
+    return run_message(what);
+  run_call(*what);
+  finished(what);
+}
+
+void activation::run_call(envelope& what) {
+  if (what.method->read_only)
+    return reply(std::move(what.sink), run_read(*what.method, what.arguments));
+  turn in_turn(core_, entry_.where);
+  invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
+  if (auto thrown = invoke(*what.method, call, in_turn))
+    return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
+  auto state = encode_state();
+  if (!state) {
+    discard();
+    return reply(std::move(what.sink), unexpected<error>(state.error()));
+  }
+  turn_commit::consequences then;
+  if (call.reply_slot && what.sink) {
+    // The caller waits at the bottom of the fetch's return path.
+    auto& path = in_turn.fetches().at(*call.reply_slot).path;
+    auto own = path.pop();
+    auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
+    then.later_caller = caller;
+    (void)path.push(std::move(caller)); // an empty path has room for two
+    (void)path.push(std::move(*own));
+  } else {
+    then.sink = std::move(what.sink);
+    then.reply = std::move(call.reply);
+  }
+  commit(in_turn, std::move(*state), std::move(then));
+}
+
+/// A result or a post: something that is in the inbox and leaves it only with the commit of the turn that handled it.
+void activation::run_message(const envelope_ptr& what) {
+  const auto* method = what->method;
+  invocation call{.arguments = what->arguments, .reply = {}, .reply_slot = {}};
+  return_path rest;
+  fetch_result result; // a copy: if the handler throws it is tried again
+  if (what->result) {
+    rest = what->result->path;
+    auto hop = *rest.pop();
+    what->arguments = std::move(hop.context);
+    method = entry_.type.find(hop.method);
+    if (method == nullptr || !method->takes_result)
+      return give_up(what, {errc::unknown_method, fmt::format("class {} has no method '{}' that takes a fetch_result", entry_.type.binding, hop.method)});
+    result = what->result->result;
+    call.arguments = what->arguments;
+    call.result = &result;
+  }
+  turn in_turn(core_, entry_.where);
+  auto failed = invoke(*method, call, in_turn);
+  expected<std::string> state;
+  if (!failed) {
+    state = encode_state();
+    if (!state) {
+      discard();
+      failed = state.error();
+    }
+  }
+  if (failed) {
+    if (++what->failures >= max_handler_failures)
+      return give_up(what, *failed);
+    return try_again(what, first_redelivery * (1 << what->failures));
+  }
+  turn_commit::consequences then;
+  if (call.reply_slot) {
+    auto& path = in_turn.fetches().at(*call.reply_slot).path;
+    auto own = path.pop();
+    path = rest;
+    (void)path.push(std::move(*own)); // one was popped to get here
+  } else if (!rest.empty()) {
+    then.reply_path = std::move(rest);
+    then.reply = std::move(call.reply);
+  }
+  then.handled = what;
+  commit(in_turn, std::move(*state), std::move(then));
+  core_.directory.finished(entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
+}
+
+// --- the object -------------------------------------------------------------------------------------------------------------------------
+
+activation::readiness activation::ensure_ready(error& why) {
+  if (object_ && !gate_->failed.load(std::memory_order_acquire))
+    return readiness::ready;
+  discard();
+  if (!settled_or_notified()) // what is being written now must be readable before the state is loaded again
+    return readiness::wait;
+  if (auto failed = load()) {
+    why = std::move(*failed);
+    discard();
+    return readiness::failed;
+  }
+  return readiness::ready;
+}
+
+std::optional<error> activation::load() {
+  gate_ = std::make_shared<commit_gate>();
+  auto state = core_.store->load_object(entry_.where);
+  if (!state) {
+    if (state.error().code != errc::storage_error)
+      core_.note_corrupt(entry_.where, state.error().message);
+    return state.error();
+  }
+  try {
+    object_ = entry_.type.make();
+    if (*state)
+      entry_.type.load(*object_, **state);
+  } catch (const std::exception& e) {
+    error why{errc::corrupt, fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), e.what())};
+    core_.note_corrupt(entry_.where, why.message);
+    return why;
+  }
+  if (!std::exchange(woke_, true))
+    core_.counts.wakes.add();
+  auto bytes = activation_bytes + (*state ? (*state)->size() : 0);
+  core_.counts.active_bytes.add(bytes - counted_bytes_);
+  counted_bytes_ = bytes;
+  if (!*state && entry_.type.has_on_create)
+    if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr))
+      return failed;
+  if (entry_.type.has_on_wake)
+    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", *state ? &**state : nullptr))
+      return failed;
+  return std::nullopt;
+}
+
+std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
+  turn in_turn(core_, entry_.where);
+  object_access::enter(*object_, &in_turn);
+  std::optional<error> failed;
+  try {
+    (object_.get()->*hook)();
+  } catch (const failure& e) {
+    failed = e.what_failed();
+  } catch (const std::exception& e) {
+    failed = error{errc::handler_failed, fmt::format("{} of object {} threw: {}", name, to_string(entry_.where), e.what())};
+  } catch (...) {
+    failed = error{errc::handler_failed, fmt::format("{} of object {} threw something that is not a std::exception", name, to_string(entry_.where))};
+  }
+  object_access::enter(*object_, nullptr);
+  if (failed) {
+    core_.counts.failed_turns.add();
+    return failed;
+  }
+  hibernate_ = hibernate_ || in_turn.wants_hibernation();
+  auto state = encode_state();
+  if (!state)
+    return state.error();
+  if (unchanged == nullptr || *unchanged != *state || !in_turn.fetches().empty())
+    commit(in_turn, std::move(*state), {});
+  return std::nullopt;
+}
+
+void activation::discard() {
+  object_.reset();
+}
+
+std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
+  std::optional<error> failed;
+  object_access::enter(*object_, &in_turn);
+  try {
+    method.invoke(*object_, call);
+  } catch (const failure& e) {
+    failed = e.what_failed();
+  } catch (const std::exception& e) {
+    failed = error{errc::handler_failed, fmt::format("{}.{} of object {} threw: {}", entry_.type.binding, method.name, to_string(entry_.where), e.what())};
+  } catch (...) {
+    failed = error{errc::handler_failed, fmt::format("{}.{} of object {} threw something that is not a std::exception", entry_.type.binding, method.name,
+                                                     to_string(entry_.where))};
+  }
+  object_access::enter(*object_, nullptr);
+  if (failed) {
+    core_.counts.failed_turns.add();
+    if (!method.read_only)
+      discard(); // the handler may have changed it before it threw
+    return failed;
+  }
+  hibernate_ = hibernate_ || in_turn.wants_hibernation();
+  return std::nullopt;
+}
+
+expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
+  core_.counts.reads.add();
+  turn in_turn(core_, entry_.where);
+  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
+  if (auto failed = invoke(method, call, in_turn))
+    return unexpected<error>(std::move(*failed));
+  return std::move(call.reply);
+}
+
+expected<std::string> activation::encode_state() {
+  std::string state;
+  try {
+    entry_.type.save(*object_, state);
+  } catch (const std::exception& e) {
+    return fail(errc::handler_failed, fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
+  }
+  if (state.size() > core_.settings.max_state_bytes)
+    return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
+                                             core_.settings.max_state_bytes));
+  auto bytes = activation_bytes + state.size();
+  if (bytes != counted_bytes_) {
+    core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
+    counted_bytes_ = bytes;
+  }
+  return state;
+}
+
+// --- leaving ----------------------------------------------------------------------------------------------------------------------------
+
+void activation::commit(turn& in_turn, std::string state, turn_commit::consequences then) {
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  core_.store->put_object(next->writes, entry_.where, state);
+  next->add_fetches(in_turn.take_fetches());
+  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  core_.store->submit(std::move(next));
+}
+
+/// A reply that depends on commits in flight waits for them.
+void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> what) {
+  if (!sink)
+    return;
+  if (gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire))
+    sink->resolve(std::move(what));
+  else
+    core_.store->submit(std::make_unique<reply_barrier>(gate_, std::move(sink), std::move(what)));
+}
+
+void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
+  if (core_.stopping.load(std::memory_order_relaxed))
+    return finished(what);
+  backing_off_.push_back(what);
+  delayed_send(this, after, redeliver{what});
+}
+
+/// Moves a message from the inbox to the dead letters.
+void activation::give_up(const envelope_ptr& what, const error& why) {
+  auto key = keys::inbox(entry_.where, what->inbox_id);
+  if (auto row = core_.store->get(key); row && *row) {
+    auto burial = std::make_unique<burial_commit>(core_);
+    core_.store->bury(burial->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms());
+    if (what->result) {
+      auto rest = what->result->path;
+      rest.pop();
+      if (auto hop = rest.pop(); hop && waiting_callers::is_caller(*hop))
+        burial->caller = core_.callers.take(*hop);
+    }
+    burial->why = why;
+    core_.store->submit(std::move(burial));
+  }
+  finished(what);
+}
+
+void activation::finished(const envelope_ptr&) {
+  core_.directory.finished(entry_);
+}
+
+/// Whether no commit is in flight; if one is, `commits_drained` will come.
+bool activation::settled_or_notified() {
+  if (gate_->in_flight.load(std::memory_order_acquire) == 0)
+    return true;
+  gate_->notify_when_idle.store(true, std::memory_order_seq_cst);
+  if (gate_->in_flight.load(std::memory_order_seq_cst) != 0)
+    return false;
+  return gate_->notify_when_idle.exchange(false, std::memory_order_seq_cst); // false: the notice is already on its way
+}
+
+void activation::after_message() {
+  if (hibernate_ || core_.settings.idle_after.count() == 0)
+    try_retire();
+}
+
+void activation::try_retire() {
+  if (retired_ || !stash_.empty() || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
+    return;
+  const auto bytes = std::exchange(counted_bytes_, 0);
+  if (!core_.directory.retire(entry_)) {
+    counted_bytes_ = bytes;
+    return;
+  }
+  retired_ = true;
+  core_.counts.active_bytes.sub(bytes);
+  core_.counts.hibernations.add();
+  quit();
+}
+
+} // namespace
+
+caf::actor spawn_activation(runtime_core& core, directory_entry& entry) {
+  return core.system.spawn<activation, caf::hidden + caf::lazy_init>(core, entry);
+}
+
+} // namespace dormouse

@@ -1,0 +1,120 @@
+#pragma once
+
+/// What the runtime's actors say to each other. These messages never leave the process, so CAF need not know how to serialize them.
+
+#include "ports/http_transport.hpp"
+
+#include <dormouse/actors/class_descriptor.hpp>
+#include <dormouse/actors/router.hpp>
+#include <dormouse/serialization/messages.hpp>
+
+#include <caf/actor.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace dormouse {
+
+/// A message for an object: a call, a result, or a stored post.
+struct envelope {
+  // A call or a post.
+  const method_descriptor* method = nullptr; ///< null: a result, whose method is on its return path
+  std::string arguments;
+  std::unique_ptr<reply_sink> sink; ///< null: nobody waits
+
+  // A result.
+  std::unique_ptr<result_message> result;
+
+  // What is in the inbox is erased by the commit of the turn that handles it.
+  std::uint64_t inbox_id = 0; ///< 0: not in the inbox
+  bool has_blob = false;
+  std::uint32_t failures = 0; ///< how often the handler threw
+
+  std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery
+};
+using envelope_ptr = std::shared_ptr<envelope>;
+
+// To an activation.
+struct retire_if_idle {};
+struct stop_activation {};
+struct commits_drained {};
+struct redeliver {
+  envelope_ptr what;
+};
+
+struct turn_uncommitted { ///< the commit of the turn that handled it failed
+  envelope_ptr what;
+};
+
+// To the dispatcher.
+struct queued_fetch {
+  fetch_message fetch;
+  std::int64_t due_ms = 0;
+};
+struct fetches_queued {
+  std::shared_ptr<std::vector<queued_fetch>> fetches; ///< moved from
+};
+struct attempt_marked {
+  std::uint64_t fetch_id = 0;
+  bool durable = false;
+};
+struct attempts_finished {
+  std::size_t worker = 0;
+  std::uint64_t generation = 0; ///< of the worker: one that was replaced has no say
+  std::shared_ptr<std::vector<transfer_outcome>> outcomes; ///< moved from
+};
+struct result_stored {
+  std::uint64_t fetch_id = 0;
+  bool durable = false;
+};
+struct store_again {
+  std::uint64_t fetch_id = 0;
+};
+struct fetch_moved {
+  std::uint64_t fetch_id = 0;
+  bool durable = false;
+};
+struct class_defined {
+  const class_descriptor* type = nullptr;
+  std::shared_ptr<void> acknowledge; ///< released when the class is known
+};
+struct recovery_ready {
+  std::string binding;
+};
+struct dispatcher_tick {};
+struct worker_died {
+  std::size_t worker = 0;
+  std::uint64_t generation = 0;
+  std::string reason;
+};
+
+// To a worker.
+struct start_transfers {
+  std::shared_ptr<std::vector<transfer>> transfers; ///< moved from
+};
+
+struct sweep_tick {};
+
+} // namespace dormouse
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::envelope_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::retire_if_idle)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::stop_activation)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::commits_drained)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::redeliver)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::turn_uncommitted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetches_queued)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempt_marked)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempts_finished)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::result_stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::store_again)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetch_moved)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_defined)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::recovery_ready)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::dispatcher_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::worker_died)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::start_transfers)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::sweep_tick)

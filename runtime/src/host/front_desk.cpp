@@ -1,0 +1,129 @@
+#include "host/front_desk.hpp"
+
+#include "host/turn.hpp"
+
+#include <caf/send.hpp>
+#include <fmt/format.h>
+
+#include <future>
+#include <mutex>
+
+namespace dormouse {
+namespace {
+
+const error has_stopped{errc::stopped, "the runtime has stopped"};
+
+/// A stored one-way call: delivered when it is durable.
+class post_commit final : public pending_commit {
+public:
+  post_commit(runtime_core& core, address to, const class_descriptor& type, envelope_ptr what, std::unique_ptr<reply_sink> sink)
+    : core_(core), to_(std::move(to)), type_(type), what_(std::move(what)), sink_(std::move(sink)) {}
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (!outcome)
+      return sink_->resolve(unexpected<error>(outcome.error()));
+    core_.deliver(to_, type_, std::move(what_));
+    sink_->resolve(std::string());
+  }
+
+private:
+  runtime_core& core_;
+  address to_;
+  const class_descriptor& type_;
+  envelope_ptr what_;
+  std::unique_ptr<reply_sink> sink_;
+};
+
+/// A fetch queued from outside.
+class outside_fetch_commit final : public pending_commit {
+public:
+  outside_fetch_commit(runtime_core& core, fetch_message fetch) : core_(core), fetches_(std::make_shared<std::vector<queued_fetch>>()) {
+    const auto now = core.clock->now_ms();
+    core.store->put_fetch(writes, fetch, now);
+    fetches_->push_back({std::move(fetch), now});
+  }
+
+  std::future<expected<void>> durable() { return durable_.get_future(); }
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (outcome) {
+      core_.counts.fetches.add();
+      caf::anon_send(core_.dispatcher, fetches_queued{std::move(fetches_)});
+    } else {
+      core_.counts.queued_fetches.sub();
+    }
+    durable_.set_value(outcome);
+  }
+
+private:
+  runtime_core& core_;
+  std::shared_ptr<std::vector<queued_fetch>> fetches_;
+  std::promise<expected<void>> durable_;
+};
+
+} // namespace
+
+expected<caf::actor> front_desk::pin(const address& to) {
+  const auto* type = core_->find_class(to.binding);
+  if (type == nullptr)
+    return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding));
+  return core_->directory.pin(to, *type, admission::bounded);
+}
+
+void front_desk::call(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) {
+  auto activation = pin(to);
+  if (!activation)
+    return sink->resolve(unexpected<error>(activation.error()));
+  auto what = std::make_shared<envelope>();
+  what->method = &method;
+  what->arguments = std::move(arguments);
+  what->sink = std::move(sink);
+  caf::anon_send(*activation, std::move(what));
+}
+
+void front_desk::post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) {
+  const auto* type = core_->find_class(to.binding);
+  if (type == nullptr)
+    return sink->resolve(fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding)));
+  if (arguments.size() > core_->settings.max_inline_bytes)
+    return sink->resolve(fail(errc::too_large, fmt::format("the arguments of a post have {} bytes; the limit is options::max_inline_bytes = {}", arguments.size(),
+                                                           core_->settings.max_inline_bytes)));
+  if (core_->counts.pending_messages.get() >= core_->settings.max_pending_messages) {
+    core_->counts.overloaded.add();
+    return sink->resolve(fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages",
+                                                            core_->settings.max_pending_messages)));
+  }
+  std::shared_lock guard(open_mutex_);
+  if (!open_)
+    return sink->resolve(unexpected<error>(has_stopped));
+  auto what = std::make_shared<envelope>();
+  what->method = &method;
+  what->arguments = std::move(arguments);
+  what->inbox_id = core_->store->next_id();
+  const post_message stored{std::string(method.name), what->arguments};
+  auto commit = std::make_unique<post_commit>(*core_, to, *type, what, std::move(sink));
+  core_->store->put_post(commit->writes, to, what->inbox_id, stored);
+  core_->store->submit(std::move(commit));
+}
+
+expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
+  std::future<expected<void>> durable;
+  {
+    std::shared_lock guard(open_mutex_);
+    if (!open_)
+      return unexpected<error>(has_stopped);
+    if (auto admitted = admit_fetch(*core_, fetch); !admitted)
+      return unexpected<error>(admitted.error());
+    auto commit = std::make_unique<outside_fetch_commit>(*core_, std::move(fetch));
+    durable = commit->durable();
+    core_->store->submit(std::move(commit));
+  }
+  return durable.get().map([] { return std::size_t{0}; });
+}
+
+void front_desk::close() {
+  std::unique_lock guard(open_mutex_);
+  open_ = false;
+}
+
+} // namespace dormouse

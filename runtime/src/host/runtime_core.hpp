@@ -1,0 +1,64 @@
+#pragma once
+
+/// What the parts of a running runtime share. Built before the first actor and destroyed after the last; actors hold a reference.
+
+#include "host/actor_messages.hpp"
+#include "host/counters.hpp"
+#include "host/directory.hpp"
+#include "host/waiting_callers.hpp"
+#include "ports/clock.hpp"
+#include "ports/ports.hpp"
+#include "proxy/url_policy.hpp"
+#include "store/store.hpp"
+
+#include <dormouse/runtime/options.hpp>
+#include <dormouse/runtime/stats.hpp>
+
+#include <caf/actor_system.hpp>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+
+namespace dormouse {
+
+struct runtime_core {
+  runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened, url_policy allowed);
+
+  caf::actor_system& system;
+  const options settings;
+  const ports world;
+  const std::shared_ptr<wall_clock> clock;
+  const url_policy policy;
+  counters counts;
+  waiting_callers callers;
+  class directory directory;
+  std::atomic<bool> stopping{false};
+  caf::actor dispatcher;
+
+  // Classes, by binding.
+  const class_descriptor* find_class(std::string_view binding) const;
+  void add_class(const class_descriptor& type);
+
+  // Damage.
+  void note_corrupt(const address& where, const std::string& reason);
+  std::vector<corrupt_object> corrupt_objects() const;
+
+  /// Wakes the object if need be and hands it a message that must not be lost.
+  void deliver(const address& to, const class_descriptor& type, envelope_ptr what);
+
+  /// Last: its committer settles commits that use all of the above.
+  std::unique_ptr<class store> store;
+
+private:
+  mutable std::shared_mutex classes_mutex_;
+  std::map<std::string, const class_descriptor*, std::less<>> classes_;
+  mutable std::mutex corrupt_mutex_;
+  std::map<address, std::string> corrupt_;
+};
+
+} // namespace dormouse

@@ -1,0 +1,71 @@
+#include "host/turn_commit.hpp"
+
+#include <caf/send.hpp>
+
+namespace dormouse {
+
+turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then)
+  : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
+  gate = std::move(tied_to);
+  if (then_.handled)
+    core_.store->erase_inbox(writes, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
+}
+
+void turn_commit::add_fetches(std::vector<fetch_message> fetches) {
+  if (fetches.empty())
+    return;
+  fetches_ = std::make_shared<std::vector<queued_fetch>>();
+  fetches_->reserve(fetches.size());
+  const auto now = core_.clock->now_ms();
+  for (auto& fetch : fetches) {
+    core_.store->put_fetch(writes, fetch, now);
+    fetches_->push_back({std::move(fetch), now});
+  }
+}
+
+void turn_commit::settle(const expected<void>& outcome) noexcept {
+  if (outcome)
+    let_out();
+  else
+    take_back(outcome.error());
+  // From here on the activation may retire and the entry be gone.
+  if (gate->in_flight.fetch_sub(1, std::memory_order_seq_cst) == 1 && gate->notify_when_idle.exchange(false, std::memory_order_seq_cst))
+    caf::anon_send(activation_, commits_drained{});
+}
+
+void turn_commit::let_out() {
+  core_.counts.turns.add();
+  if (then_.handled && then_.handled->result)
+    core_.counts.delivered.add();
+  if (fetches_) {
+    core_.counts.fetches.add(fetches_->size());
+    caf::anon_send(core_.dispatcher, fetches_queued{std::move(fetches_)});
+  }
+  if (then_.sink)
+    then_.sink->resolve(std::move(then_.reply));
+  if (auto hop = then_.reply_path.pop()) {
+    auto caller = waiting_callers::is_caller(*hop) ? core_.callers.take(*hop) : nullptr;
+    if (caller)
+      caller->resolve(std::move(then_.reply));
+    else
+      core_.counts.strangers_dropped.add();
+  }
+}
+
+void turn_commit::take_back(const error& why) {
+  core_.counts.failed_commits.add();
+  if (fetches_)
+    core_.counts.queued_fetches.sub(fetches_->size());
+  if (then_.sink)
+    then_.sink->resolve(unexpected<error>(why));
+  if (then_.later_caller)
+    if (auto caller = core_.callers.take(*then_.later_caller))
+      caller->resolve(unexpected<error>(why));
+  if (then_.handled) {
+    core_.counts.pending_messages.add();
+    entry_.pending.fetch_add(1, std::memory_order_relaxed); // allowed without the lock: this commit is still in flight
+    caf::anon_send(activation_, turn_uncommitted{std::move(then_.handled)});
+  }
+}
+
+} // namespace dormouse

@@ -1,0 +1,82 @@
+#pragma once
+
+/// The commits that come out of an activation, and what is let out when they are durable (R4).
+
+#include "host/runtime_core.hpp"
+#include "store/committer.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dormouse {
+
+/// A committing turn. Lets its reply and its fetches out when durable; when it fails, tells the caller, and gives a handled message back.
+class turn_commit final : public pending_commit {
+public:
+  struct consequences {
+    std::unique_ptr<reply_sink> sink;   ///< the caller of this turn
+    std::string reply;                  ///< for the sink, or for the top of `reply_path`
+    return_path reply_path;             ///< who waits for this continuation's result, if anybody
+    std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
+    envelope_ptr handled;               ///< a message from the inbox, erased by this commit
+  };
+
+  /// `entry` outlives the commit: an activation does not retire while one is in flight.
+  turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then);
+
+  void add_fetches(std::vector<fetch_message> fetches);
+  void settle(const expected<void>& outcome) noexcept override;
+
+private:
+  void let_out();
+  void take_back(const error& why);
+
+  runtime_core& core_;
+  directory_entry& entry_;
+  caf::actor activation_;
+  consequences then_;
+  std::shared_ptr<std::vector<queued_fetch>> fetches_;
+};
+
+/// Writes nothing: holds a reply back until everything it could have seen is durable.
+class reply_barrier final : public pending_commit {
+public:
+  reply_barrier(std::shared_ptr<commit_gate> tied_to, std::unique_ptr<reply_sink> sink, expected<std::string> reply)
+    : sink_(std::move(sink)), reply_(std::move(reply)) {
+    gate = std::move(tied_to);
+  }
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (outcome)
+      sink_->resolve(std::move(reply_));
+    else
+      sink_->resolve(unexpected<error>(outcome.error()));
+  }
+
+private:
+  std::unique_ptr<reply_sink> sink_;
+  expected<std::string> reply_;
+};
+
+/// Moves a message to the dead letters.
+class burial_commit final : public pending_commit {
+public:
+  explicit burial_commit(runtime_core& core) : core_(core) {}
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (outcome)
+      core_.counts.dead_letters.add();
+    if (caller)
+      caller->resolve(unexpected<error>(why));
+  }
+
+  std::unique_ptr<reply_sink> caller; ///< who waited for the reply, if anybody
+  error why;
+
+private:
+  runtime_core& core_;
+};
+
+} // namespace dormouse

@@ -1,0 +1,37 @@
+#pragma once
+
+/// Callers whose reply comes later (R15). What is on disk is a number at the bottom of the return path; who that is, only this
+/// process knows. A caller that died with its process leaves a number that finds nobody.
+
+#include <dormouse/actors/router.hpp>
+#include <dormouse/serialization/return_path.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+namespace dormouse {
+
+class waiting_callers {
+public:
+  /// The hop that leads back to the caller; `id` is unique for ever.
+  return_address add(std::uint64_t id, std::unique_ptr<reply_sink> sink);
+
+  /// Whether a hop leads to a caller rather than to an object.
+  static bool is_caller(const return_address& hop) noexcept { return hop.object.binding.empty(); }
+
+  /// The caller, who is then no longer waiting; null if gone.
+  std::unique_ptr<reply_sink> take(const return_address& hop);
+
+  /// Tells everybody that no reply will come.
+  void fail_all(const error& why);
+
+  std::size_t size() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<reply_sink>> sinks_;
+};
+
+} // namespace dormouse

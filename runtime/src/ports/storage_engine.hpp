@@ -1,0 +1,52 @@
+#pragma once
+
+/// Port: an ordered map of bytes on disk whose writes are atomic and durable. RocksDB in production; tests put an engine around it that
+/// delays and fails. The seam is narrow on purpose: a replicated log could stand here.
+
+#include <dormouse/serialization/error.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dormouse {
+
+/// Puts `value` under `key`, or erases the key if there is none.
+struct write_op {
+  std::string key;
+  std::optional<std::string> value;
+};
+
+using write_set = std::vector<write_op>;
+
+/// A walk over the keys of a range in order, over the store as it was when the walk began.
+class row_cursor {
+public:
+  virtual ~row_cursor() = default;
+  virtual bool valid() const = 0; ///< false at the end, or after an error
+  virtual std::string_view key() const = 0;   ///< until the next call
+  virtual std::string_view value() const = 0; ///< until the next call
+  virtual void next() = 0;
+  virtual expected<void> status() const = 0; ///< what ended the walk
+};
+
+class storage_engine {
+public:
+  virtual ~storage_engine() = default;
+
+  /// Thread-safe.
+  virtual expected<std::optional<std::string>> get(std::string_view key) = 0;
+
+  /// All sets or none, on stable storage on return. One thread. Error: `storage_error`; whether the sets are there after a
+  /// restart is then unknown, but readers of this process do not see them.
+  virtual expected<void> write(std::span<const write_set* const> sets) = 0;
+
+  /// Keys in [from, to). Thread-safe.
+  virtual std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) = 0;
+};
+
+} // namespace dormouse

@@ -1,0 +1,484 @@
+#include <utility> // Boost 1.74's Asio uses std::exchange without it
+
+#include "proxy/curl_transport.hpp"
+
+#include "proxy/retry.hpp"
+
+#include <dormouse/serialization/url.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_map>
+#include <vector>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace dormouse {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// Idle connections that are kept for reuse.
+constexpr long max_idle_connections = 512;
+
+struct easy_free {
+  void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
+};
+using easy_handle = std::unique_ptr<CURL, easy_free>;
+
+struct list_free {
+  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
+};
+using field_list = std::unique_ptr<curl_slist, list_free>;
+
+/// One attempt on its way, over all its redirect hops.
+struct exchange {
+  transfer job;
+  http_transport::completion done;
+  easy_handle easy;
+  field_list fields;
+  url target;
+  reach allowed = reach::public_only;
+  std::string method;
+  dormouse::headers request_headers;
+  bool with_body = false;
+  steady_clock::time_point give_up_at;
+  std::uint32_t hops = 0;
+  const transport_settings* settings = nullptr;
+
+  // This hop's response so far.
+  std::uint16_t status = 0;
+  dormouse::headers response_headers;
+  std::size_t header_bytes = 0;
+  std::string body;
+  bool answered = false; ///< some byte of a response came
+  bool blocked = false;  ///< the socket callback refused the address
+  std::string refusal;   ///< why a callback stopped the transfer
+  fetch_errc refused_as = fetch_errc::fetch_failed;
+  char detail[CURL_ERROR_SIZE] = {};
+};
+
+/// One of libcurl's sockets, watched by the loop. libcurl opens and closes it; we only look.
+struct watch {
+  explicit watch(asio::io_context& loop) : descriptor(loop) {}
+  asio::posix::stream_descriptor descriptor;
+  int wanted = 0;
+  bool reading = false;
+  bool writing = false;
+  bool gone = false;
+};
+
+bool is_retryable_status(std::uint16_t status) {
+  return status == 408 || status == 429 || status == 502 || status == 503 || status == 504;
+}
+
+bool is_redirect_status(std::uint16_t status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// --- libcurl's callbacks into one exchange ----------------------------------------------------------------------------------------------
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& on = *static_cast<exchange*>(user);
+  const std::size_t bytes = size * count;
+  std::string_view line(data, bytes);
+  on.answered = true;
+  while (!line.empty() && (line.back() == '\n' || line.back() == '\r'))
+    line.remove_suffix(1);
+  if (line.starts_with("HTTP/")) { // a response begins: the last one counts, not a 100 before it
+    on.response_headers = {};
+    on.header_bytes = 0;
+    on.body.clear();
+  }
+  on.header_bytes += bytes;
+  if (on.header_bytes > on.settings->max_header_bytes) {
+    on.refused_as = fetch_errc::too_large;
+    on.refusal = fmt::format("the response headers are over options::max_header_bytes = {}", on.settings->max_header_bytes);
+    return 0;
+  }
+  auto colon = line.find(':');
+  if (line.starts_with("HTTP/") || line.empty() || colon == std::string_view::npos)
+    return bytes;
+  if (auto added = on.response_headers.try_append(line.substr(0, colon), line.substr(colon + 1)); !added) {
+    on.refused_as = fetch_errc::fetch_failed;
+    on.refusal = "the response is not valid HTTP: " + added.error().message;
+    return 0;
+  }
+  return bytes;
+}
+
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& on = *static_cast<exchange*>(user);
+  const std::size_t bytes = size * count;
+  on.answered = true;
+  if (on.body.size() + bytes > on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
+    on.refused_as = fetch_errc::too_large;
+    on.refusal = fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
+    return 0;
+  }
+  on.body.append(data, bytes);
+  return bytes;
+}
+
+/// R13, the last and decisive check: the address that is really being connected to.
+curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to) {
+  auto& on = *static_cast<exchange*>(user);
+  if (purpose != CURLSOCKTYPE_IPCXN || (on.allowed != reach::anywhere && is_special_address(to->addr))) {
+    on.blocked = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+// --- the transport ----------------------------------------------------------------------------------------------------------------------
+
+class curl_transport final : public http_transport {
+public:
+  curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock);
+  ~curl_transport() override;
+
+  void start(transfer next, completion done) override;
+
+private:
+  static int on_socket(CURL*, curl_socket_t socket, int what, void* user, void* socket_user);
+  static int on_timer(CURLM*, long after_ms, void* user);
+
+  void watch_socket(curl_socket_t socket, int what);
+  void arm(curl_socket_t socket, const std::shared_ptr<watch>& seen);
+  void act(curl_socket_t socket, int events);
+  void collect();
+
+  bool begin_hop(exchange& next);
+  void finish_hop(exchange& hop, CURLcode code);
+  bool follow_redirect(exchange& hop);
+  void finish(exchange& last, fetch_result result, bool retryable);
+  void refuse(exchange& last, fetch_errc code, std::string why, sent_state sent);
+
+  asio::io_context& loop_;
+  const transport_settings settings_;
+  const url_policy& policy_;
+  const wall_clock& clock_;
+  CURLM* multi_;
+  asio::steady_timer timer_;
+  std::unordered_map<curl_socket_t, std::shared_ptr<watch>> watches_;
+  std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
+  std::vector<easy_handle> spare_; ///< an easy handle is costly to make
+};
+
+curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock)
+  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), multi_(curl_multi_init()), timer_(loop) {
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &curl_transport::on_socket);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_transport::on_timer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, max_idle_connections);
+}
+
+curl_transport::~curl_transport() {
+  for (auto& [key, each] : exchanges_)
+    curl_multi_remove_handle(multi_, each->easy.get());
+  exchanges_.clear();
+  spare_.clear();
+  curl_multi_cleanup(multi_);
+  for (auto& [socket, seen] : watches_) {
+    seen->gone = true;
+    seen->descriptor.release();
+  }
+}
+
+void curl_transport::start(transfer next, completion done) {
+  auto owned = std::make_unique<exchange>();
+  auto& on = *owned;
+  on.settings = &settings_;
+  on.give_up_at = steady_clock::now() + next.timeout;
+  on.job = std::move(next);
+  on.done = std::move(done);
+  const auto& fetch = *on.job.fetch;
+  on.method = fetch.method;
+  on.request_headers = fetch.headers;
+  if (!fetch.idempotency_key.empty())
+    on.request_headers.set("Idempotency-Key", fetch.idempotency_key);
+  on.with_body = !fetch.body.empty();
+  if (spare_.empty()) {
+    on.easy.reset(curl_easy_init());
+  } else {
+    on.easy = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  exchanges_.emplace(&on, std::move(owned));
+  auto target = parse_url(fetch.url);
+  if (!target)
+    return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
+  on.target = std::move(*target);
+  begin_hop(on);
+}
+
+/// Sends the request for `target`; false if it was refused.
+bool curl_transport::begin_hop(exchange& next) {
+  // Checked again although the call was: the allowlist of this process may be another than of the one that queued it.
+  auto allowed = policy_.check(next.target);
+  if (!allowed) {
+    refuse(next, fetch_errc::blocked, allowed.error().message, next.hops > 0 ? sent_state::yes : sent_state::no);
+    return false;
+  }
+  next.allowed = *allowed;
+  next.status = 0;
+  next.response_headers = {};
+  next.header_bytes = 0;
+  next.body.clear();
+  next.detail[0] = '\0';
+
+  auto* easy = next.easy.get();
+  const auto& fetch = *next.job.fetch;
+  const auto left = std::max<std::int64_t>(1, std::chrono::duration_cast<milliseconds>(next.give_up_at - steady_clock::now()).count());
+  curl_easy_reset(easy);
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, &next);
+  curl_easy_setopt(easy, CURLOPT_URL, next.target.target().c_str());
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, next.detail);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(left));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_PROXY, ""); // never silently from the environment
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
+  if (!settings_.ca_file.empty())
+    curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &next);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &next);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &next);
+  if (!fetch.is_repeatable())
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+
+  curl_slist* list = nullptr;
+  const auto add = [&list](const std::string& line) {
+    auto* longer = curl_slist_append(list, line.c_str());
+    if (longer == nullptr)
+      std::abort(); // out of memory
+    list = longer;
+  };
+  for (const auto& [name, value] : next.request_headers)
+    add(value.empty() ? name + ";" : name + ": " + value); // "name;" is how libcurl spells an empty value
+  if (next.method == "GET") {
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+  } else if (next.method == "HEAD") {
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  } else {
+    if (next.with_body || next.method == "POST" || next.method == "PUT" || next.method == "PATCH") {
+      curl_easy_setopt(easy, CURLOPT_POST, 1L);
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, next.with_body ? static_cast<curl_off_t>(fetch.body.size()) : curl_off_t{0});
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDS, next.with_body ? fetch.body.data() : "");
+      if (!next.request_headers.has("Content-Type"))
+        add("Content-Type:"); // none rather than libcurl's default
+      add("Expect:");         // no waiting for a 100
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, next.method.c_str());
+  }
+  next.fields.reset(list);
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, next.fields.get());
+  if (auto code = curl_multi_add_handle(multi_, easy); code != CURLM_OK) {
+    refuse(next, fetch_errc::fetch_failed, fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
+    return false;
+  }
+  return true;
+}
+
+void curl_transport::finish_hop(exchange& hop, CURLcode code) {
+  auto* easy = hop.easy.get();
+  curl_multi_remove_handle(multi_, easy);
+  const bool earlier_hop = hop.hops > 0;
+  if (code == CURLE_OK) {
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 100 || status > 999)
+      return refuse(hop, fetch_errc::fetch_failed, "the answer is not HTTP", sent_state::yes);
+    hop.status = static_cast<std::uint16_t>(status);
+    const auto mode = hop.job.fetch->redirect;
+    if (is_redirect_status(hop.status) && hop.response_headers.has("Location") && mode != redirect_mode::manual) {
+      if (mode == redirect_mode::error)
+        return refuse(hop, fetch_errc::network_error, fmt::format("the server answered with a redirect ({}) and the fetch forbids them", status), sent_state::yes);
+      if (follow_redirect(hop))
+        begin_hop(hop);
+      return;
+    }
+    return finish(hop, response(hop.status, std::move(hop.response_headers), std::move(hop.body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
+  }
+  long request_bytes = 0;
+  curl_off_t pretransfer = 0;
+  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+  curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+  auto sent = hop.answered || earlier_hop ? sent_state::yes : request_bytes > 0 || pretransfer > 0 ? sent_state::maybe : sent_state::no;
+  if (!hop.refusal.empty())
+    return refuse(hop, hop.refused_as, hop.refusal, sent);
+  if (hop.blocked && code == CURLE_COULDNT_CONNECT)
+    return refuse(hop, fetch_errc::blocked,
+                  fmt::format("host '{}' resolves to a loopback, private or otherwise special address; only naming it in options::allow allows it", hop.target.host),
+                  earlier_hop ? sent_state::yes : sent_state::no);
+  fetch_error failed;
+  failed.sent = sent;
+  failed.message = fmt::format("{} {}: {}", hop.method, hop.target.origin(), hop.detail[0] != '\0' ? hop.detail : curl_easy_strerror(code));
+  bool retryable = true;
+  switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      failed.code = fetch_errc::timeout;
+      break;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_SSL_CONNECT_ERROR:
+      failed.code = fetch_errc::network_error;
+      break;
+    case CURLE_PEER_FAILED_VERIFICATION:
+      failed.code = fetch_errc::network_error;
+      retryable = false;
+      break;
+    default:
+      failed.code = fetch_errc::fetch_failed;
+      retryable = false;
+  }
+  finish(hop, unexpected<fetch_error>(std::move(failed)), retryable);
+}
+
+/// WHATWG Fetch, HTTP-redirect fetch. False if the redirect was refused.
+bool curl_transport::follow_redirect(exchange& hop) {
+  if (hop.hops >= max_redirects) {
+    refuse(hop, fetch_errc::network_error, fmt::format("more than {} redirects", max_redirects), sent_state::yes);
+    return false;
+  }
+  auto next = resolve_url(hop.target, *hop.response_headers.get("Location"));
+  if (!next) {
+    refuse(hop, next.error().code == errc::blocked ? fetch_errc::blocked : fetch_errc::network_error, "redirect: " + next.error().message, sent_state::yes);
+    return false;
+  }
+  ++hop.hops;
+  if ((hop.status == 303 && hop.method != "GET" && hop.method != "HEAD") || ((hop.status == 301 || hop.status == 302) && hop.method == "POST")) {
+    hop.method = "GET";
+    hop.with_body = false;
+    for (std::string_view name : {"Content-Encoding", "Content-Language", "Content-Location", "Content-Type"})
+      hop.request_headers.erase(name);
+  }
+  if (next->origin() != hop.target.origin())
+    for (std::string_view name : {"Authorization", "Cookie", "Proxy-Authorization"})
+      hop.request_headers.erase(name);
+  next->user.clear();
+  next->password.clear();
+  hop.target = std::move(*next);
+  return true;
+}
+
+void curl_transport::refuse(exchange& last, fetch_errc code, std::string why, sent_state sent) {
+  finish(last, unexpected<fetch_error>(fetch_error{code, std::move(why), sent, 0}), false);
+}
+
+void curl_transport::finish(exchange& last, fetch_result result, bool retryable) {
+  auto owned = std::move(exchanges_.extract(&last).mapped());
+  transfer_outcome outcome{owned->job.token, std::move(result), retryable, std::nullopt};
+  if (outcome.result && retryable)
+    if (auto value = outcome.result->headers().get("Retry-After"))
+      outcome.retry_after = parse_retry_after(*value, clock_.now_ms());
+  spare_.push_back(std::move(owned->easy));
+  // Not from inside start(): the caller is told later, always.
+  asio::post(loop_, [done = std::move(owned->done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+}
+
+// --- the event loop ---------------------------------------------------------------------------------------------------------------------
+
+int curl_transport::on_socket(CURL*, curl_socket_t socket, int what, void* user, void*) {
+  static_cast<curl_transport*>(user)->watch_socket(socket, what);
+  return 0;
+}
+
+int curl_transport::on_timer(CURLM*, long after_ms, void* user) {
+  auto* self = static_cast<curl_transport*>(user);
+  self->timer_.cancel();
+  if (after_ms < 0)
+    return 0;
+  self->timer_.expires_after(milliseconds(after_ms));
+  self->timer_.async_wait([self](const boost::system::error_code& cancelled) {
+    if (!cancelled)
+      self->act(CURL_SOCKET_TIMEOUT, 0);
+  });
+  return 0;
+}
+
+void curl_transport::watch_socket(curl_socket_t socket, int what) {
+  auto& seen = watches_[socket];
+  if (what == CURL_POLL_REMOVE) {
+    if (seen) {
+      seen->gone = true;
+      seen->descriptor.release();
+    }
+    watches_.erase(socket);
+    return;
+  }
+  if (!seen) {
+    seen = std::make_shared<watch>(loop_);
+    seen->descriptor.assign(socket);
+  }
+  seen->wanted = what;
+  arm(socket, seen);
+}
+
+void curl_transport::arm(curl_socket_t socket, const std::shared_ptr<watch>& seen) {
+  const auto wait = [this, socket, &seen](asio::posix::stream_descriptor::wait_type kind, bool watch::*armed, int events) {
+    seen.get()->*armed = true;
+    seen->descriptor.async_wait(kind, [this, socket, seen = seen, armed, events](const boost::system::error_code& failed) {
+      if (seen->gone)
+        return; // `this` may be gone too
+      seen.get()->*armed = false;
+      act(socket, failed ? CURL_CSELECT_ERR : events);
+      if (!seen->gone)
+        arm(socket, seen);
+    });
+  };
+  if ((seen->wanted & CURL_POLL_IN) != 0 && !seen->reading)
+    wait(asio::posix::stream_descriptor::wait_read, &watch::reading, CURL_CSELECT_IN);
+  if ((seen->wanted & CURL_POLL_OUT) != 0 && !seen->writing)
+    wait(asio::posix::stream_descriptor::wait_write, &watch::writing, CURL_CSELECT_OUT);
+}
+
+void curl_transport::act(curl_socket_t socket, int events) {
+  int running = 0;
+  curl_multi_socket_action(multi_, socket, events, &running);
+  collect();
+}
+
+void curl_transport::collect() {
+  int left = 0;
+  while (auto* message = curl_multi_info_read(multi_, &left)) {
+    if (message->msg != CURLMSG_DONE)
+      continue;
+    auto code = message->data.result;
+    exchange* done = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &done);
+    finish_hop(*done, code);
+  }
+}
+
+} // namespace
+
+std::unique_ptr<http_transport> make_curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock) {
+  return std::make_unique<curl_transport>(loop, std::move(settings), policy, clock);
+}
+
+} // namespace dormouse

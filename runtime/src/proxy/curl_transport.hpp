@@ -1,0 +1,35 @@
+#pragma once
+
+/// The real transport: one libcurl multi handle driven by an event loop (`curl_multi_socket_action`), so that the cost of an event does
+/// not grow with the number of open transfers.
+///
+/// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may have to lose its credentials.
+/// A request that must not be repeated gets a connection of its own: on a reused one that turns out to be dead, libcurl would silently send it
+/// again (R9).
+
+#include "ports/clock.hpp"
+#include "ports/http_transport.hpp"
+#include "proxy/url_policy.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace dormouse {
+
+struct transport_settings {
+  std::size_t max_body_bytes;
+  std::size_t max_header_bytes;
+  std::chrono::milliseconds connect_timeout;
+  std::string user_agent;
+  std::string ca_file;
+};
+
+std::unique_ptr<http_transport> make_curl_transport(boost::asio::io_context& loop, transport_settings settings, const url_policy& policy,
+                                                    const wall_clock& clock);
+
+} // namespace dormouse

@@ -1,0 +1,41 @@
+#pragma once
+
+/// The dispatcher's own commits: when settled they tell it, by a message that names the fetch and says whether it is durable.
+
+#include "host/actor_messages.hpp"
+#include "host/counters.hpp"
+#include "store/committer.hpp"
+
+#include <caf/send.hpp>
+
+namespace dormouse {
+
+template <class Message>
+class fetch_commit final : public pending_commit {
+public:
+  fetch_commit(caf::actor dispatcher, std::uint64_t fetch_id) : dispatcher_(std::move(dispatcher)), fetch_id_(fetch_id) {}
+
+  void settle(const expected<void>& outcome) noexcept override { caf::anon_send(dispatcher_, Message{fetch_id_, outcome.has_value()}); }
+
+private:
+  caf::actor dispatcher_;
+  std::uint64_t fetch_id_;
+};
+
+/// A damaged row goes to the dead letters.
+class row_burial final : public pending_commit {
+public:
+  explicit row_burial(counters& counts) : counts_(counts) {}
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (!outcome)
+      return;
+    counts_.corrupt_rows.add();
+    counts_.dead_letters.add();
+  }
+
+private:
+  counters& counts_;
+};
+
+} // namespace dormouse

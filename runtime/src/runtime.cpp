@@ -1,0 +1,256 @@
+#include <dormouse/runtime/runtime.hpp>
+
+#include "host/front_desk.hpp"
+#include "host/runtime_core.hpp"
+#include "host/sweeper.hpp"
+#include "ports/ports.hpp"
+#include "proxy/dispatcher.hpp"
+#include "store/rocksdb_engine.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/send.hpp>
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <future>
+#include <random>
+
+namespace dormouse {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// What the store and the process itself may have open.
+constexpr rlim_t files_besides_sockets = 600;
+
+template <class T>
+void require(std::string_view name, const T& value, const T& least, const T& most) {
+  if (value < least || value > most)
+    throw failure({errc::invalid_option, fmt::format("options::{} is {}; it must be {}..{}", name, value, least, most)});
+}
+
+void require(std::string_view name, milliseconds value, milliseconds least, milliseconds most) {
+  require(fmt::format("{} (ms)", name), value.count(), least.count(), most.count());
+}
+
+options checked(options given) {
+  constexpr std::size_t gib = std::size_t{1} << 30U;
+  constexpr std::size_t many = std::size_t{1} << 40U;
+  constexpr milliseconds day = std::chrono::hours(24);
+  if (given.directory.empty())
+    throw failure({errc::invalid_option, "options::directory is empty; name the directory that holds the objects"});
+  require("idle_after", given.idle_after, milliseconds(0), day * 366);
+  require("default_timeout", given.default_timeout, milliseconds(1), day);
+  require("connect_timeout", given.connect_timeout, milliseconds(1), day);
+  require("worker_lease", given.worker_lease, milliseconds(100), day);
+  require<std::size_t>("max_active_objects", given.max_active_objects, 1, many);
+  require<std::size_t>("max_active_bytes", given.max_active_bytes, 1, many);
+  require<std::size_t>("max_mailbox_messages", given.max_mailbox_messages, 1, many);
+  require<std::size_t>("max_pending_messages", given.max_pending_messages, 1, many);
+  require<std::size_t>("max_inline_bytes", given.max_inline_bytes, 1024, gib);
+  require<std::size_t>("max_body_bytes", given.max_body_bytes, 1, gib);
+  require<std::size_t>("max_header_bytes", given.max_header_bytes, 1024, gib);
+  require<std::size_t>("max_state_bytes", given.max_state_bytes, 1, gib);
+  require<std::size_t>("proxy_workers", given.proxy_workers, 0, 1024);
+  require<std::size_t>("max_in_flight", given.max_in_flight, 1, many);
+  require<std::size_t>("max_in_flight_per_origin", given.max_in_flight_per_origin, 1, many);
+  require<std::size_t>("max_queued_fetches", given.max_queued_fetches, 1, many);
+  require<std::size_t>("max_window", given.max_window, 2, many);
+  require<std::size_t>("store_cache_bytes", given.store_cache_bytes, std::size_t{1} << 20U, many);
+  require<std::size_t>("store_buffer_bytes", given.store_buffer_bytes, std::size_t{1} << 20U, many);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
+    given.max_in_flight = std::min<std::size_t>(given.max_in_flight, files.rlim_cur > files_besides_sockets + 16 ? files.rlim_cur - files_besides_sockets : 16);
+  if (given.seed == 0)
+    given.seed = std::random_device{}();
+  return given;
+}
+
+std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options settings, ports outside) {
+  auto policy = value_or_throw(url_policy::make(settings.allow));
+  auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
+  if (outside.wrap_engine)
+    engine = outside.wrap_engine(std::move(engine));
+  auto opened = store::open(std::move(engine), settings.max_inline_bytes);
+  if (!opened)
+    throw failure({opened.error().code, fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
+  return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened), std::move(policy));
+}
+
+} // namespace
+
+struct runtime::implementation {
+  implementation(caf::actor_system* given, options settings, ports outside) {
+    curl_global_init(CURL_GLOBAL_DEFAULT); // counted by libcurl
+    settings = checked(std::move(settings));
+    if (given == nullptr) {
+      if (settings.scheduler_threads != 0)
+        own_config.set("scheduler.max-threads", settings.scheduler_threads);
+      own_system = std::make_unique<caf::actor_system>(own_config);
+      given = own_system.get();
+    }
+    core = open_core(*given, std::move(settings), std::move(outside));
+    desk = std::make_shared<front_desk>(core);
+    queue = std::make_unique<outside_queue>(*desk, *core);
+    spawn_dispatcher(*core);
+    sweeper = spawn_sweeper(*core);
+  }
+
+  void stop() {
+    std::lock_guard guard(stop_mutex);
+    if (stopped)
+      return;
+    stopped = true;
+    core->stopping = true;
+    for (const auto& awake : core->directory.close())
+      caf::anon_send(awake, stop_activation{});
+    desk->close();
+    core->directory.wait_until_empty();
+    end_sweeper();
+    core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
+    stop_dispatcher(*core);
+    core->callers.fail_all({errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
+    final_commits = core->store->committer().commits();
+    final_syncs = core->store->committer().syncs();
+    std::lock_guard store_guard(store_mutex);
+    core->store.reset();
+  }
+
+  void end_sweeper() {
+    auto ended = std::make_shared<std::promise<void>>();
+    auto done = ended->get_future();
+    sweeper->attach_functor([ended] { ended->set_value(); });
+    caf::anon_send_exit(sweeper, caf::exit_reason::user_shutdown);
+    done.wait();
+    sweeper = nullptr;
+  }
+
+  caf::actor_system_config own_config;
+  std::unique_ptr<caf::actor_system> own_system;
+  std::shared_ptr<runtime_core> core;
+  std::shared_ptr<front_desk> desk;
+  std::unique_ptr<outside_queue> queue;
+  caf::actor sweeper;
+  std::mutex stop_mutex;
+  std::mutex store_mutex;
+  bool stopped = false;
+  std::uint64_t final_commits = 0;
+  std::uint64_t final_syncs = 0;
+};
+
+runtime::runtime(options settings) : self_(std::make_unique<implementation>(nullptr, std::move(settings), ports{})) {}
+
+runtime::runtime(caf::actor_system& system, options settings) : self_(std::make_unique<implementation>(&system, std::move(settings), ports{})) {}
+
+runtime::runtime(options settings, ports replaced) : self_(std::make_unique<implementation>(nullptr, std::move(settings), std::move(replaced))) {}
+
+runtime::runtime(runtime&&) noexcept = default;
+
+runtime& runtime::operator=(runtime&& other) noexcept {
+  if (this != &other) {
+    stop();
+    self_ = std::move(other.self_);
+  }
+  return *this;
+}
+
+runtime::~runtime() {
+  stop();
+}
+
+void runtime::stop() {
+  if (self_)
+    self_->stop();
+}
+
+void runtime::define(const class_descriptor& type) {
+  auto& core = *self_->core;
+  if (const auto* known = core.find_class(type.binding)) {
+    if (known != &type)
+      throw failure({errc::invalid_binding, fmt::format("binding '{}' is already defined by another class", type.binding)});
+    return;
+  }
+  std::promise<void> known;
+  auto done = known.get_future();
+  {
+    std::lock_guard guard(self_->stop_mutex);
+    if (self_->stopped)
+      throw failure({errc::stopped, "the runtime has stopped"});
+    caf::anon_send(core.dispatcher, class_defined{&type, std::shared_ptr<void>(nullptr, [&known](void*) { known.set_value(); })});
+    done.wait();
+  }
+}
+
+const class_descriptor* runtime::check(const address& to) const {
+  value_or_throw(validate(to));
+  const auto* type = self_->core->find_class(to.binding);
+  if (type == nullptr)
+    throw failure({errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding)});
+  return type;
+}
+
+std::shared_ptr<router> runtime::routes() const {
+  return self_->desk;
+}
+
+untyped_ref runtime::get(const address& to) const {
+  const auto* type = check(to);
+  return {routes(), to, type};
+}
+
+const method_descriptor& untyped_ref::find(std::string_view method) const {
+  const auto* found = type_->find(method);
+  if (found == nullptr)
+    throw failure({errc::unknown_method, fmt::format("class {} has no method '{}'", type_->binding, method)});
+  return *found;
+}
+
+fetch_queue& runtime::queue() {
+  return *self_->queue;
+}
+
+runtime_stats runtime::stats() const {
+  const auto& core = *self_->core;
+  const auto& counts = core.counts;
+  runtime_stats out;
+  out.active_objects = core.directory.active();
+  out.active_objects_peak = core.directory.active_peak();
+  out.active_bytes = counts.active_bytes.get();
+  out.pending_messages = counts.pending_messages.get();
+  out.queued_fetches = counts.queued_fetches.get();
+  out.in_flight_fetches = counts.in_flight_fetches.get();
+  out.waiting_callers = core.callers.size();
+  out.wakes = counts.wakes.get();
+  out.hibernations = counts.hibernations.get();
+  out.turns = counts.turns.get();
+  out.reads = counts.reads.get();
+  out.failed_turns = counts.failed_turns.get();
+  out.failed_commits = counts.failed_commits.get();
+  out.overloaded = counts.overloaded.get();
+  {
+    std::lock_guard guard(self_->store_mutex);
+    out.commits = core.store ? core.store->committer().commits() : self_->final_commits;
+    out.syncs = core.store ? core.store->committer().syncs() : self_->final_syncs;
+  }
+  out.fetches = counts.fetches.get();
+  out.attempts = counts.attempts.get();
+  out.retries = counts.retries.get();
+  out.responses_stored = counts.responses_stored.get();
+  out.fetch_errors = counts.fetch_errors.get();
+  out.delivered = counts.delivered.get();
+  out.blocked = counts.blocked.get();
+  out.duplicates_dropped = counts.duplicates_dropped.get();
+  out.strangers_dropped = counts.strangers_dropped.get();
+  out.undeliverable = counts.undeliverable.get();
+  out.dead_letters = counts.dead_letters.get();
+  out.worker_restarts = counts.worker_restarts.get();
+  out.corrupt_rows = counts.corrupt_rows.get();
+  out.corrupt_objects = core.corrupt_objects();
+  return out;
+}
+
+} // namespace dormouse

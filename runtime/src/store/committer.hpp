@@ -1,0 +1,72 @@
+#pragma once
+
+/// Group commit: one thread takes everything that is waiting, writes it as one batch with one sync, and then settles each commit in the
+/// order they came. This is where the output gate opens (R4): whatever a turn wants the world to see hangs on `settle`.
+///
+/// A gate ties the commits of one activation together. When one of them fails, those behind it were computed from state that
+/// never became durable, so they fail too, without being written.
+
+#include "ports/storage_engine.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace dormouse {
+
+struct commit_gate {
+  std::atomic<std::uint32_t> in_flight{0};
+  std::atomic<bool> failed{false};
+  std::atomic<bool> notify_when_idle{false}; ///< the activation wants to hear when `in_flight` becomes zero
+};
+
+class pending_commit {
+public:
+  virtual ~pending_commit() = default;
+
+  /// Called exactly once, on the committer's thread, in order: ok when durable. Must not block or throw.
+  virtual void settle(const expected<void>& outcome) noexcept = 0;
+
+  write_set writes; ///< may be empty: then it is a barrier, settled when everything before it is durable
+  std::shared_ptr<commit_gate> gate; ///< may be null
+};
+
+class group_committer {
+public:
+  explicit group_committer(storage_engine& engine);
+
+  /// `drain()`.
+  ~group_committer();
+
+  /// Thread-safe. After `drain` the commit is settled at once with `stopped`.
+  void submit(std::unique_ptr<pending_commit> commit);
+
+  /// Writes what is waiting and ends the thread.
+  void drain();
+
+  std::uint64_t commits() const noexcept { return commits_.load(std::memory_order_relaxed); }
+  std::uint64_t syncs() const noexcept { return syncs_.load(std::memory_order_relaxed); }
+
+private:
+  using batch = std::vector<std::unique_ptr<pending_commit>>;
+
+  void run();
+  void write(batch& taken);
+  void write_slice(std::span<std::unique_ptr<pending_commit>> slice);
+
+  storage_engine& engine_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  batch waiting_;
+  bool stopping_ = false;
+  std::atomic<std::uint64_t> commits_{0};
+  std::atomic<std::uint64_t> syncs_{0};
+  std::vector<const write_set*> sets_;
+  std::thread thread_;
+};
+
+} // namespace dormouse
