@@ -1,5 +1,7 @@
 #include "store/rocksdb_engine.hpp"
 
+#include "store/rocksdb_options.hpp"
+
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
@@ -95,7 +97,9 @@ private:
   bool broken_ = false;
 };
 
-rocksdb::Options make_options(const rocksdb_settings& settings) {
+} // namespace
+
+rocksdb::Options rocksdb_options(const rocksdb_settings& settings) {
   rocksdb::Options options;
   options.create_if_missing = true;
   options.max_background_jobs = 2;
@@ -120,8 +124,6 @@ rocksdb::Options make_options(const rocksdb_settings& settings) {
   return options;
 }
 
-} // namespace
-
 expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& settings) {
   const auto directory = settings.directory.string();
   if (directory.empty())
@@ -133,7 +135,7 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
   if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0)
     return fail(errc::directory_unusable, fmt::format("directory '{}' is not readable and writable for this process", directory));
   rocksdb::DB* db = nullptr;
-  auto status = rocksdb::DB::Open(make_options(settings), directory, &db);
+  auto status = rocksdb::DB::Open(rocksdb_options(settings), directory, &db);
   if (!status.ok()) {
     const auto text = status.ToString();
     if (text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos)

@@ -1,0 +1,61 @@
+#pragma once
+
+/// What the rows share: time, medians, a scratch directory, bytes in use.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <malloc.h>
+#include <unistd.h>
+
+namespace dormouse::bench {
+
+using steady = std::chrono::steady_clock;
+
+inline double seconds_since(steady::time_point start) {
+  return std::chrono::duration<double>(steady::now() - start).count();
+}
+
+/// The value below which the given part of the samples lies.
+inline double percentile(std::vector<double> samples, double part) {
+  auto at = samples.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(samples.size() - 1) * part);
+  std::nth_element(samples.begin(), at, samples.end());
+  return *at;
+}
+
+inline double median(std::vector<double> samples) {
+  return percentile(std::move(samples), 0.5);
+}
+
+/// Bytes that malloc has given out and not got back, over all arenas.
+inline double heap_bytes() {
+  const auto info = ::mallinfo2();
+  return static_cast<double>(info.uordblks + info.hblkhd);
+}
+
+class scratch_directory {
+public:
+  scratch_directory() {
+    auto pattern = (std::filesystem::temp_directory_path() / "dormouse-bench-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr)
+      throw std::runtime_error("no scratch directory");
+    path_ = pattern;
+  }
+  scratch_directory(const scratch_directory&) = delete;
+  scratch_directory& operator=(const scratch_directory&) = delete;
+  ~scratch_directory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+private:
+  std::filesystem::path path_;
+};
+
+} // namespace dormouse::bench

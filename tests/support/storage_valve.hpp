@@ -1,0 +1,101 @@
+#pragma once
+
+/// Storage that does what the test says: holds writes back, fails them, and tells that it did.
+///
+///   auto valve = std::make_shared<test::storage_valve>();
+///   runtime runtime(options, {.wrap_engine = valve->wrap()});
+///   gate::closing held(valve->writes);   // from now on every write waits
+///   valve->fail_writes();                // and fails when it is let through
+///
+/// A write that fails leaves nothing behind, as a write must.
+
+#include "gate.hpp"
+#include "ports/ports.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace dormouse::test {
+
+class storage_valve : public std::enable_shared_from_this<storage_valve> {
+public:
+  using filter = std::function<bool(const write_op&)>;
+
+  gate writes; ///< every write passes it, and then learns whether it fails
+  gate scans;  ///< every scan that `hold_scans` selects passes it
+
+  /// From now on a batch fails if it holds a row that `which` is true for.
+  void fail_writes(filter which = [](const write_op&) { return true; }) {
+    std::lock_guard guard(mutex_);
+    failing_ = std::move(which);
+  }
+
+  /// Writes work again.
+  void heal() {
+    std::lock_guard guard(mutex_);
+    failing_ = nullptr;
+  }
+
+  /// Only scans that begin with this kind of row pass `scans`.
+  void hold_scans(char kind) { held_kind_ = kind; }
+
+  std::size_t written() const { return written_; }
+  std::size_t failed() const { return failed_; }
+
+  auto wrap() {
+    return [self = shared_from_this()](std::unique_ptr<storage_engine> inner) -> std::unique_ptr<storage_engine> {
+      return std::make_unique<engine>(self, std::move(inner));
+    };
+  }
+
+private:
+  class engine final : public storage_engine {
+  public:
+    engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner) : valve_(std::move(valve)), inner_(std::move(inner)) {}
+
+    expected<std::optional<std::string>> get(std::string_view key) override { return inner_->get(key); }
+
+    expected<void> write(std::span<const write_set* const> sets) override {
+      valve_->writes.pass();
+      if (valve_->refuses(sets)) {
+        ++valve_->failed_;
+        return fail(errc::storage_error, "the test's storage fails");
+      }
+      auto outcome = inner_->write(sets);
+      ++valve_->written_;
+      return outcome;
+    }
+
+    std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
+      if (!from.empty() && from.front() == valve_->held_kind_)
+        valve_->scans.pass();
+      return inner_->scan(from, to);
+    }
+
+  private:
+    std::shared_ptr<storage_valve> valve_;
+    std::unique_ptr<storage_engine> inner_;
+  };
+
+  bool refuses(std::span<const write_set* const> sets) {
+    std::lock_guard guard(mutex_);
+    if (!failing_)
+      return false;
+    for (const auto* set : sets)
+      for (const auto& op : *set)
+        if (failing_(op))
+          return true;
+    return false;
+  }
+
+  std::mutex mutex_;
+  filter failing_;
+  std::atomic<char> held_kind_{0};
+  std::atomic<std::size_t> written_{0};
+  std::atomic<std::size_t> failed_{0};
+};
+
+} // namespace dormouse::test
