@@ -42,7 +42,7 @@ expected<fetch_message> make_fetch_message(const std::string& url, fetch_init in
   out.url = parsed->target() + (parsed->fragment.empty() ? "" : "#" + parsed->fragment);
   out.method = normalized_method(init.method);
   if (!is_token(out.method))
-    return fail(errc::invalid_request, fmt::format("fetch method '{}' is not a token of RFC 9110", out.method.substr(0, 64)));
+    return fail(errc::invalid_request, fmt::format("fetch method {:?} is not a token of RFC 9110", out.method.substr(0, 64)));
   for (std::string_view forbidden : {"CONNECT", "TRACE", "TRACK"})
     if (iequals(out.method, forbidden))
       return fail(errc::invalid_request, fmt::format("fetch method {} is forbidden (WHATWG Fetch)", forbidden));

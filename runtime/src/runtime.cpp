@@ -90,6 +90,9 @@ struct runtime::implementation {
     if (given == nullptr) {
       if (settings.scheduler_threads != 0)
         own_config.set("scheduler.max-threads", settings.scheduler_threads);
+      // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the committer and the proxy workers the
+      // processor time that they need.
+      own_config.set("scheduler.policy", caf::atom("sharing"));
       own_system = std::make_unique<caf::actor_system>(own_config);
       given = own_system.get();
     }
@@ -169,20 +172,18 @@ void runtime::stop() {
 
 void runtime::define(const class_descriptor& type) {
   auto& core = *self_->core;
+  std::lock_guard guard(self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
   if (const auto* known = core.find_class(type.binding)) {
     if (known != &type)
       throw failure({errc::invalid_binding, fmt::format("binding '{}' is already defined by another class", type.binding)});
     return;
   }
+  if (self_->stopped)
+    throw failure({errc::stopped, "the runtime has stopped"});
   std::promise<void> known;
   auto done = known.get_future();
-  {
-    std::lock_guard guard(self_->stop_mutex);
-    if (self_->stopped)
-      throw failure({errc::stopped, "the runtime has stopped"});
-    caf::anon_send(core.dispatcher, class_defined{&type, std::shared_ptr<void>(nullptr, [&known](void*) { known.set_value(); })});
-    done.wait();
-  }
+  caf::anon_send(core.dispatcher, class_defined{&type, std::shared_ptr<void>(nullptr, [&known](void*) { known.set_value(); })});
+  done.wait();
 }
 
 const class_descriptor* runtime::check(const address& to) const {

@@ -526,8 +526,8 @@ void dispatcher::forget(std::unordered_map<std::uint64_t, job>::iterator over) {
 /// Results for a class are delivered from here on, and what is in its inbox first. All in one actor: a result is either in the walk
 /// that begins now or is delivered when it is stored, never both.
 void dispatcher::define(class_defined& what) {
-  core_.add_class(*what.type);
   recovery walk{what.type, core_.store->scan(keys::inbox_of(what.type->binding)), {}};
+  core_.add_class(*what.type); // behind the scan: a post is taken from here on, and it must not be in the walk as well
   for (const auto& [id, each] : window_)
     if (each.state == job_state::storing)
       walk.being_stored.insert(id);

@@ -105,7 +105,7 @@ expected<url_policy> url_policy::make(const std::vector<std::string>& allow) {
     }
     // The same parser as for the URLs, so that an entry means what a URL with that host means.
     auto parsed = parse_url(fmt::format("http://{}/", rest));
-    if (rest.find_first_of("*/?#@") != std::string_view::npos || !parsed)
+    if (rest.find_first_of("*/?#@") != std::string_view::npos || rest.ends_with(':') || !parsed)
       return fail(errc::invalid_option, fmt::format("options::allow entry '{}' is not a host, host:port, *.domain or *", text));
     next.host = without_trailing_dot(parsed->host);
     // A port that equals the default still counts as given.

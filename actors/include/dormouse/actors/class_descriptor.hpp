@@ -133,8 +133,9 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
     std::is_same_v<typename tail_of<typename Methods::traits::arguments>::head, fetch_result>,
     &invoke_member<T, Methods::function>}...};
 
+  // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are checked only then.
   static constexpr class_descriptor value{
-    Binding.view(), method_table.data(), method_table.size(), &make, &save, &load, !inherits_on_create<T>, !inherits_on_wake<T>};
+    methods<Binding, Methods...>::binding, method_table.data(), method_table.size(), &make, &save, &load, !inherits_on_create<T>, !inherits_on_wake<T>};
 };
 
 } // namespace detail

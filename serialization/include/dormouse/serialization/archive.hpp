@@ -41,6 +41,8 @@ public:
   void read(void* data, std::size_t bytes) {
     if (bytes > in_.size())
       throw cereal::Exception("truncated: " + std::to_string(bytes) + " bytes wanted, " + std::to_string(in_.size()) + " left");
+    if (bytes == 0)
+      return; // an empty vector has no data to point to, and memcpy takes no null
     std::memcpy(data, in_.data(), bytes);
     in_.remove_prefix(bytes);
   }
