@@ -92,7 +92,10 @@ caf::behavior activation::make_behavior() {
       receive(std::move(again.what));
       after_message();
     },
-    [this](turn_uncommitted& turn) { try_again(turn.what, storage_retry); },
+    [this](turn_uncommitted& turn) {
+      try_again(turn.what, storage_retry);
+      after_message();
+    },
     [this](retire_if_idle) { try_retire(); },
     [this](stop_activation) {
       hibernate_ = true;

@@ -73,7 +73,8 @@ std::vector<caf::actor> directory::idle_ones(std::chrono::steady_clock::time_poi
   for (auto& home : shards_) {
     std::lock_guard guard(home.mutex);
     std::size_t taken = 0;
-    for (auto entry = home.by_use.rbegin(); entry != home.by_use.rend() && taken < most_per_shard; ++entry) {
+    std::size_t seen = 0;
+    for (auto entry = home.by_use.rbegin(); entry != home.by_use.rend() && taken < most_per_shard && seen < 4 * most_per_shard; ++entry, ++seen) {
       if (entry->last_used >= before && taken >= share)
         break;
       if (entry->pending.load(std::memory_order_relaxed) != 0)

@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include <csignal>
+
 namespace dormouse {
 
 namespace asio = boost::asio;
@@ -72,6 +74,11 @@ public:
 
 private:
   void run() {
+    // libcurl is told to leave signals alone; a connection that breaks while TLS writes to it must not end the process.
+    sigset_t broken_pipe;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     std::string died;
     try {
       transport_ = make_curl_transport(loop_, settings_, policy_, *clock_);
