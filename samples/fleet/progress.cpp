@@ -46,8 +46,9 @@ void progress::update(std::string_view stage, std::size_t done, std::size_t tota
   const auto columns = terminal_columns() - 1;
   auto head = std::string(stage) + ' ';
   auto tail = ' ' + count + "  " + details;
-  const auto text = head.size() + tail.size() + 2;
-  if (columns >= text + shortest_bar) head += bar(done, total, std::min(longest_bar, columns - text));
+  widest_text_ = std::max(widest_text_, head.size() + tail.size() + 2); // lest the bar jumps with every digit
+  if (columns >= widest_text_ + shortest_bar)
+    head += bar(done, total, std::min(longest_bar, columns - widest_text_));
   std::cout << '\r' << (head + tail).substr(0, columns) << "\x1b[K" << std::flush;
   drawn_ = true;
 }

@@ -35,6 +35,7 @@ public:
 private:
   mode mode_;
   bool drawn_ = false;
+  std::size_t widest_text_ = 0; ///< beside the bar, so far
   std::chrono::steady_clock::time_point next_{};
 };
 

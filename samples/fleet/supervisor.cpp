@@ -115,6 +115,7 @@ public:
     if (options_.kill) second_life();
     report_.server = count_requests(plan_.url, plan_.run_key);
     report_.seconds = seconds_since(start_);
+    display_.clear();
     if (!options_.json_only) std::cout << '\n' << report_.table() << '\n';
     std::cout << report_.json_line() << std::endl;
     return report_.good() ? 0 : 1;

@@ -28,7 +28,7 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Idle connections that are kept for reuse.
+/// Idle connections that are kept for reuse beside those in use.
 constexpr long max_idle_connections = 512;
 
 struct easy_free {
@@ -158,6 +158,7 @@ private:
   void act(curl_socket_t socket, int events);
   void collect();
 
+  void keep_connections();
   bool begin_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
   bool follow_redirect(exchange& hop);
@@ -181,7 +182,7 @@ curl_transport::curl_transport(asio::io_context& loop, transport_settings settin
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_transport::on_timer);
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, max_idle_connections);
+  keep_connections();
 }
 
 curl_transport::~curl_transport() {
@@ -216,11 +217,18 @@ void curl_transport::start(transfer next, completion done) {
     spare_.pop_back();
   }
   exchanges_.emplace(&on, std::move(owned));
+  keep_connections();
   auto target = parse_url(fetch.url);
   if (!target)
     return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);
   begin_hop(on);
+}
+
+/// libcurl's limit counts the connections in use as well. Were it fixed, then beyond that many transfers no connection would be kept, and each
+/// one that ends would cost a search through all the others.
+void curl_transport::keep_connections() {
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(exchanges_.size()) + max_idle_connections);
 }
 
 /// Sends the request for `target`; false if it was refused.
@@ -392,6 +400,7 @@ void curl_transport::refuse(exchange& last, fetch_errc code, std::string why, se
 
 void curl_transport::finish(exchange& last, fetch_result result, bool retryable) {
   auto owned = std::move(exchanges_.extract(&last).mapped());
+  keep_connections();
   transfer_outcome outcome{owned->job.token, std::move(result), retryable, std::nullopt};
   if (outcome.result && retryable)
     if (auto value = outcome.result->headers().get("Retry-After"))

@@ -625,12 +625,18 @@ void dispatcher::schedule_tick() {
 
 void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   spdlog::warn("dormouse: proxy worker {} is replaced: {}", index, why);
-  core_.counts.worker_restarts.add();
   auto& slot = workers_[index];
+  slot.worker.revoke();
+  try {
+    slot.worker = proxy_worker(core_, index, next_generation_++);
+  } catch (const std::exception& e) {
+    // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then it keeps what it was given.
+    spdlog::error("dormouse: proxy worker {} cannot be replaced yet: {}", index, e.what());
+    return;
+  }
+  core_.counts.worker_restarts.add();
   auto lost = slot.in_flight;
   assignments_[index].clear();
-  slot.worker.revoke();
-  slot.worker = proxy_worker(core_, index, next_generation_++);
   for (auto id : lost)
     give_back(window_.at(id), why);
   pump();

@@ -13,6 +13,7 @@
 #include <spdlog/spdlog.h>
 
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -111,14 +112,21 @@ private:
     });
   }
 
+  /// In slices: to start ten thousand takes longer than a lease, and neither its renewal nor what is answered already should wait for that.
   void start_arrived() {
+    constexpr std::size_t slice = 64;
     std::vector<transfer> transfers;
+    bool more = false;
     {
       std::lock_guard guard(mutex_);
-      transfers.swap(arrived_);
+      for (; !arrived_.empty() && transfers.size() < slice; arrived_.pop_front())
+        transfers.push_back(std::move(arrived_.front()));
+      more = !arrived_.empty();
     }
     for (auto& next : transfers)
       transport_->start(std::move(next), [this](transfer_outcome&& outcome) { finished(std::move(outcome)); });
+    if (more)
+      asio::post(loop_, [this] { start_arrived(); });
   }
 
   /// What finishes in one round of the loop goes out as one message.
@@ -144,7 +152,7 @@ private:
   std::atomic<bool> revoked_{false};
 
   std::mutex mutex_;
-  std::vector<transfer> arrived_;
+  std::deque<transfer> arrived_;
   std::condition_variable ended_;
   bool has_ended_ = false;
 
