@@ -87,6 +87,11 @@ int main(int argc, char** argv) try {
   dormouse::request_object<&door_log::total>(self, log, patience)
       .receive([](std::uint64_t total) { std::cout << "visits, of all runs: " << total << '\n'; },
                [](const dormouse::error& problem) { std::cerr << to_string(problem) << '\n'; });
+
+  // CAF's clock holds on to an actor until the time limits of its requests are over, answered or not, and the
+  // system waits for the actor. Unless it is told to go.
+  self->send_exit(left, caf::exit_reason::user_shutdown);
+  self->send_exit(right, caf::exit_reason::user_shutdown);
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "embedding: " << error.what() << '\n';

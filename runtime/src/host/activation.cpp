@@ -154,7 +154,8 @@ void activation::process(envelope_ptr what) {
     case readiness::failed:
       if (what->sink)
         what->sink->resolve(unexpected<error>(why));
-      if (what->inbox_id != 0 && why.code != errc::corrupt) // a corrupt object's messages stay in its inbox
+      // The messages of an object that this program cannot read stay in its inbox.
+      if (what->inbox_id != 0 && why.code != errc::corrupt && why.code != errc::newer_format)
         return why.code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, why);
       finished(what);
       return;

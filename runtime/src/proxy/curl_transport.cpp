@@ -2,6 +2,7 @@
 
 #include "proxy/curl_transport.hpp"
 
+#include "proxy/curl_lane.hpp"
 #include "proxy/retry.hpp"
 
 #include <dormouse/serialization/url.hpp>
@@ -28,8 +29,11 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Idle connections that are kept for reuse beside those in use.
-constexpr long max_idle_connections = 512;
+/// Connections that are kept for reuse beside those in use, over all lanes.
+constexpr std::size_t max_idle_connections = 512;
+
+/// Transfers on one lane. As many as may go to one origin by default: below that, all connections to an origin are on one lane.
+constexpr std::size_t lane_transfers = 256;
 
 struct easy_free {
   void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
@@ -55,6 +59,7 @@ struct exchange {
   steady_clock::time_point give_up_at;
   std::uint32_t hops = 0;
   const transport_settings* settings = nullptr;
+  curl_lane* lane = nullptr; ///< once it went to libcurl
 
   // This hop's response so far.
   std::uint16_t status = 0;
@@ -66,16 +71,6 @@ struct exchange {
   std::string refusal;   ///< why a callback stopped the transfer
   fetch_errc refused_as = fetch_errc::fetch_failed;
   char detail[CURL_ERROR_SIZE] = {};
-};
-
-/// One of libcurl's sockets, watched by the loop. libcurl opens and closes it; we only look.
-struct watch {
-  explicit watch(asio::io_context& loop) : descriptor(loop) {}
-  asio::posix::stream_descriptor descriptor;
-  int wanted = 0;
-  bool reading = false;
-  bool writing = false;
-  bool gone = false;
 };
 
 bool is_retryable_status(std::uint16_t status) {
@@ -150,15 +145,9 @@ public:
   void start(transfer next, completion done) override;
 
 private:
-  static int on_socket(CURL*, curl_socket_t socket, int what, void* user, void* socket_user);
-  static int on_timer(CURLM*, long after_ms, void* user);
-
-  void watch_socket(curl_socket_t socket, int what);
-  void arm(curl_socket_t socket, const std::shared_ptr<watch>& seen);
-  void act(curl_socket_t socket, int events);
-  void collect();
-
-  void keep_connections();
+  curl_lane& lane_with_room();
+  void close_spare_lanes();
+  void share_idle_connections();
   bool begin_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
   bool follow_redirect(exchange& hop);
@@ -169,32 +158,18 @@ private:
   const transport_settings settings_;
   const url_policy& policy_;
   const wall_clock& clock_;
-  CURLM* multi_;
-  asio::steady_timer timer_;
-  std::unordered_map<curl_socket_t, std::shared_ptr<watch>> watches_;
+  std::vector<std::shared_ptr<curl_lane>> lanes_; ///< never empty once one was used
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
   std::vector<easy_handle> spare_; ///< an easy handle is costly to make
 };
 
 curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock)
-  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), multi_(curl_multi_init()), timer_(loop) {
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &curl_transport::on_socket);
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_transport::on_timer);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  keep_connections();
-}
+  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock) {}
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
-    curl_multi_remove_handle(multi_, each->easy.get());
-  exchanges_.clear();
-  spare_.clear();
-  curl_multi_cleanup(multi_);
-  for (auto& [socket, seen] : watches_) {
-    seen->gone = true;
-    seen->descriptor.release();
-  }
+    if (each->lane != nullptr)
+      each->lane->remove(each->easy.get());
 }
 
 void curl_transport::start(transfer next, completion done) {
@@ -217,7 +192,6 @@ void curl_transport::start(transfer next, completion done) {
     spare_.pop_back();
   }
   exchanges_.emplace(&on, std::move(owned));
-  keep_connections();
   auto target = parse_url(fetch.url);
   if (!target)
     return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
@@ -225,10 +199,32 @@ void curl_transport::start(transfer next, completion done) {
   begin_hop(on);
 }
 
-/// libcurl's limit counts the connections in use as well. Were it fixed, then beyond that many transfers no connection would be kept, and each
-/// one that ends would cost a search through all the others.
-void curl_transport::keep_connections() {
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(exchanges_.size()) + max_idle_connections);
+/// The first one that has any, so that those behind it run empty when there is less to do.
+curl_lane& curl_transport::lane_with_room() {
+  for (const auto& lane : lanes_)
+    if (lane->transfers() < lane_transfers)
+      return *lane;
+  lanes_.push_back(std::make_shared<curl_lane>(loop_, [this](CURL* easy, CURLcode code) {
+    exchange* done = nullptr;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &done);
+    finish_hop(*done, code);
+  }));
+  share_idle_connections();
+  return *lanes_.back();
+}
+
+/// A lane that has run empty is closed with its connections. One lane's room is left over, or a load around the edge of a lane would open
+/// and close it all the time.
+void curl_transport::close_spare_lanes() {
+  for (auto at = lanes_.size(); at-- > 1;)
+    if (lanes_[at]->transfers() == 0 && exchanges_.size() + lane_transfers <= (lanes_.size() - 1) * lane_transfers)
+      lanes_.erase(lanes_.begin() + static_cast<std::ptrdiff_t>(at));
+  share_idle_connections();
+}
+
+void curl_transport::share_idle_connections() {
+  for (const auto& lane : lanes_)
+    lane->keep_idle(max_idle_connections / lanes_.size());
 }
 
 /// Sends the request for `target`; false if it was refused.
@@ -299,16 +295,19 @@ bool curl_transport::begin_hop(exchange& next) {
   }
   next.fields.reset(list);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, next.fields.get());
-  if (auto code = curl_multi_add_handle(multi_, easy); code != CURLM_OK) {
+  auto& lane = next.lane != nullptr ? *next.lane : lane_with_room();
+  if (auto code = lane.add(easy); code != CURLM_OK) {
+    next.lane = nullptr;
     refuse(next, fetch_errc::fetch_failed, fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
     return false;
   }
+  next.lane = &lane;
   return true;
 }
 
 void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   auto* easy = hop.easy.get();
-  curl_multi_remove_handle(multi_, easy);
+  hop.lane->remove(easy);
   const bool earlier_hop = hop.hops > 0;
   if (code == CURLE_OK) {
     long status = 0;
@@ -400,7 +399,8 @@ void curl_transport::refuse(exchange& last, fetch_errc code, std::string why, se
 
 void curl_transport::finish(exchange& last, fetch_result result, bool retryable) {
   auto owned = std::move(exchanges_.extract(&last).mapped());
-  keep_connections();
+  if (lanes_.size() > 1 && owned->lane != nullptr && owned->lane->transfers() == 0)
+    asio::post(loop_, [this] { close_spare_lanes(); }); // we are inside of it
   transfer_outcome outcome{owned->job.token, std::move(result), retryable, std::nullopt};
   if (outcome.result && retryable)
     if (auto value = outcome.result->headers().get("Retry-After"))
@@ -408,80 +408,6 @@ void curl_transport::finish(exchange& last, fetch_result result, bool retryable)
   spare_.push_back(std::move(owned->easy));
   // Not from inside start(): the caller is told later, always.
   asio::post(loop_, [done = std::move(owned->done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
-}
-
-// --- the event loop ---------------------------------------------------------------------------------------------------------------------
-
-int curl_transport::on_socket(CURL*, curl_socket_t socket, int what, void* user, void*) {
-  static_cast<curl_transport*>(user)->watch_socket(socket, what);
-  return 0;
-}
-
-int curl_transport::on_timer(CURLM*, long after_ms, void* user) {
-  auto* self = static_cast<curl_transport*>(user);
-  self->timer_.cancel();
-  if (after_ms < 0)
-    return 0;
-  self->timer_.expires_after(milliseconds(after_ms));
-  self->timer_.async_wait([self](const boost::system::error_code& cancelled) {
-    if (!cancelled)
-      self->act(CURL_SOCKET_TIMEOUT, 0);
-  });
-  return 0;
-}
-
-void curl_transport::watch_socket(curl_socket_t socket, int what) {
-  auto& seen = watches_[socket];
-  if (what == CURL_POLL_REMOVE) {
-    if (seen) {
-      seen->gone = true;
-      seen->descriptor.release();
-    }
-    watches_.erase(socket);
-    return;
-  }
-  if (!seen) {
-    seen = std::make_shared<watch>(loop_);
-    seen->descriptor.assign(socket);
-  }
-  seen->wanted = what;
-  arm(socket, seen);
-}
-
-void curl_transport::arm(curl_socket_t socket, const std::shared_ptr<watch>& seen) {
-  const auto wait = [this, socket, &seen](asio::posix::stream_descriptor::wait_type kind, bool watch::*armed, int events) {
-    seen.get()->*armed = true;
-    seen->descriptor.async_wait(kind, [this, socket, seen = seen, armed, events](const boost::system::error_code& failed) {
-      if (seen->gone)
-        return; // `this` may be gone too
-      seen.get()->*armed = false;
-      act(socket, failed ? CURL_CSELECT_ERR : events);
-      if (!seen->gone)
-        arm(socket, seen);
-    });
-  };
-  if ((seen->wanted & CURL_POLL_IN) != 0 && !seen->reading)
-    wait(asio::posix::stream_descriptor::wait_read, &watch::reading, CURL_CSELECT_IN);
-  if ((seen->wanted & CURL_POLL_OUT) != 0 && !seen->writing)
-    wait(asio::posix::stream_descriptor::wait_write, &watch::writing, CURL_CSELECT_OUT);
-}
-
-void curl_transport::act(curl_socket_t socket, int events) {
-  int running = 0;
-  curl_multi_socket_action(multi_, socket, events, &running);
-  collect();
-}
-
-void curl_transport::collect() {
-  int left = 0;
-  while (auto* message = curl_multi_info_read(multi_, &left)) {
-    if (message->msg != CURLMSG_DONE)
-      continue;
-    auto code = message->data.result;
-    exchange* done = nullptr;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &done);
-    finish_hop(*done, code);
-  }
 }
 
 } // namespace

@@ -1,7 +1,6 @@
 #pragma once
 
-/// The real transport: one libcurl multi handle driven by an event loop (`curl_multi_socket_action`), so that the cost of an event does
-/// not grow with the number of open transfers.
+/// The real transport: libcurl driven by an event loop, so that what a transfer costs does not grow with the number of open ones (curl_lane.hpp).
 ///
 /// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may have to lose its credentials.
 /// A request that must not be repeated gets a connection of its own: on a reused one that turns out to be dead, libcurl would silently send it

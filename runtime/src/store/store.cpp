@@ -35,13 +35,15 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
     return unexpected<error>(row.error());
   store_info info;
   if (*row) {
-    auto stored = unseal_value<store_info>(frame_type::store_info, **row);
-    if (!stored && stored.error().code == errc::newer_format)
-      return fail(errc::newer_format, "the store was written by a newer version: " + stored.error().message);
+    auto payload = unseal(frame_type::store_info, **row);
+    if (!payload && payload.error().code == errc::newer_format)
+      return fail(errc::newer_format, "the store was written by a newer version: " + payload.error().message);
+    // The format comes first: a newer one may have more behind it than this program knows.
+    if (auto format = payload ? decode<std::uint32_t>(payload->substr(0, sizeof(std::uint32_t))) : unexpected<error>(payload.error()); format && *format > store_format)
+      return fail(errc::newer_format, fmt::format("the store has format {}; this program reads up to {}", *format, store_format));
+    auto stored = payload.and_then([](std::string_view bytes) { return decode<store_info>(bytes); });
     if (!stored)
       return fail(errc::corrupt, "the store's format row is corrupt: " + stored.error().message);
-    if (stored->format > store_format)
-      return fail(errc::newer_format, fmt::format("the store has format {}; this program reads up to {}", stored->format, store_format));
     info = *stored;
   } else {
     info.identity = random_identity();

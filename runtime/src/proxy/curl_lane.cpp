@@ -1,0 +1,130 @@
+#include <utility> // Boost 1.74's Asio uses std::exchange without it
+
+#include "proxy/curl_lane.hpp"
+
+#include <chrono>
+
+namespace dormouse {
+
+namespace asio = boost::asio;
+
+/// One of libcurl's sockets, watched by the loop. libcurl opens and closes it; we only look.
+struct curl_lane::watch {
+  explicit watch(asio::io_context& loop) : descriptor(loop) {}
+  asio::posix::stream_descriptor descriptor;
+  int wanted = 0;
+  bool reading = false;
+  bool writing = false;
+  bool gone = false;
+};
+
+curl_lane::curl_lane(asio::io_context& loop, completion done) : loop_(loop), done_(std::move(done)), multi_(curl_multi_init()), timer_(loop) {
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &curl_lane::on_socket);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_lane::on_timer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+}
+
+curl_lane::~curl_lane() {
+  curl_multi_cleanup(multi_);
+  for (auto& [socket, seen] : watches_) {
+    seen->gone = true;
+    seen->descriptor.release();
+  }
+}
+
+CURLMcode curl_lane::add(CURL* easy) {
+  auto code = curl_multi_add_handle(multi_, easy);
+  if (code == CURLM_OK) {
+    ++transfers_;
+    limit_connections();
+  }
+  return code;
+}
+
+void curl_lane::remove(CURL* easy) {
+  curl_multi_remove_handle(multi_, easy);
+  --transfers_;
+  limit_connections();
+}
+
+void curl_lane::keep_idle(std::size_t connections) {
+  idle_ = connections;
+  limit_connections();
+}
+
+/// libcurl's limit counts the connections in use as well: were it fixed, then beyond that many transfers none would be kept.
+void curl_lane::limit_connections() {
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(transfers_ + idle_));
+}
+
+int curl_lane::on_socket(CURL*, curl_socket_t socket, int what, void* user, void*) {
+  static_cast<curl_lane*>(user)->watch_socket(socket, what);
+  return 0;
+}
+
+int curl_lane::on_timer(CURLM*, long after_ms, void* user) {
+  auto* self = static_cast<curl_lane*>(user);
+  self->timer_.cancel();
+  if (after_ms < 0)
+    return 0;
+  self->timer_.expires_after(std::chrono::milliseconds(after_ms));
+  // A timer that has fired cannot be cancelled any more.
+  self->timer_.async_wait([lane = self->weak_from_this()](const boost::system::error_code& cancelled) {
+    if (auto alive = lane.lock(); alive && !cancelled)
+      alive->act(CURL_SOCKET_TIMEOUT, 0);
+  });
+  return 0;
+}
+
+void curl_lane::watch_socket(curl_socket_t socket, int what) {
+  auto& seen = watches_[socket];
+  if (what == CURL_POLL_REMOVE) {
+    if (seen) {
+      seen->gone = true;
+      seen->descriptor.release();
+    }
+    watches_.erase(socket);
+    return;
+  }
+  if (!seen) {
+    seen = std::make_shared<watch>(loop_);
+    seen->descriptor.assign(socket);
+  }
+  seen->wanted = what;
+  arm(socket, seen);
+}
+
+void curl_lane::arm(curl_socket_t socket, const std::shared_ptr<watch>& seen) {
+  const auto wait = [this, socket, &seen](asio::posix::stream_descriptor::wait_type kind, bool watch::*armed, int events) {
+    seen.get()->*armed = true;
+    seen->descriptor.async_wait(kind, [this, socket, seen = seen, armed, events](const boost::system::error_code& failed) {
+      if (seen->gone)
+        return; // `this` may be gone too
+      seen.get()->*armed = false;
+      act(socket, failed ? CURL_CSELECT_ERR : events);
+      if (!seen->gone)
+        arm(socket, seen);
+    });
+  };
+  if ((seen->wanted & CURL_POLL_IN) != 0 && !seen->reading)
+    wait(asio::posix::stream_descriptor::wait_read, &watch::reading, CURL_CSELECT_IN);
+  if ((seen->wanted & CURL_POLL_OUT) != 0 && !seen->writing)
+    wait(asio::posix::stream_descriptor::wait_write, &watch::writing, CURL_CSELECT_OUT);
+}
+
+void curl_lane::act(curl_socket_t socket, int events) {
+  int running = 0;
+  curl_multi_socket_action(multi_, socket, events, &running);
+  collect();
+}
+
+void curl_lane::collect() {
+  int left = 0;
+  while (auto* message = curl_multi_info_read(multi_, &left)) {
+    if (message->msg == CURLMSG_DONE)
+      done_(message->easy_handle, message->data.result);
+  }
+}
+
+} // namespace dormouse
