@@ -40,7 +40,7 @@ private:
 };
 
 // For an answer of an object.
-const caf::duration patience{10s};
+constexpr auto patience = 10s;
 
 // An event-based actor like any other: it neither blocks nor owns the object, and it answers its own client
 // when the object has answered, that is when the visit is on disk.

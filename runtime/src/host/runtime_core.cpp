@@ -3,10 +3,23 @@
 #include "host/activation.hpp"
 
 #include <caf/send.hpp>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <mutex>
 
 namespace dormouse {
+namespace {
+
+/// Standard output belongs to the program. Not registered: a library leaves nothing behind in spdlog's registry.
+std::shared_ptr<spdlog::logger> make_log() {
+  if (auto own = spdlog::get("dormouse"))
+    return own;
+  return std::make_shared<spdlog::logger>("dormouse", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+}
+
+} // namespace
 
 runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<class store> opened, url_policy allowed)
   : system(actors),
@@ -14,6 +27,7 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
     world(std::move(outside)),
     clock(world.clock ? world.clock : std::make_shared<wall_clock>()),
     policy(std::move(allowed)),
+    log(make_log()),
     directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
               {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
     store(std::move(opened)) {}

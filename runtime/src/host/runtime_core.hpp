@@ -15,6 +15,7 @@
 #include <dormouse/runtime/stats.hpp>
 
 #include <caf/actor_system.hpp>
+#include <spdlog/fwd.h>
 
 #include <atomic>
 #include <map>
@@ -34,6 +35,7 @@ struct runtime_core {
   const ports world;
   const std::shared_ptr<wall_clock> clock;
   const url_policy policy;
+  const std::shared_ptr<spdlog::logger> log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
   counters counts;
   waiting_callers callers;
   class directory directory;

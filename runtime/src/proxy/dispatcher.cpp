@@ -11,7 +11,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <array>
@@ -31,6 +31,7 @@ constexpr milliseconds store_again_after{500};
 constexpr std::size_t recovery_batch = 512;
 constexpr std::size_t most_expired_per_tick = 1024;
 constexpr milliseconds worker_patience{2000};
+constexpr std::uint32_t most_lost_workers = 5;
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
 enum class job_state : std::uint8_t {
@@ -48,6 +49,7 @@ struct job {
   job_state state = job_state::waiting;
   std::uint64_t token = 0; ///< of the attempt in flight
   std::size_t worker = 0;
+  std::uint32_t lost_workers = 0; ///< that had it when they were replaced
   std::unique_ptr<result_message> result; ///< while storing
   std::int64_t next_due_ms = 0;           ///< while moving
 };
@@ -194,7 +196,8 @@ void dispatcher::on_exit() {
   for (auto& slot : workers_)
     slot.worker.revoke();
   for (auto& slot : workers_)
-    slot.worker.stop(worker_patience);
+    if (!slot.worker.stop(worker_patience))
+      core_.log->warn("a proxy worker does not stop; its thread is left behind");
   workers_.clear();
   recoveries_.clear();
   window_.clear();
@@ -299,7 +302,7 @@ void dispatcher::refill(fetch_priority priority, backlog& rest) {
   }
   rest.more_due = false;
   if (auto read = row->status(); !read) {
-    spdlog::error("dormouse: the queue cannot be read: {}", to_string(read.error()));
+    core_.log->error("the queue cannot be read: {}", to_string(read.error()));
     rest.more_due = true;
   }
 }
@@ -439,15 +442,15 @@ void dispatcher::leave_worker(job& over) {
   --in_flight_;
 }
 
-/// A worker was lost with it.
+/// A worker was lost with it. That is no failure of the fetch and costs it no retry; but one that takes every worker down with it is given up on.
 void dispatcher::give_back(job& lost, std::string_view why) {
   leave_worker(lost);
-  ++lost.fetch->attempts;
-  if (lost.fetch->is_repeatable() && lost.fetch->attempts <= lost.fetch->retry.max_retries + 1) {
+  if (lost.fetch->is_repeatable() && ++lost.lost_workers < most_lost_workers) {
     core_.counts.retries.add();
     lost.state = job_state::waiting;
     return ready_.add(lost.origin, lost.fetch->priority, lost.fetch->id);
   }
+  ++lost.fetch->attempts;
   store_result(lost, unexpected<fetch_error>(fetch_error{fetch_errc::fetch_failed, fmt::format("the worker that had the fetch was lost: {}", why), sent_state::maybe,
                                                          lost.fetch->attempts}));
 }
@@ -624,14 +627,14 @@ void dispatcher::schedule_tick() {
 }
 
 void dispatcher::replace_worker(std::size_t index, std::string_view why) {
-  spdlog::warn("dormouse: proxy worker {} is replaced: {}", index, why);
+  core_.log->warn("proxy worker {} is replaced: {}", index, why);
   auto& slot = workers_[index];
   slot.worker.revoke();
   try {
     slot.worker = proxy_worker(core_, index, next_generation_++);
   } catch (const std::exception& e) {
     // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then it keeps what it was given.
-    spdlog::error("dormouse: proxy worker {} cannot be replaced yet: {}", index, e.what());
+    core_.log->error("proxy worker {} cannot be replaced yet: {}", index, e.what());
     return;
   }
   core_.counts.worker_restarts.add();

@@ -10,7 +10,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <caf/actor_companion.hpp>
 #include <caf/send.hpp>
-#include <spdlog/spdlog.h>
 
 #include <condition_variable>
 #include <deque>
@@ -188,10 +187,9 @@ void proxy_worker::revoke() noexcept {
   loop_->revoke();
 }
 
-void proxy_worker::stop(std::chrono::milliseconds patience) {
+bool proxy_worker::stop(std::chrono::milliseconds patience) {
   loop_->revoke();
-  if (!loop_->wait(patience))
-    spdlog::warn("dormouse: a proxy worker does not stop; its thread is left behind");
+  return loop_->wait(patience);
 }
 
 } // namespace dormouse

@@ -37,8 +37,8 @@ public:
   /// It is told to stop; nobody waits for it.
   void revoke() noexcept;
 
-  /// Revokes it and waits for its thread, `patience` at the most: a thread that hangs is left behind, holding nothing but its own things.
-  void stop(std::chrono::milliseconds patience);
+  /// Revokes it and waits for its thread, `patience` at the most. False: the thread hangs and is left behind, holding nothing but its own things.
+  bool stop(std::chrono::milliseconds patience);
 
 private:
   std::shared_ptr<worker_loop> loop_;

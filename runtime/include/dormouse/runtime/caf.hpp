@@ -90,10 +90,12 @@ private:
 };
 
 /// Calls a method of an object from a CAF actor. `self`: a `caf::event_based_actor*`, any other actor pointer with `request`, or a `caf::scoped_actor`.
-template <auto Method, class Self, class T, class... Args>
-auto request_object(const Self& self, const object_ref<T>& ref, const caf::duration& timeout, Args&&... args) {
+/// `timeout`: of std::chrono, or `caf::infinite`. (CAF 0.17 keeps the asking actor until a timeout has passed, answered or not: an actor
+/// that is finished earlier ends with `quit()` or `send_exit`.)
+template <auto Method, class Self, class T, class Timeout, class... Args>
+auto request_object(const Self& self, const object_ref<T>& ref, const Timeout& timeout, Args&&... args) {
   using result = typename object_ref<T>::template result_of<Method>;
-  auto handle = self->request(pin_for_call(self->home_system(), *ref.routes(), ref.where()), timeout,
+  auto handle = self->request(pin_for_call(self->home_system(), *ref.routes(), ref.where()), caf::duration(timeout),
                               caf_call{&describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...)});
   return object_response<result, decltype(handle)>(std::move(handle));
 }

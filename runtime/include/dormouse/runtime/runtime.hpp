@@ -8,7 +8,8 @@
 ///   watch.call<&repo_watch::refresh>("actor-framework/actor-framework").get();
 ///
 /// Starting recovers what an earlier process left, however it ended: queued fetches go on, stored results are delivered as
-/// soon as the class of their object is defined. All members are thread-safe.
+/// soon as the class of their object is defined. All members are thread-safe. Warnings go to the spdlog logger "dormouse" if the program has registered
+/// one, else to standard error.
 
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
