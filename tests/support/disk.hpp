@@ -53,7 +53,7 @@ private:
 inline void flip_last_bit(std::string& row) {
   row.back() = static_cast<char>(row.back() ^ 1);
 }
-inline void truncate(std::string& row) {
+inline void cut_in_half(std::string& row) {
   row.resize(row.size() / 2);
 }
 

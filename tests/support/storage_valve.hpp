@@ -24,7 +24,7 @@ class storage_valve : public std::enable_shared_from_this<storage_valve> {
 public:
   using filter = std::function<bool(const write_op&)>;
 
-  gate writes; ///< every write passes it, and then learns whether it fails
+  gate writes; ///< every write that `hold_writes` selects passes it, and then learns whether it fails; all of them if it selects none
   gate scans;  ///< every scan that `hold_scans` selects passes it
 
   /// From now on a batch fails if it holds a row that `which` is true for.
@@ -37,6 +37,12 @@ public:
   void heal() {
     std::lock_guard guard(mutex_);
     failing_ = nullptr;
+  }
+
+  /// Only batches that hold a row that `which` is true for pass `writes`.
+  void hold_writes(filter which) {
+    std::lock_guard guard(mutex_);
+    held_ = std::move(which);
   }
 
   /// Only scans that begin with this kind of row pass `scans`.
@@ -59,8 +65,9 @@ private:
     expected<std::optional<std::string>> get(std::string_view key) override { return inner_->get(key); }
 
     expected<void> write(std::span<const write_set* const> sets) override {
-      valve_->writes.pass();
-      if (valve_->refuses(sets)) {
+      if (valve_->selects(valve_->held_, sets, true))
+        valve_->writes.pass();
+      if (valve_->selects(valve_->failing_, sets, false)) {
         ++valve_->failed_;
         return fail(errc::storage_error, "the test's storage fails");
       }
@@ -80,18 +87,19 @@ private:
     std::unique_ptr<storage_engine> inner_;
   };
 
-  bool refuses(std::span<const write_set* const> sets) {
+  bool selects(const filter& which, std::span<const write_set* const> sets, bool if_none) {
     std::lock_guard guard(mutex_);
-    if (!failing_)
-      return false;
+    if (!which)
+      return if_none;
     for (const auto* set : sets)
       for (const auto& op : *set)
-        if (failing_(op))
+        if (which(op))
           return true;
     return false;
   }
 
   std::mutex mutex_;
+  filter held_;
   filter failing_;
   std::atomic<char> held_kind_{0};
   std::atomic<std::size_t> written_{0};

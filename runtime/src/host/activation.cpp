@@ -177,6 +177,7 @@ void activation::run_call(envelope& what) {
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
   auto state = encode_state();
   if (!state) {
+    in_turn.undo();
     discard();
     return reply(std::move(what.sink), unexpected<error>(state.error()));
   }
@@ -337,6 +338,7 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
   object_access::enter(*object_, nullptr);
   if (failed) {
     core_.counts.failed_turns.add();
+    in_turn.undo();
     if (!method.read_only)
       discard(); // the handler may have changed it before it threw
     return failed;

@@ -31,8 +31,9 @@ expected<void> admit_fetch(runtime_core& core, fetch_message& fetch) {
   return {};
 }
 
-turn::~turn() {
+void turn::undo() noexcept {
   core_.counts.queued_fetches.sub(fetches_.size());
+  fetches_.clear();
 }
 
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {

@@ -20,8 +20,11 @@ public:
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
-  /// Undone unless its fetches were taken: gives their places in the queue back.
-  ~turn() override;
+  /// Undone unless its fetches were taken.
+  ~turn() override { undo(); }
+
+  /// Gives the fetches' places in the queue back. To be done before anybody hears that the turn failed.
+  void undo() noexcept;
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override;
   std::chrono::milliseconds default_timeout() const override { return core_.settings.default_timeout; }

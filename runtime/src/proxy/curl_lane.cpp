@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+#include <unistd.h>
+
 namespace dormouse {
 
 namespace asio = boost::asio;
@@ -49,13 +51,18 @@ void curl_lane::remove(CURL* easy) {
 }
 
 void curl_lane::keep_idle(std::size_t connections) {
-  idle_ = connections;
+  most_idle_ = connections;
   limit_connections();
+}
+
+int curl_lane::close_socket(void* lane, curl_socket_t socket) noexcept {
+  --static_cast<curl_lane*>(lane)->sockets_;
+  return ::close(socket);
 }
 
 /// libcurl's limit counts the connections in use as well: were it fixed, then beyond that many transfers none would be kept.
 void curl_lane::limit_connections() {
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(transfers_ + idle_));
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(transfers_ + most_idle_));
 }
 
 int curl_lane::on_socket(CURL*, curl_socket_t socket, int what, void* user, void*) {

@@ -35,8 +35,15 @@ public:
   void remove(CURL* easy);
   std::size_t transfers() const noexcept { return transfers_; }
 
-  /// How many connections are kept beside those in use.
+  /// Connections that are open and not in use, about: one that is shared by several transfers hides an idle one.
+  std::size_t idle() const noexcept { return sockets_ > transfers_ ? sockets_ - transfers_ : 0; }
+
+  /// How many of those are kept; none at first.
   void keep_idle(std::size_t connections);
+
+  /// For a transfer's CURLOPT_OPENSOCKETFUNCTION, when it has opened a socket; and its CURLOPT_CLOSESOCKETFUNCTION, with the lane as data.
+  void socket_opened() noexcept { ++sockets_; }
+  static int close_socket(void* lane, curl_socket_t socket) noexcept;
 
 private:
   struct watch;
@@ -56,7 +63,8 @@ private:
   boost::asio::steady_timer timer_;
   std::unordered_map<curl_socket_t, std::shared_ptr<watch>> watches_;
   std::size_t transfers_ = 0;
-  std::size_t idle_ = 0;
+  std::size_t sockets_ = 0;
+  std::size_t most_idle_ = 0;
 };
 
 } // namespace dormouse

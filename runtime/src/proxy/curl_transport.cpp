@@ -132,7 +132,10 @@ curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to
     on.blocked = true;
     return CURL_SOCKET_BAD;
   }
-  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+  auto opened = ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+  if (opened >= 0)
+    on.lane->socket_opened();
+  return opened;
 }
 
 // --- the transport ----------------------------------------------------------------------------------------------------------------------
@@ -147,7 +150,7 @@ public:
 private:
   curl_lane& lane_with_room();
   void close_spare_lanes();
-  void share_idle_connections();
+  void limit_idle_connections(curl_lane& of);
   bool begin_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
   bool follow_redirect(exchange& hop);
@@ -209,7 +212,6 @@ curl_lane& curl_transport::lane_with_room() {
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &done);
     finish_hop(*done, code);
   }));
-  share_idle_connections();
   return *lanes_.back();
 }
 
@@ -219,12 +221,14 @@ void curl_transport::close_spare_lanes() {
   for (auto at = lanes_.size(); at-- > 1;)
     if (lanes_[at]->transfers() == 0 && exchanges_.size() + lane_transfers <= (lanes_.size() - 1) * lane_transfers)
       lanes_.erase(lanes_.begin() + static_cast<std::ptrdiff_t>(at));
-  share_idle_connections();
 }
 
-void curl_transport::share_idle_connections() {
+/// What the other lanes leave of them, for what is on one lane often ends together; but never less than an equal share.
+void curl_transport::limit_idle_connections(curl_lane& of) {
+  std::size_t elsewhere = 0;
   for (const auto& lane : lanes_)
-    lane->keep_idle(max_idle_connections / lanes_.size());
+    elsewhere += lane.get() == &of ? 0 : lane->idle();
+  of.keep_idle(std::max(max_idle_connections - std::min(elsewhere, max_idle_connections), max_idle_connections / lanes_.size()));
 }
 
 /// Sends the request for `target`; false if it was refused.
@@ -260,8 +264,12 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   if (!settings_.ca_file.empty())
     curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
+  if (next.lane == nullptr)
+    next.lane = &lane_with_room();
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &next);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &curl_lane::close_socket);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, next.lane);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &next);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
@@ -295,19 +303,19 @@ bool curl_transport::begin_hop(exchange& next) {
   }
   next.fields.reset(list);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, next.fields.get());
-  auto& lane = next.lane != nullptr ? *next.lane : lane_with_room();
-  if (auto code = lane.add(easy); code != CURLM_OK) {
+  if (auto code = next.lane->add(easy); code != CURLM_OK) {
     next.lane = nullptr;
     refuse(next, fetch_errc::fetch_failed, fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
     return false;
   }
-  next.lane = &lane;
+  limit_idle_connections(*next.lane);
   return true;
 }
 
 void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   auto* easy = hop.easy.get();
   hop.lane->remove(easy);
+  limit_idle_connections(*hop.lane);
   const bool earlier_hop = hop.hops > 0;
   if (code == CURLE_OK) {
     long status = 0;

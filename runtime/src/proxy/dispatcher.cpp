@@ -90,7 +90,8 @@ private:
   void refill();
   void refill(fetch_priority priority, backlog& behind);
   void expire();
-  void expire_one(std::uint64_t id, const std::string& queue_key);
+  bool expire_one(std::uint64_t id, const std::string& queue_key);
+  expected<std::shared_ptr<fetch_message>> read_queued(const std::optional<keys::queue_parts>& parts, std::string_view row) const;
 
   // Going out.
   void pump();
@@ -207,30 +208,43 @@ void dispatcher::on_exit() {
 
 /// What an earlier process left: how much is queued, and what must not be repeated.
 void dispatcher::recover() {
-  std::uint64_t queued = 0;
-  for (auto row = core_.store->scan(keys::all('Q')); row->valid(); row->next())
-    ++queued;
-  core_.counts.queued_fetches.add(queued);
-  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
-    if (auto parts = keys::parse_deadline(row->key())) {
-      next_deadline_ms_ = parts->deadline_ms;
-      break;
-    }
-  }
-  // A mark without a result: the process died while a request that must not be repeated was going out (R9).
+  // A mark without a result: the process died while a request that must not be repeated was going out (R9). The mark is the key: its value may
+  // be damaged, and the request must not go out all the same.
+  std::set<std::uint64_t> marked;
+  auto leftover = std::make_unique<row_erasure>();
   for (auto row = core_.store->scan(keys::all('A')); row->valid(); row->next()) {
-    auto parts = keys::parse_queue(row->value());
-    auto stored = parts ? core_.store->get(row->value()) : std::nullopt;
-    auto fetch = stored && *stored ? core_.store->read_fetch(**stored) : fail(errc::corrupt, "");
+    if (auto id = keys::parse_attempt(row->key()))
+      marked.insert(*id);
+    else
+      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+  }
+  std::uint64_t queued = 0;
+  for (auto row = core_.store->scan(keys::all('Q')); row->valid(); row->next()) {
+    ++queued;
+    auto parts = keys::parse_queue(row->key());
+    if (!parts || marked.erase(parts->id) == 0)
+      continue;
+    auto fetch = read_queued(parts, row->value());
     if (!fetch)
-      continue; // its fetch is damaged; the refill buries it
-    add(std::make_shared<fetch_message>(std::move(*fetch)), parts->due_ms);
+      continue; // damaged: the refill buries it
+    add(std::move(*fetch), parts->due_ms);
     auto& lost = window_.at(parts->id);
     ready_.remove(lost.origin, lost.fetch->priority, parts->id);
     ++lost.fetch->attempts;
     store_result(lost, unexpected<fetch_error>(fetch_error{fetch_errc::fetch_failed,
                                                            fmt::format("the process ended while the {} was going out; it may have been received, so it is not repeated", lost.fetch->method),
                                                            sent_state::maybe, lost.fetch->attempts}));
+  }
+  core_.counts.queued_fetches.add(queued);
+  for (auto id : marked) // of a fetch that was damaged and buried
+    leftover->writes.push_back({keys::attempt(id), std::nullopt});
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
+  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
+    if (auto parts = keys::parse_deadline(row->key())) {
+      next_deadline_ms_ = parts->deadline_ms;
+      break;
+    }
   }
   for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
     behind(priority).from = keys::queue_of(priority).first;
@@ -288,15 +302,15 @@ void dispatcher::refill(fetch_priority priority, backlog& rest) {
     rest.from = row->key();
     if (parts && window_.contains(parts->id))
       continue;
-    auto fetch = parts ? core_.store->read_fetch(row->value()) : fail(errc::corrupt, "the key is malformed");
-    if (fetch && fetch->id == parts->id && fetch->path.top() != nullptr) {
-      add(std::make_shared<fetch_message>(std::move(*fetch)), parts->due_ms);
+    auto fetch = read_queued(parts, row->value());
+    if (fetch) {
+      add(std::move(*fetch), parts->due_ms);
       continue;
     }
     // Nobody can be told: who asked is in the row that cannot be read.
     auto burial = std::make_unique<row_burial>(core_.counts);
     core_.store->bury(burial->writes, std::string(row->key()), std::string(row->value()),
-                      "queue row: " + (fetch ? std::string("key and message disagree") : to_string(fetch.error())), now);
+                      "queue row: " + to_string(fetch.error()), now);
     core_.store->submit(std::move(burial));
     core_.counts.queued_fetches.sub();
   }
@@ -307,41 +321,65 @@ void dispatcher::refill(fetch_priority priority, backlog& rest) {
   }
 }
 
+/// What a row of the queue holds, if it is what its key says and tells who asked.
+expected<std::shared_ptr<fetch_message>> dispatcher::read_queued(const std::optional<keys::queue_parts>& parts, std::string_view row) const {
+  if (!parts)
+    return fail(errc::corrupt, "the key is malformed");
+  auto fetch = core_.store->read_fetch(row);
+  if (!fetch)
+    return unexpected<error>(fetch.error());
+  if (fetch->id != parts->id || fetch->priority != parts->priority)
+    return fail(errc::corrupt, "key and message disagree");
+  if (fetch->path.empty())
+    return fail(errc::corrupt, "a fetch without a return path");
+  return std::make_shared<fetch_message>(std::move(*fetch));
+}
+
 /// Fetches whose deadline passed while they waited. Those in flight end by their attempt's own time limit.
 void dispatcher::expire() {
   const auto now = core_.clock->now_ms();
   if (next_deadline_ms_ > now)
     return;
   next_deadline_ms_ = never;
+  auto leftover = std::make_unique<row_erasure>(); // deadlines of fetches that were damaged and buried
   std::size_t seen = 0;
   for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
     auto parts = keys::parse_deadline(row->key());
-    if (!parts)
-      continue;
-    if (parts->deadline_ms > now || ++seen > most_expired_per_tick) {
+    if (parts && (parts->deadline_ms > now || ++seen > most_expired_per_tick)) {
       next_deadline_ms_ = parts->deadline_ms;
-      return;
+      break;
     }
-    expire_one(parts->id, std::string(row->value()));
+    if (!parts || !expire_one(parts->id, std::string(row->value())))
+      leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
 }
 
-void dispatcher::expire_one(std::uint64_t id, const std::string& queue_key) {
+/// False if there is no such fetch.
+bool dispatcher::expire_one(std::uint64_t id, const std::string& queue_key) {
   auto found = window_.find(id);
   if (found == window_.end()) { // it waits on disk
     auto parts = keys::parse_queue(queue_key);
+    if (!parts || parts->id != id)
+      return false;
     auto row = core_.store->get(queue_key);
-    auto fetch = parts && row && *row ? core_.store->read_fetch(**row) : fail(errc::corrupt, "");
+    if (!row)
+      return true; // storage is in trouble
+    if (!*row)
+      return false;
+    auto fetch = read_queued(parts, **row);
     if (!fetch)
-      return; // a damaged row is buried when the refill comes to it
-    add(std::make_shared<fetch_message>(std::move(*fetch)), parts->due_ms);
+      return true; // it is buried when the refill comes to it
+    add(std::move(*fetch), parts->due_ms);
     found = window_.find(id);
   }
   auto& late = found->second;
   if (late.state != job_state::waiting || !ready_.remove(late.origin, late.fetch->priority, id))
-    return;
+    return true;
   store_result(late, unexpected<fetch_error>(fetch_error{fetch_errc::timeout, "the deadline passed while the fetch was waiting",
                                                          late.fetch->attempts > 0 ? sent_state::maybe : sent_state::no, late.fetch->attempts}));
+  return true;
 }
 
 // --- going out --------------------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,12 @@ private:
   std::uint64_t fetch_id_;
 };
 
+/// Clears away rows that lead nowhere; should it fail, they are there next time.
+class row_erasure final : public pending_commit {
+public:
+  void settle(const expected<void>&) noexcept override {}
+};
+
 /// A damaged row goes to the dead letters.
 class row_burial final : public pending_commit {
 public:

@@ -156,4 +156,10 @@ std::optional<deadline_parts> parse_deadline(std::string_view key) {
   return deadline_parts{static_cast<std::int64_t>(get_u64(key.substr(1))), get_u64(key.substr(9))};
 }
 
+std::optional<std::uint64_t> parse_attempt(std::string_view key) {
+  if (key.size() != 9 || key[0] != 'A')
+    return std::nullopt;
+  return get_u64(key.substr(1));
+}
+
 } // namespace dormouse::keys

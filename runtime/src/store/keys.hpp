@@ -49,4 +49,6 @@ struct deadline_parts {
 };
 std::optional<deadline_parts> parse_deadline(std::string_view key);
 
+std::optional<std::uint64_t> parse_attempt(std::string_view key);
+
 } // namespace dormouse::keys

@@ -1,0 +1,17 @@
+// R15: a reply that comes later needs a fetch, and a read-only turn has none.
+#include <dormouse/actors/class_descriptor.hpp>
+
+#ifdef DORMOUSE_COMPILE_FAIL
+#define CONSTNESS const
+#else
+#define CONSTNESS
+#endif
+
+class object : public dormouse::durable_object {
+public:
+  dormouse::later<int> ask() CONSTNESS { return dormouse::later<int>(0); }
+
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"ask", &object::ask>>;
+};
+
+static_assert(dormouse::describe<object>().binding == "OBJECT");

@@ -1,0 +1,15 @@
+// Every parameter behind the fetch_result comes from the context.
+#include <dormouse/actors/durable_object.hpp>
+
+class object : public dormouse::durable_object {
+public:
+#ifdef DORMOUSE_COMPILE_FAIL
+  void ask() { fetch("https://example.com/").then<&object::on_answer>("name"); }
+#else
+  void ask() { fetch("https://example.com/").then<&object::on_answer>("name", 7); }
+#endif
+  void on_answer(dormouse::fetch_result, std::string, int) {}
+
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"ask", &object::ask>,
+                                    dormouse::method<"on_answer", &object::on_answer>>;
+};

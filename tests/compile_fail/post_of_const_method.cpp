@@ -1,0 +1,18 @@
+// A post has no reply: all that a const method could give is thrown away.
+#include <dormouse/actors/durable_object.hpp>
+#include <dormouse/actors/object_ref.hpp>
+
+#ifdef DORMOUSE_COMPILE_FAIL
+#define CONSTNESS const
+#else
+#define CONSTNESS
+#endif
+
+class object : public dormouse::durable_object {
+public:
+  void run() CONSTNESS {}
+
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>>;
+};
+
+std::future<void> use(const dormouse::object_ref<object>& ref) { return ref.post<&object::run>(); }

@@ -1,0 +1,79 @@
+// What was acknowledged before a kill is there after it.
+
+#include "crash/child_process.hpp"
+#include "crash/durable_view.hpp"
+#include "crash/seeded_kill.hpp"
+#include "eventually.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace dormouse::test {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr int kills = 20;
+
+/// What callers were told in one life.
+struct replies {
+  std::uint64_t adds = 0; ///< how many
+  std::uint64_t first_add = 0;
+  std::uint64_t last_add = 0;
+  std::uint64_t largest_read = 0;
+  bool in_order = true;
+
+  void note(const std::string& line) {
+    const auto value = std::stoull(line.substr(line.find(' ') + 1));
+    if (line.starts_with("read ")) {
+      largest_read = std::max<std::uint64_t>(largest_read, value);
+      return;
+    }
+    if (adds++ == 0)
+      first_add = value;
+    else
+      in_order = in_order && value == last_add + 1;
+    last_add = value;
+  }
+};
+
+TEST_CASE("R3 R4: kill -9 loses no acknowledged commit, and nobody was told of one that is not durable") {
+  std::mt19937_64 random(crash_seed());
+  scratch_directory scratch;
+  const auto directory = scratch.path() / "store";
+  std::uint64_t durable = 0;
+  std::uint64_t unacknowledged = 0;
+  for (int life = 1; life <= kills; ++life) {
+    const std::uint64_t at_once = life % 2 == 0 ? 16 : 1;
+    const auto progress = 1 + random() % 400;
+    const auto moment = random_moment(random, microseconds(5'000));
+    CAPTURE(life);
+    child_process child({"count", directory.string(), std::to_string(at_once)});
+    replies told;
+    while (told.adds < progress) {
+      auto line = child.read_line();
+      REQUIRE_MESSAGE(line, "the child died by itself: ", child.kill());
+      told.note(*line);
+    }
+    spin(moment);
+    REQUIRE(child.kill() == "");
+    while (auto line = child.read_line()) // what it was told before it died
+      told.note(*line);
+
+    const auto view = read_durable(directory, scratch.path() / "copy");
+    CHECK(told.in_order);
+    CHECK(told.first_add == durable + 1);
+    durable = view.counter_value;
+    CHECK(durable >= told.last_add);
+    CHECK(durable <= told.last_add + at_once);
+    CHECK(told.largest_read <= durable);
+    CHECK(view.unreadable == 0);
+    unacknowledged += durable - told.last_add;
+  }
+  MESSAGE(durable, " commits in ", kills, " lives, of which ", unacknowledged, " were durable and not yet acknowledged when the kill came");
+  CHECK(durable >= kills);
+}
+
+} // namespace
+} // namespace dormouse::test

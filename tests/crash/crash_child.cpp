@@ -1,0 +1,141 @@
+// The process that is killed. It works until it is killed, but for "finish", and reports every reply it got: whatever it has
+// reported was durable before.
+//
+//   crash_child fetch <directory> <upstream> <life> <seed>     "started", then per acknowledged call "<delivered> <fetcher> <token>"
+//   crash_child finish <directory> <expected tokens>           lets the work end that was begun; exit code 0 when it has
+//   crash_child count <directory> <calls at once>              "add <value>" and "read <value>"
+//   crash_child upstream                                       its URL; serves
+
+#include "crash/crash_settings.hpp"
+#include "crash/objects.hpp"
+#include "crash/report_pipe.hpp"
+#include "eventually.hpp"
+#include "upstream/open_file_limit.hpp"
+#include "upstream/upstream_server.hpp"
+
+#include <fmt/format.h>
+
+#include <deque>
+#include <future>
+#include <iostream>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+#include <unistd.h>
+
+namespace dormouse::test {
+namespace {
+
+constexpr std::size_t calls_at_once = 32;
+constexpr std::uint64_t most_queued = 400;
+constexpr std::uint32_t longest_chain = 4;
+
+struct pending_call {
+  std::size_t fetcher;
+  std::uint64_t token;
+  std::future<void> done;
+};
+
+[[noreturn]] void fetch_until_killed(const std::string& directory, const std::string& upstream, std::uint64_t life, std::uint64_t seed) {
+  runtime host(crash_options(directory));
+  host.define<fetcher>();
+  report("started");
+  std::mt19937_64 random(seed);
+  std::deque<pending_call> calls;
+  for (std::uint64_t count = 0;; ++count) {
+    const auto index = random() % fetcher_count;
+    const auto token = (life << 32U) | count;
+    const auto more = static_cast<std::uint32_t>(random() % longest_chain);
+    auto target = host.get<fetcher>(fetcher_id(index));
+    // A call leaves nothing behind when it is cut off; a post is in the inbox from its acknowledgement on.
+    auto done = random() % 2 == 0 ? target.call<&fetcher::go>(upstream, token, more) : target.post<&fetcher::go>(upstream, token, more);
+    calls.push_back({index, token, std::move(done)});
+    if (calls.size() < calls_at_once)
+      continue;
+    auto oldest = std::move(calls.front());
+    calls.pop_front();
+    oldest.done.get();
+    report(std::to_string(host.stats().delivered) + " " + std::to_string(oldest.fetcher) + " " + std::to_string(oldest.token));
+    if (!eventually([&host] { return host.stats().queued_fetches < most_queued; }))
+      throw std::runtime_error("the queue does not drain");
+  }
+}
+
+void finish(const std::string& directory, std::uint64_t expected_tokens) {
+  runtime host(crash_options(directory));
+  host.define<fetcher>();
+  const auto sum_of_tokens = [&host] {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < fetcher_count; ++i)
+      sum += host.get<fetcher>(fetcher_id(i)).call<&fetcher::tokens_seen>().get();
+    return sum;
+  };
+  const auto nobody_waits = [&host] {
+    for (std::size_t i = 0; i < fetcher_count; ++i)
+      if (host.get<fetcher>(fetcher_id(i)).call<&fetcher::waits_for_results>().get())
+        return false;
+    return true;
+  };
+  // In this order: once all calls have run, a fetch is begun only by the continuation of another, and an object that waits for none is
+  // done for ever.
+  const auto finished = eventually([&] { return sum_of_tokens() >= expected_tokens && nobody_waits() && host.stats().queued_fetches == 0; },
+                                   std::chrono::seconds(120));
+  if (!finished)
+    throw std::runtime_error(fmt::format("not finished: {} of {} calls ran, {} fetches queued, {} messages pending", sum_of_tokens(), expected_tokens,
+                                         host.stats().queued_fetches, host.stats().pending_messages));
+  host.stop();
+}
+
+[[noreturn]] void count_until_killed(const std::string& directory, std::size_t at_once) {
+  runtime host(crash_options(directory));
+  host.define<counter>();
+  auto target = host.get<counter>("c");
+  std::thread([target] {
+    for (;;)
+      report("read " + std::to_string(target.call<&counter::value>().get()));
+  }).detach();
+  std::deque<std::future<std::uint64_t>> calls;
+  for (;;) {
+    calls.push_back(target.call<&counter::add>());
+    if (calls.size() < at_once)
+      continue;
+    report("add " + std::to_string(calls.front().get()));
+    calls.pop_front();
+  }
+}
+
+[[noreturn]] void serve() {
+  samples::raise_open_file_limit();
+  samples::upstream_server upstream;
+  upstream.start();
+  report(upstream.url());
+  for (;;)
+    ::pause();
+}
+
+int run(const std::vector<std::string>& arguments) {
+  const auto& what = arguments.at(0);
+  if (what == "fetch")
+    fetch_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)), std::stoull(arguments.at(4)));
+  if (what == "count")
+    count_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "upstream")
+    serve();
+  if (what != "finish")
+    throw std::invalid_argument("unknown job " + what);
+  finish(arguments.at(1), std::stoull(arguments.at(2)));
+  return 0;
+}
+
+} // namespace
+} // namespace dormouse::test
+
+int main(int argc, char** argv) {
+  try {
+    return dormouse::test::run({argv + 1, argv + argc});
+  } catch (const std::exception& e) {
+    std::cerr << "crash_child: " << e.what() << std::endl;
+    return 1;
+  }
+}

@@ -1,0 +1,129 @@
+#include "store/keys.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace std::string_literals;
+using dormouse::address;
+using dormouse::fetch_priority;
+namespace keys = dormouse::keys;
+
+namespace {
+
+bool holds(const keys::range& rows, const std::string& key) {
+  return rows.first <= key && key < rows.second;
+}
+
+/// In order, with every byte around which the escaping turns.
+const std::vector<std::string> ids{"\0"s,     "\0\0"s,    "\0\x01"s, "\0a"s,  "\0\xff"s,  "\x01"s, "a"s,
+                                   "a\0"s,    "a\0\0"s,   "a\0\x01"s, "a\0b"s, "a\0\xff"s, "a\x01"s, "a\x01\0"s,
+                                   "aa"s,     "ab"s,      "b"s,       "\xc3\xa9"s};
+
+} // namespace
+
+TEST_CASE("keys: addresses keep their order and none is a prefix of another, NUL bytes in ids included") {
+  for (auto make : {+[](const address& where) { return keys::object(where); }, +[](const address& where) { return keys::inbox(where, 7); }})
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      for (std::size_t k = i + 1; k < ids.size(); ++k) {
+        CAPTURE(i);
+        CAPTURE(k);
+        const auto a = make({"THING", ids[i]});
+        const auto b = make({"THING", ids[k]});
+        CHECK(a < b);
+        CHECK_FALSE(b.starts_with(a));
+      }
+  // A binding is no prefix of a longer one either, whatever the id.
+  CHECK_FALSE(keys::object({"AB", "x"}).starts_with(keys::object({"A", "Bx"})));
+  CHECK(keys::object({"A", "z"}) < keys::object({"AB", "a"}));
+}
+
+TEST_CASE("keys: the inbox of one object is in order of ids and apart from every other inbox") {
+  CHECK(keys::inbox({"A", "x"}, 1) < keys::inbox({"A", "x"}, 2));
+  CHECK(keys::inbox({"A", "x"}, 255) < keys::inbox({"A", "x"}, 256));
+  CHECK(keys::inbox({"A", "x"}, ~std::uint64_t{0}) < keys::inbox({"A", "x\0"s}, 0));
+  CHECK(keys::inbox({"A", "x"}, ~std::uint64_t{0}) < keys::inbox({"A", "y"}, 0));
+}
+
+TEST_CASE("keys: the queue is ordered by priority, then due time, then id") {
+  const auto at = [](fetch_priority priority, std::int64_t due_ms, std::uint64_t id) { return keys::queue(priority, due_ms, id); };
+  CHECK(at(fetch_priority::high, 1'700'000'000'000, 9) < at(fetch_priority::normal, 1, 1));
+  CHECK(at(fetch_priority::normal, 9, 9) < at(fetch_priority::low, 1, 1));
+  CHECK(at(fetch_priority::normal, 255, 9) < at(fetch_priority::normal, 256, 1));
+  CHECK(at(fetch_priority::normal, 255, 255) < at(fetch_priority::normal, 255, 256));
+  CHECK(keys::deadline(255, 9) < keys::deadline(256, 1));
+}
+
+TEST_CASE("keys: what is written is parsed back") {
+  for (const auto& id : ids)
+    for (std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {
+      const address where{"THING", id};
+      const auto parts = keys::parse_inbox(keys::inbox(where, number));
+      REQUIRE(parts);
+      CHECK(parts->where == where);
+      CHECK(parts->id == number);
+    }
+  for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
+    const auto parts = keys::parse_queue(keys::queue(priority, 1'700'000'000'123, 0xfedcba9876543210));
+    REQUIRE(parts);
+    CHECK(parts->priority == priority);
+    CHECK(parts->due_ms == 1'700'000'000'123);
+    CHECK(parts->id == 0xfedcba9876543210);
+  }
+  const auto late = keys::parse_deadline(keys::deadline(1'700'000'000'123, 42));
+  REQUIRE(late);
+  CHECK(late->deadline_ms == 1'700'000'000'123);
+  CHECK(late->id == 42);
+}
+
+TEST_CASE("R21: a malformed key is refused, whatever its length") {
+  const auto refused = [](const std::string& key, auto parse) {
+    for (std::size_t bytes = 0; bytes < key.size(); ++bytes) {
+      CAPTURE(bytes);
+      CHECK_FALSE(parse(std::string_view(key).substr(0, bytes)));
+    }
+    CHECK_FALSE(parse(key + "x"));
+    auto of_another_kind = key;
+    of_another_kind[0] = 'X';
+    CHECK_FALSE(parse(of_another_kind));
+  };
+  refused(keys::inbox({"THING", "a\0b"s}, 7), [](std::string_view key) { return keys::parse_inbox(key).has_value(); });
+  refused(keys::queue(fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
+  refused(keys::deadline(7, 7), [](std::string_view key) { return keys::parse_deadline(key).has_value(); });
+
+  auto no_such_priority = keys::queue(fetch_priority::low, 7, 7);
+  no_such_priority[1] = 3;
+  CHECK_FALSE(keys::parse_queue(no_such_priority));
+  // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
+  CHECK_FALSE(keys::parse_inbox("ITHING\0a\0\x02"s + std::string(8, '\0')));
+}
+
+TEST_CASE("keys: a range holds its own rows and no others") {
+  CHECK(holds(keys::inbox_of("AB"), keys::inbox({"AB", "\0"s}, 0)));
+  CHECK(holds(keys::inbox_of("AB"), keys::inbox({"AB", "\xf4\x8f\xbf\xbf"}, ~std::uint64_t{0})));
+  for (const std::string other : {"A", "ABC", "AB_", "AC", "B"})
+    CHECK_FALSE(holds(keys::inbox_of("AB"), keys::inbox({other, "x"}, 1)));
+
+  const auto high = keys::queue(fetch_priority::high, 0, 0);
+  const auto normal = keys::queue(fetch_priority::normal, 1'700'000'000'000, ~std::uint64_t{0});
+  const auto low = keys::queue(fetch_priority::low, 0, 0);
+  CHECK(holds(keys::queue_of(fetch_priority::high), high));
+  CHECK_FALSE(holds(keys::queue_of(fetch_priority::high), normal));
+  CHECK(holds(keys::queue_of(fetch_priority::normal), normal));
+  CHECK_FALSE(holds(keys::queue_of(fetch_priority::normal), high));
+  CHECK_FALSE(holds(keys::queue_of(fetch_priority::normal), low));
+  CHECK(holds(keys::queue_of(fetch_priority::low), low));
+
+  const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),  keys::dead_letter(1), keys::deadline(1, 1),
+                                      keys::inbox({"A", "x"}, 1),       keys::store_info(), keys::object({"A", "x"}), high};
+  const std::string kinds = "ABDEIMOQ";
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      CAPTURE(kinds[k]);
+      CHECK(holds(keys::all(kinds[k]), rows[i]) == (i == k));
+    }
+  CHECK(keys::blob(1, 'q') != keys::blob(1, 'r'));
+}

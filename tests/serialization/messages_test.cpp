@@ -1,0 +1,473 @@
+#include "reference_frame.hpp"
+
+#include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/crc32c.hpp>
+#include <dormouse/serialization/messages.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+using namespace dormouse;
+using namespace std::string_literals;
+using namespace std::string_view_literals;
+
+namespace {
+
+/// A new one in every run, so that runs find what runs before did not; a failure prints it.
+/// DORMOUSE_TEST_SEED=<number> repeats a run.
+std::uint64_t pick_seed() {
+  const char* given = std::getenv("DORMOUSE_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+}
+
+class generator {
+public:
+  explicit generator(std::uint64_t seed) : random_(seed) {}
+
+  std::uint64_t number() { return random_(); }
+  std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+
+  std::string bytes(std::size_t most) {
+    std::string out;
+    for (auto left = below(most + 1); left > 0; --left)
+      out += static_cast<char>(number());
+    return out;
+  }
+
+  dormouse::headers fields() {
+    constexpr std::string_view name_bytes = "abcXYZ019-_!#$%&'*+.^`|~";
+    dormouse::headers out;
+    for (auto left = below(6); left > 0; --left) {
+      std::string name;
+      std::string value;
+      for (auto size = below(12) + 1; size > 0; --size)
+        name += name_bytes[below(name_bytes.size())];
+      for (auto size = below(20); size > 0; --size)
+        value += static_cast<char>(0x80 + below(0x80));
+      out.append(name, value);
+    }
+    return out;
+  }
+
+  return_path path() {
+    return_path out;
+    for (auto left = below(max_return_path_hops + 1); left > 0; --left)
+      value_or_throw(out.push({{bytes(10), bytes(20)}, bytes(10), bytes(30)}));
+    return out;
+  }
+
+  fetch_message fetch() {
+    return {.id = number(),
+            .method = bytes(8),
+            .url = bytes(60),
+            .headers = fields(),
+            .body = bytes(500),
+            .body_bytes = number(),
+            .body_is_blob = static_cast<std::uint8_t>(below(2)),
+            .timeout_ms = static_cast<std::int64_t>(number()),
+            .deadline_ms = static_cast<std::int64_t>(number()),
+            .retry = {.max_retries = static_cast<std::uint32_t>(number()),
+                      .initial_delay = std::chrono::milliseconds(static_cast<std::int64_t>(number())),
+                      .max_delay = std::chrono::milliseconds(static_cast<std::int64_t>(number()))},
+            .redirect = static_cast<redirect_mode>(below(3)),
+            .idempotency_key = bytes(40),
+            .priority = static_cast<fetch_priority>(below(3)),
+            .created_ms = static_cast<std::int64_t>(number()),
+            .attempts = static_cast<std::uint32_t>(number()),
+            .path = path()};
+  }
+
+  result_message result() {
+    result_message out{
+        .fetch_id = number(), .path = path(), .body_is_blob = static_cast<std::uint8_t>(below(2))};
+    if (below(2) == 0)
+      out.result = response(static_cast<std::uint16_t>(number()), fields(), bytes(500), bytes(60),
+                            static_cast<std::uint32_t>(number()));
+    else
+      out.result =
+          unexpected<fetch_error>({static_cast<fetch_errc>(1 + below(8)), bytes(60),
+                                   static_cast<sent_state>(below(3)), static_cast<std::uint32_t>(number())});
+    return out;
+  }
+
+  post_message post() { return {bytes(64), bytes(500)}; }
+
+private:
+  std::mt19937_64 random_;
+};
+
+// Fixed values in which no two neighbouring fields are equal, so that fields which changed places are found.
+
+return_path golden_path() {
+  return_path path;
+  value_or_throw(path.push({{"OUTER_DO", "bob"}, "on_inner", "\x01\x02"}));
+  value_or_throw(path.push({{"USER_DO", "z\u00fcrich"}, "on_repo", std::string("\0\xff", 2)}));
+  return path;
+}
+
+fetch_message golden_fetch() {
+  return {.id = 0x0102030405060708,
+          .method = "POST",
+          .url = "https://example.com:8443/a?b=c",
+          .headers = {{"Accept", "application/json"}, {"X-Empty", ""}},
+          .body = "{\"n\":1}",
+          .body_bytes = 7,
+          .body_is_blob = 0,
+          .timeout_ms = 5'000,
+          .deadline_ms = 1'700'000'060'000,
+          .retry = {.max_retries = 4,
+                    .initial_delay = std::chrono::milliseconds(250),
+                    .max_delay = std::chrono::milliseconds(9'000)},
+          .redirect = redirect_mode::error,
+          .idempotency_key = "key-1",
+          .priority = fetch_priority::low,
+          .created_ms = 1'700'000'000'000,
+          .attempts = 2,
+          .path = golden_path()};
+}
+
+result_message golden_response() {
+  return {.fetch_id = 42,
+          .path = golden_path(),
+          .result = response(201, {{"Content-Type", "text/plain"}, {"Set-Cookie", "a=b"}},
+                             std::string("body\0\n", 6), "https://example.com/final", 3),
+          .body_is_blob = 1};
+}
+
+result_message golden_error() {
+  return {.fetch_id = 43,
+          .path = golden_path(),
+          .result =
+              unexpected<fetch_error>({fetch_errc::network_error, "connection lost", sent_state::maybe, 5}),
+          .body_is_blob = 0};
+}
+
+post_message golden_post() { return {"refresh", std::string("\x03\0\0\0\0\0\0\0abc", 11)}; }
+
+std::string from_hex(const std::string& file) {
+  std::ifstream in(file);
+  INFO("golden file: ", file);
+  REQUIRE(in.is_open());
+  std::string bytes;
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind('#', 0) == 0) continue;
+    REQUIRE(line.find_first_not_of("0123456789abcdef") == std::string::npos);
+    REQUIRE(line.size() % 2 == 0);
+    for (std::size_t i = 0; i < line.size(); i += 2)
+      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
+}
+
+std::string to_hex(std::string_view bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto byte = static_cast<unsigned char>(bytes[i]);
+    out += digits[byte / 16];
+    out += digits[byte % 16];
+    if (i % 32 == 31 || i + 1 == bytes.size()) out += '\n';
+  }
+  return out;
+}
+
+/// The value has exactly the bytes in tests/golden/<name>.hex, and they are that value.
+///
+/// A test that fails here says that programs in the field can no longer read their disks: bump
+/// `frame_version` and keep reading the old one. Only for a message that no release has written yet:
+/// DORMOUSE_REGENERATE_GOLDEN=<name>  writes that one file, and the test fails all the same, so that no run
+/// that is watched can pass by rewriting what it compares with.
+template <class T> void is_golden(const std::string& name, frame_type type, const T& value) {
+  auto file = std::string(DORMOUSE_TEST_GOLDEN_DIR) + "/" + name + ".hex";
+  auto frame = seal_value(type, value);
+  const char* regenerate = std::getenv("DORMOUSE_REGENERATE_GOLDEN");
+  if (regenerate != nullptr && regenerate == name) {
+    std::ofstream(file) << "# A frame as format version 1 has it; see docs/on-disk-format.md. Never edited, "
+                           "never rewritten after a release.\n"
+                        << to_hex(frame);
+    FAIL("wrote ", file, "; read the difference, then run again without DORMOUSE_REGENERATE_GOLDEN");
+  }
+  auto golden = from_hex(file);
+  CHECK(to_hex(frame) == to_hex(golden));
+  auto back = unseal_value<T>(type, golden);
+  REQUIRE(back);
+  CHECK(*back == value);
+}
+
+template <class T> void comes_back(frame_type type, const T& value) {
+  auto frame = seal_value(type, value);
+  auto back = unseal_value<T>(type, frame);
+  REQUIRE(back);
+  CHECK(*back == value);
+  CHECK(seal_value(type, *back) == frame);
+}
+
+/// The header of `frame` made true again, so that what is wrong with it is in the payload.
+std::string with_true_header(const std::string& frame) {
+  auto type = frame.size() > 5 ? static_cast<std::uint8_t>(frame[5]) : std::uint8_t{1};
+  return reference::frame(
+      1, type, frame.size() > frame_header_bytes ? std::string_view(frame).substr(frame_header_bytes) : ""sv);
+}
+
+std::string mutated(std::string bytes, generator& random) {
+  for (auto left = 1 + random.below(4); left > 0; --left) {
+    auto at = bytes.empty() ? 0 : random.below(bytes.size());
+    switch (bytes.empty() ? 2 : random.below(7)) {
+    case 0:
+      bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ (1U << random.below(8)));
+      break;
+    case 1:
+      bytes[at] = static_cast<char>(random.number());
+      break;
+    case 2:
+      bytes.insert(at, random.bytes(20));
+      break;
+    case 3:
+      bytes.erase(at, 1 + random.below(20));
+      break;
+    case 4:
+      bytes.insert(at, bytes.substr(at, 1 + random.below(40)));
+      break;
+    case 5:
+      bytes.resize(at);
+      break;
+    default: { // a count that lies
+      const std::uint64_t lies[] = {0,           1,           255,         bytes.size(), bytes.size() + 1,
+                                    1ULL << 28U, 1ULL << 32U, 1ULL << 60U, ~0ULL};
+      auto lie = reference::little_endian(lies[random.below(std::size(lies))], 8);
+      bytes.replace(at, std::min<std::size_t>(8, bytes.size() - at), lie);
+    }
+    }
+  }
+  return bytes;
+}
+
+struct tally {
+  int accepted = 0;
+  int refused_by_frame = 0;
+  int refused_by_payload = 0;
+};
+
+template <class T> void judge(frame_type type, const std::string& bytes, tally& seen) {
+  bool frame_is_true = bytes.size() >= frame_header_bytes &&
+                       bytes == reference::frame(1, static_cast<std::uint8_t>(type),
+                                                 std::string_view(bytes).substr(frame_header_bytes));
+  auto value = unseal_value<T>(type, bytes);
+  if (!value) {
+    if (value.error().code != errc::corrupt && value.error().code != errc::newer_format)
+      FAIL("refused with ", to_string(value.error()));
+    if (value.error().message.empty()) FAIL("refused without a word");
+    ++(frame_is_true ? seen.refused_by_payload : seen.refused_by_frame);
+    return;
+  }
+  if (!frame_is_true) FAIL("accepted with a wrong header or checksum");
+  auto again = decode<T>(encode(*value));
+  if (!again || *again != *value) FAIL("accepted a value that does not come back");
+  ++seen.accepted;
+}
+
+} // namespace
+
+TEST_CASE("messages come back from their frames as they were") {
+  auto seed = pick_seed();
+  INFO("repeat with DORMOUSE_TEST_SEED=", seed);
+  generator random(seed);
+  comes_back(frame_type::fetch, fetch_message{});
+  comes_back(frame_type::result, result_message{});
+  comes_back(frame_type::post, post_message{});
+  for (int round = 0; round < 300; ++round) {
+    comes_back(frame_type::fetch, random.fetch());
+    comes_back(frame_type::result, random.result());
+    comes_back(frame_type::post, random.post());
+  }
+}
+
+TEST_CASE("R21: the fetch frame of format version 1 is for ever") {
+  is_golden("v1_fetch", frame_type::fetch, golden_fetch());
+}
+
+TEST_CASE("R21: the result frame of format version 1 with a response is for ever") {
+  is_golden("v1_result_response", frame_type::result, golden_response());
+}
+
+TEST_CASE("R21: the result frame of format version 1 with an error is for ever") {
+  is_golden("v1_result_error", frame_type::result, golden_error());
+}
+
+TEST_CASE("R21: the post frame of format version 1 is for ever") {
+  is_golden("v1_post", frame_type::post, golden_post());
+}
+
+TEST_CASE("R21: every flipped bit and every truncation of a message is found") {
+  for (const auto& good :
+       {seal_value(frame_type::fetch, golden_fetch()), seal_value(frame_type::result, golden_response()),
+        seal_value(frame_type::result, golden_error()), seal_value(frame_type::post, golden_post())}) {
+    auto opens = [](std::string_view frame) {
+      switch (static_cast<frame_type>(frame.size() > 5 ? frame[5] : 0)) {
+      case frame_type::fetch:
+        return unseal_value<fetch_message>(frame_type::fetch, frame).has_value();
+      case frame_type::result:
+        return unseal_value<result_message>(frame_type::result, frame).has_value();
+      default:
+        return unseal_value<post_message>(frame_type::post, frame).has_value();
+      }
+    };
+    REQUIRE(opens(good));
+    for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+      auto bad = good;
+      bad[bit / 8] = static_cast<char>(static_cast<unsigned char>(bad[bit / 8]) ^ (1U << (bit % 8)));
+      CAPTURE(bit);
+      REQUIRE_FALSE(opens(bad));
+    }
+    for (std::size_t size = 0; size < good.size(); ++size) {
+      CAPTURE(size);
+      REQUIRE_FALSE(opens(good.substr(0, size)));
+      REQUIRE_FALSE(opens(with_true_header(good.substr(0, size)))); // and by its payload alone
+    }
+  }
+}
+
+TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
+  auto seed = pick_seed();
+  INFO("repeat with DORMOUSE_TEST_SEED=", seed);
+  generator random(seed);
+  const std::string frames[] = {
+      seal_value(frame_type::fetch, golden_fetch()), seal_value(frame_type::result, golden_response()),
+      seal_value(frame_type::result, golden_error()), seal_value(frame_type::post, golden_post())};
+  tally seen;
+  for (int round = 0; round < 100'000; ++round) {
+    auto which = random.below(std::size(frames));
+    auto bytes = mutated(frames[which], random);
+    if (random.below(2) == 0) bytes = with_true_header(bytes);
+    switch (which) {
+    case 0:
+      judge<fetch_message>(frame_type::fetch, bytes, seen);
+      break;
+    case 3:
+      judge<post_message>(frame_type::post, bytes, seen);
+      break;
+    default:
+      judge<result_message>(frame_type::result, bytes, seen);
+    }
+  }
+  // Each of the three was really put to the test.
+  CHECK(seen.accepted > 1'000);
+  CHECK(seen.refused_by_frame > 10'000);
+  CHECK(seen.refused_by_payload > 10'000);
+}
+
+TEST_CASE("R9: a request is repeatable by its method or by its idempotency key") {
+  for (const auto* safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
+    CAPTURE(safe);
+    CHECK(fetch_message{.method = safe}.is_repeatable());
+  }
+  for (const auto* unsafe : {"POST", "PATCH", "patch", "get", "PUTT", "GE", "LOCK", ""}) {
+    CAPTURE(unsafe);
+    CHECK_FALSE(fetch_message{.method = unsafe}.is_repeatable());
+    CHECK(fetch_message{.method = unsafe, .idempotency_key = "k"}.is_repeatable());
+  }
+}
+
+TEST_CASE("R14: fetch error codes have stable numbers and names") {
+  struct row {
+    fetch_errc code;
+    int number;
+    std::string_view name;
+  };
+  for (const auto& at : {row{fetch_errc::timeout, 1, "TIMEOUT"},
+                         {fetch_errc::fetch_failed, 2, "FETCH_FAILED"},
+                         {fetch_errc::network_error, 3, "NETWORK_ERROR"},
+                         {fetch_errc::queue_error, 4, "QUEUE_ERROR"},
+                         {fetch_errc::aborted, 5, "ABORTED"},
+                         {fetch_errc::blocked, 6, "BLOCKED"},
+                         {fetch_errc::too_large, 7, "TOO_LARGE"},
+                         {fetch_errc::circuit_open, 8, "CIRCUIT_OPEN"}}) {
+    CHECK(static_cast<int>(at.code) == at.number);
+    CHECK(to_string(at.code) == at.name);
+  }
+  CHECK(to_string(static_cast<fetch_errc>(0)) == "UNKNOWN");
+  CHECK(to_string(static_cast<fetch_errc>(9)) == "UNKNOWN");
+}
+
+TEST_CASE("R9: what was sent has stable numbers and names") {
+  struct row {
+    sent_state sent;
+    int number;
+    std::string_view name;
+  };
+  for (const auto& at :
+       {row{sent_state::no, 0, "no"}, {sent_state::maybe, 1, "maybe"}, {sent_state::yes, 2, "yes"}}) {
+    CHECK(static_cast<int>(at.sent) == at.number);
+    CHECK(to_string(at.sent) == at.name);
+  }
+  CHECK(to_string(static_cast<sent_state>(3)) == "unknown");
+}
+
+TEST_CASE("R14: error codes have stable numbers and names") {
+  struct row {
+    errc code;
+    int number;
+    std::string_view name;
+  };
+  for (const auto& at : {row{errc::unknown_binding, 1, "unknown_binding"},
+                         {errc::unknown_method, 2, "unknown_method"},
+                         {errc::invalid_binding, 3, "invalid_binding"},
+                         {errc::invalid_instance_id, 4, "invalid_instance_id"},
+                         {errc::invalid_option, 5, "invalid_option"},
+                         {errc::bad_arguments, 6, "bad_arguments"},
+                         {errc::invalid_header, 7, "invalid_header"},
+                         {errc::invalid_url, 8, "invalid_url"},
+                         {errc::invalid_request, 9, "invalid_request"},
+                         {errc::blocked, 10, "blocked"},
+                         {errc::too_large, 11, "too_large"},
+                         {errc::queue_full, 12, "queue_full"},
+                         {errc::overloaded, 13, "overloaded"},
+                         {errc::handler_failed, 14, "handler_failed"},
+                         {errc::storage_error, 15, "storage_error"},
+                         {errc::corrupt, 16, "corrupt"},
+                         {errc::directory_locked, 17, "directory_locked"},
+                         {errc::directory_unusable, 18, "directory_unusable"},
+                         {errc::newer_format, 19, "newer_format"},
+                         {errc::stopped, 20, "stopped"},
+                         {errc::timeout, 21, "timeout"},
+                         {errc::path_too_long, 22, "path_too_long"}}) {
+    CHECK(static_cast<int>(at.code) == at.number);
+    CHECK(to_string(at.code) == at.name);
+  }
+  CHECK(to_string(static_cast<errc>(0)) == "unknown");
+  CHECK(to_string(error{errc::stopped, "why"}) == "stopped: why");
+}
+
+TEST_CASE("R14: the other numbers that frames carry are stable") {
+  CHECK(static_cast<int>(redirect_mode::follow) == 0);
+  CHECK(static_cast<int>(redirect_mode::manual) == 1);
+  CHECK(static_cast<int>(redirect_mode::error) == 2);
+  CHECK(static_cast<int>(fetch_priority::high) == 0);
+  CHECK(static_cast<int>(fetch_priority::normal) == 1);
+  CHECK(static_cast<int>(fetch_priority::low) == 2);
+}
+
+TEST_CASE("a failure carries its error") {
+  failure thrown({errc::stopped, "why"});
+  CHECK(thrown.code() == errc::stopped);
+  CHECK(thrown.what_failed() == error{errc::stopped, "why"});
+  CHECK(thrown.what() == "stopped: why"s);
+  CHECK(value_or_throw(expected<int>(3)) == 3);
+  CHECK_NOTHROW(value_or_throw(expected<void>()));
+  try {
+    value_or_throw(expected<int>(fail(errc::blocked, "no")));
+    FAIL("an error was no exception");
+  } catch (const failure& f) {
+    CHECK(f.what_failed() == error{errc::blocked, "no"});
+  }
+}
