@@ -127,8 +127,8 @@ void check_all_answered(const measured& m) {
   CHECK(m.worker_restarts == 0); // R10: a worker with much to do is not a dead one
 }
 
-// The comparison is to the disadvantage of the many: hardly any of their connections can be used twice, all but a hundred of those of
-// the few are.
+// The same number of fetches both times, which is to the disadvantage of the many: each of their connections serves two fetches, each of
+// the few's two hundred.
 TEST_CASE("R10: 10,000 fetches in flight on one worker cost no more than twice as much each as 100 in flight") {
   const auto files = samples::raise_open_file_limit();
   REQUIRE_MESSAGE(files >= files_needed, "this test needs ", files_needed, " open files; the hard limit (ulimit -Hn) is ", files);

@@ -108,7 +108,7 @@ TEST_CASE("R10: a worker that cannot be replaced for want of file descriptors is
     return real;
   };
   auto failures = std::make_shared<failed_replacements>();
-  spdlog::default_logger()->sinks().push_back(failures);
+  spdlog::register_logger(std::make_shared<spdlog::logger>("dormouse", failures)); // the runtime takes the program's own
   {
     runtime host({.directory = directory.path(), .allow = {"127.0.0.1"}, .proxy_workers = 1, .worker_lease = std::chrono::milliseconds(200)}, std::move(outside));
     host.define<listener>();
@@ -124,7 +124,7 @@ TEST_CASE("R10: a worker that cannot be replaced for want of file descriptors is
     CHECK(upstream.hits("x") == 1);
     until->open();
   }
-  spdlog::default_logger()->sinks().pop_back();
+  spdlog::drop("dormouse");
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -35,6 +36,15 @@ struct dead_port {
   }
 };
 
+class movable_clock final : public wall_clock {
+public:
+  std::chrono::system_clock::time_point now() const override { return wall_clock::now() + ahead_.load(); }
+  void advance(std::chrono::seconds by) { ahead_ = ahead_.load() + by; }
+
+private:
+  std::atomic<std::chrono::seconds> ahead_{};
+};
+
 using counts = std::map<std::string, std::uint64_t>;
 
 } // namespace
@@ -46,6 +56,7 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST whose connection drops may have been rece
   auto mine = object(running);
   for (const std::string mode : {"drop", "abort"}) {
     CAPTURE(mode);
+    CHECK(answered(fetched(mine, key("before " + mode))).ok()); // leaves a connection that could be used again
     const auto lost = failed(fetched(mine, post(mode, "mode=" + mode)));
     CHECK(lost.code == fetch_errc::network_error);
     CHECK(to_string(lost.code) == "NETWORK_ERROR");
@@ -372,6 +383,49 @@ TEST_CASE_FIXTURE(fixture, "R11: Retry-After is honoured") {
   CHECK(answered(fetched(object(running), key("a", "fail_first=1&retry_after=1"))).ok());
   CHECK(steady_clock::now() - begin >= 1s);
   CHECK(upstream.hits("a") == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across restarts") {
+  auto clock = std::make_shared<movable_clock>();
+  {
+    runtime running(settings(), {.clock = clock, .wrap_engine = {}, .wrap_transport = {}});
+    value_of(object(running).call<&fetcher::send>(key("a", "fail_first=2&retry_after=250")));
+    REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
+    clock->advance(251s);
+    REQUIRE(eventually([&running] { return running.stats().retries == 2; }));
+    CHECK(upstream.hits("a") == 2);
+  }
+  clock->advance(251s);
+  runtime running(settings(), {.clock = clock, .wrap_engine = {}, .wrap_transport = {}});
+  CHECK(answered(result_under(object(running), "a")).ok());
+  CHECK(upstream.hits("a") == 3);
+}
+
+TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while the fetch waits for its retry and while nobody runs") {
+  auto clock = std::make_shared<movable_clock>();
+  const ports outside{.clock = clock, .wrap_engine = {}, .wrap_transport = {}};
+  auto waits = key("waits", "status=503&retry_after=200");
+  waits.deadline_ms = 250'000;
+  waits.max_retries = 100;
+  auto stopped = key("stopped", "mode=hang");
+  stopped.deadline_ms = 3'600'000;
+  stopped.timeout_ms = 3'600'000;
+  {
+    runtime running(settings(), outside);
+    auto mine = object(running);
+    value_of(mine.call<&fetcher::send>(waits));
+    REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
+    clock->advance(201s); // the retry, whose own retry would be too late
+    CHECK(answered(result_under(mine, "waits")).status() == 503);
+    CHECK(upstream.hits("waits") == 2);
+    value_of(mine.call<&fetcher::send>(stopped));
+    REQUIRE(eventually([this] { return upstream.hits("stopped") == 1; }));
+  }
+  clock->advance(2h);
+  runtime running(settings(), outside);
+  const auto late = failed(result_under(object(running), "stopped"));
+  CHECK(late.code == fetch_errc::timeout);
+  CHECK(running.stats().queued_fetches == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "R11: the attempts of earlier processes count") {

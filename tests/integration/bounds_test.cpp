@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -384,6 +385,19 @@ TEST_CASE_FIXTURE(fixture, "R13: the allowlist of the process that sends counts,
   CHECK(to_string(why.code) == "BLOCKED");
   CHECK(why.sent == sent_state::no);
   CHECK(upstream.hits("a") == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "R13: a proxy that the environment names is not used") {
+  listening_socket proxy;
+  for (const auto* name : {"http_proxy", "all_proxy", "ALL_PROXY"})
+    ::setenv(name, ("http://127.0.0.1:" + proxy.port()).c_str(), 1);
+  {
+    runtime running(settings());
+    CHECK(answered(fetched(object(running), key("a"))).ok());
+  }
+  for (const auto* name : {"http_proxy", "all_proxy", "ALL_PROXY"})
+    ::unsetenv(name);
+  CHECK(proxy.connections() == 0);
 }
 
 // --- bad input --------------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 #include "gate.hpp"
+#include "storage_valve.hpp"
 #include "upstream_fixture.hpp"
 
 #include <dormouse/runtime/caf.hpp>
@@ -154,6 +155,47 @@ TEST_CASE_FIXTURE(fixture, "request_object: past its timeout the request fails, 
     CHECK(error_of(ask<&calculator::total>(*system, sums, 100ms)).code == errc::timeout);
   }
   CHECK(value_of(ask<&calculator::total>(*system, sums, 30s)) == 4);
+}
+
+TEST_CASE_FIXTURE(fixture, "R4: request_object: a read that could have seen what is not durable waits, and fails with it") {
+  auto valve = std::make_shared<storage_valve>();
+  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  running.define<calculator>();
+  auto sums = running.get<calculator>("x");
+  CHECK(value_of(sums.call<&calculator::add>(1)) == 1);
+  // From a thread outside of the runtime's actor system: a scoped actor of another one.
+  const auto read = [this, &sums] {
+    return std::async(std::launch::async, [this, &sums] {
+      caf::scoped_actor self{*system};
+      int total = 0;
+      request_object<&calculator::total>(self, sums, caf::infinite).receive([&total](int value) { total = value; }, [](const error& why) { throw failure(why); });
+      return total;
+    });
+  };
+  for (const bool fails : {false, true}) {
+    std::future<int> write;
+    std::future<int> waits;
+    {
+      gate::closing held(valve->writes);
+      write = sums.call<&calculator::add>(10);
+      REQUIRE(eventually([&valve] { return valve->writes.waiting() == 1; }));
+      const auto before = running.stats().reads;
+      waits = read();
+      REQUIRE(eventually([&running, before] { return running.stats().reads == before + 1; }));
+      CHECK_FALSE(is_ready(waits));
+      if (fails)
+        valve->fail_writes();
+    }
+    if (fails) {
+      CHECK(error_of(std::move(waits)).code == errc::storage_error);
+      CHECK(error_of(std::move(write)).code == errc::storage_error);
+      valve->heal();
+    } else {
+      CHECK(value_of(std::move(waits)) == 11);
+      CHECK(value_of(std::move(write)) == 11);
+    }
+    CHECK(value_of(read()) == 11);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "R19: request_object: an object that is overloaded answers so") {

@@ -23,6 +23,16 @@ public:
   using methods = dormouse::methods<"BYSTANDER", method<"nothing", &bystander::nothing>>;
 };
 
+/// Asks on behalf of objects of another class.
+class clerk : public durable_object {
+public:
+  void ask(std::string url, std::uint32_t first, std::uint32_t last) {
+    for (auto i = first; i < last; ++i)
+      create_proxy_fetch(queue(), {.return_address = {"FETCHER", std::to_string(i % 7)}})(url + std::to_string(i)).then<&fetcher::on_result>(std::to_string(i));
+  }
+  using methods = dormouse::methods<"CLERK", method<"ask", &clerk::ask>>;
+};
+
 struct fixture : upstream_fixture {
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
 
@@ -238,6 +248,26 @@ TEST_CASE_FIXTURE(fixture, "R7: results for a class that is not defined are kept
   for (int i = 0; i < 5; ++i)
     CHECK(answered(result_under(mine, std::to_string(i))).ok());
   CHECK(upstream.total() == 12);
+}
+
+TEST_CASE_FIXTURE(fixture, "R7: an inbox of many batches is delivered in full, each result once") {
+  constexpr std::uint32_t fetches = 1500; // three batches
+  {
+    runtime running(settings());
+    running.define<clerk>();
+    value_of(running.get<clerk>("x").call<&clerk::ask>(at("/k/"), 0U, fetches));
+    REQUIRE(eventually([&running] { return running.stats().undeliverable == fetches; }));
+  }
+  runtime running(settings());
+  object(running);
+  CHECK(eventually([&running] { return running.stats().delivered == fetches; }));
+  for (std::uint32_t i = 0; i < fetches; ++i) {
+    const auto all = value_of(running.get<fetcher>(std::to_string(i % 7)).call<&fetcher::results>(std::to_string(i)));
+    REQUIRE(all.size() == 1);
+    CHECK(answered(all.front()).json().at("key") == std::to_string(i));
+  }
+  CHECK(upstream.total() == fetches);
+  CHECK(fetcher::continuations_run == fetches);
 }
 
 TEST_CASE_FIXTURE(fixture, "R7: a reply whose caller went with its process is dropped and counted") {

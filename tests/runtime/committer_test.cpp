@@ -210,7 +210,7 @@ TEST_CASE("R4: a read whose gate fails in the same write is not answered") {
   CHECK(on.told.lines()[3] == record::line{"read behind", errc::storage_error});
 }
 
-TEST_CASE("R20: draining writes what waits; what comes later is refused as stopped") {
+TEST_CASE("R20: draining writes what waits, and what comes later is refused as stopped") {
   fixture on;
   for (int i = 0; i < 50; ++i)
     on.submit(std::to_string(i));

@@ -207,6 +207,20 @@ TEST_CASE_FIXTURE(fixture, "R4: a fetch from outside that cannot be stored fails
   CHECK(running.stats().attempts == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "R4: storage that cannot be read is not taken for damage") {
+  valve->fail_reads('O');
+  auto other = running.get<account>("other");
+  for (const auto& why : {error_of(other.call<&account::deposit>(1)), error_of(other.call<&account::balance>())}) {
+    CHECK(why.code == errc::storage_error);
+    CHECK(test::contains(why.message, "ACCOUNT/other"));
+  }
+  value_of(other.post<&account::deposit>(1)); // waits in the inbox until the object can be read
+  CHECK(running.stats().corrupt_objects.empty());
+  valve->heal();
+  CHECK(eventually([&other] { return value_of(other.call<&account::balance>()) == 1001; }));
+  CHECK(running.stats().dead_letters == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "R5: an object does not hibernate while a commit of it is in flight") {
   std::future<void> left;
   std::future<int> read;

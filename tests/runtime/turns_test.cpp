@@ -604,6 +604,37 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping lets what was called finish, and refus
   CHECK(value_of(next.get<counter>("x").call<&counter::total>()) == 100);
 }
 
+TEST_CASE_FIXTURE(fixture, "R20: what was acknowledged while the runtime stopped is there, and nothing else is") {
+  std::array<std::atomic<int>, 4> acknowledged{};
+  {
+    runtime running(settings());
+    running.define<counter>();
+    std::vector<std::thread> threads;
+    for (auto& count : acknowledged)
+      threads.emplace_back([&running, &count, id = std::to_string(threads.size())] {
+        auto object = running.get<counter>(id);
+        try {
+          for (;;) {
+            value_of(object.call<&counter::add>(1));
+            ++count;
+          }
+        } catch (const failure& e) {
+          if (e.code() != errc::stopped)
+            count = -1;
+        }
+      });
+    CHECK(eventually([&acknowledged] { return acknowledged[0] > 10 && acknowledged[3] > 10; }));
+    running.stop();
+    for (auto& thread : threads)
+      thread.join();
+    CHECK(running.stats().pending_messages == 0);
+  }
+  runtime next(settings());
+  next.define<counter>();
+  for (std::size_t i = 0; i < acknowledged.size(); ++i)
+    CHECK(value_of(next.get<counter>(std::to_string(i)).call<&counter::total>()) == acknowledged[i]);
+}
+
 TEST_CASE_FIXTURE(fixture, "a runtime can be moved") {
   runtime first(settings());
   first.define<counter>();

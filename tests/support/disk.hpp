@@ -29,8 +29,9 @@ public:
 
   std::size_t count(char kind) { return rows(kind).size(); }
 
-  void put(const std::string& key, std::string value) {
-    write_set writes{{key, std::move(value)}};
+  void put(const std::string& key, std::string value) { put_all({{key, std::move(value)}}); }
+
+  void put_all(const write_set& writes) {
     const write_set* sets[] = {&writes};
     value_or_throw(engine_->write(sets));
   }

@@ -33,10 +33,14 @@ public:
     failing_ = std::move(which);
   }
 
-  /// Writes work again.
+  /// From now on reading single rows of this kind fails.
+  void fail_reads(char kind) { unreadable_kind_ = kind; }
+
+  /// All works again.
   void heal() {
     std::lock_guard guard(mutex_);
     failing_ = nullptr;
+    unreadable_kind_ = 0;
   }
 
   /// Only batches that hold a row that `which` is true for pass `writes`.
@@ -62,7 +66,11 @@ private:
   public:
     engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner) : valve_(std::move(valve)), inner_(std::move(inner)) {}
 
-    expected<std::optional<std::string>> get(std::string_view key) override { return inner_->get(key); }
+    expected<std::optional<std::string>> get(std::string_view key) override {
+      if (!key.empty() && key.front() == valve_->unreadable_kind_)
+        return fail(errc::storage_error, "the test's storage cannot be read");
+      return inner_->get(key);
+    }
 
     expected<void> write(std::span<const write_set* const> sets) override {
       if (valve_->selects(valve_->held_, sets, true))
@@ -102,6 +110,7 @@ private:
   filter held_;
   filter failing_;
   std::atomic<char> held_kind_{0};
+  std::atomic<char> unreadable_kind_{0};
   std::atomic<std::size_t> written_{0};
   std::atomic<std::size_t> failed_{0};
 };
