@@ -141,7 +141,10 @@ void store::bury(write_set& writes, std::string key, std::string value, std::str
 }
 
 expected<fetch_message> store::read_fetch(std::string_view row) const {
-  return unseal_value<fetch_message>(frame_type::fetch, row);
+  auto fetch = unseal_value<fetch_message>(frame_type::fetch, row);
+  if (fetch && (fetch->priority > fetch_priority::low || fetch->redirect > redirect_mode::error || fetch->path.empty()))
+    return fail(errc::corrupt, "a fetch with a priority or redirect mode that does not exist, or without a return path");
+  return fetch;
 }
 
 expected<result_message> store::read_result(std::string_view row) {

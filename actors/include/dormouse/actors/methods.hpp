@@ -102,14 +102,16 @@ struct methods {
   template <auto Function>
   static constexpr bool contains = (std::is_same_v<typename Methods::tag, detail::value_tag<Function>> || ...);
 
-  /// The place of `Function` in the list.
+  /// The place of `Function` in the list. Listed twice, the first name is the one that is written, and the other still reads what was stored
+  /// under it.
   template <auto Function>
   static constexpr std::size_t index_of() {
     static_assert(contains<Function>,
                   "dormouse: this member function is not registered: add method<\"name\", &T::function> to the class's methods");
-    std::size_t index = 0;
+    constexpr std::array<bool, count> matches{std::is_same_v<typename Methods::tag, detail::value_tag<Function>>...};
     std::size_t found = 0;
-    ((std::is_same_v<typename Methods::tag, detail::value_tag<Function>> ? (found = index++) : index++), ...);
+    while (found + 1 < count && !matches[found])
+      ++found;
     return found;
   }
 
