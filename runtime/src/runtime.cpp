@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <future>
 #include <random>
+#include <thread>
 
 namespace dormouse {
 namespace {
@@ -88,8 +89,8 @@ struct runtime::implementation {
     curl_global_init(CURL_GLOBAL_DEFAULT); // counted by libcurl
     settings = checked(std::move(settings));
     if (given == nullptr) {
-      if (settings.scheduler_threads != 0)
-        own_config.set("scheduler.max-threads", settings.scheduler_threads);
+      // CAF itself starts at least four; more threads than cores only take turns.
+      own_config.set("scheduler.max-threads", settings.scheduler_threads != 0 ? settings.scheduler_threads : std::max<std::size_t>(2, std::thread::hardware_concurrency()));
       // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the committer and the proxy workers the
       // processor time that they need.
       own_config.set("scheduler.policy", caf::atom("sharing"));

@@ -15,7 +15,7 @@ std::size_t bytes_of(const write_set& writes) {
 
 } // namespace
 
-group_committer::group_committer(storage_engine& engine) : engine_(engine), thread_([this] { run(); }) {}
+group_committer::group_committer(storage_engine& engine) : engine_(engine), writer_([this] { run(); }), settler_([this] { run_settler(); }) {}
 
 group_committer::~group_committer() {
   drain();
@@ -40,13 +40,20 @@ void group_committer::drain() {
     stopping_ = true;
   }
   arrived_.notify_one();
-  if (thread_.joinable())
-    thread_.join();
+  if (writer_.joinable())
+    writer_.join();
+  {
+    std::lock_guard guard(settle_mutex_);
+    settler_stopping_ = true;
+  }
+  settle_changed_.notify_all();
+  if (settler_.joinable())
+    settler_.join();
 }
 
 void group_committer::run() {
-  batch taken;
   for (;;) {
+    batch taken;
     {
       std::unique_lock lock(mutex_);
       arrived_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
@@ -55,50 +62,92 @@ void group_committer::run() {
       taken.swap(waiting_);
     }
     write(taken);
-    taken.clear();
   }
 }
 
 void group_committer::write(batch& taken) {
-  std::span<std::unique_ptr<pending_commit>> rest(taken);
-  while (!rest.empty()) {
-    std::size_t count = 0;
+  auto next = taken.begin();
+  while (next != taken.end()) {
+    auto end = next;
     std::size_t bytes = 0;
-    while (count < rest.size() && (count == 0 || bytes < max_batch_bytes))
-      bytes += bytes_of(rest[count++]->writes);
-    write_slice(rest.first(count));
-    rest = rest.subspan(count);
+    while (end != taken.end() && (end == next || bytes < max_batch_bytes))
+      bytes += bytes_of((*end++)->writes);
+    const bool all = next == taken.begin() && end == taken.end();
+    pass_on(write_slice(all ? std::move(taken) : batch(std::make_move_iterator(next), std::make_move_iterator(end))));
+    if (all)
+      return;
+    next = end;
   }
 }
 
-void group_committer::write_slice(std::span<std::unique_ptr<pending_commit>> slice) {
+group_committer::written group_committer::write_slice(batch slice) {
   sets_.clear();
-  std::vector<bool> refused(slice.size());
-  for (std::size_t i = 0; i < slice.size(); ++i) {
-    const auto& commit = *slice[i];
+  written done{std::move(slice), {}, {}};
+  done.tainted.resize(done.commits.size());
+  for (std::size_t i = 0; i < done.commits.size(); ++i) {
+    const auto& commit = *done.commits[i];
     if (commit.gate && commit.gate->failed.load(std::memory_order_acquire))
-      refused[i] = true;
+      done.tainted[i] = true;
     else if (!commit.writes.empty())
       sets_.push_back(&commit.writes);
   }
-  expected<void> outcome;
   if (!sets_.empty()) {
-    outcome = engine_.write(sets_);
+    done.outcome = engine_.write(sets_);
     syncs_.fetch_add(1, std::memory_order_relaxed);
-    if (outcome)
+    if (done.outcome)
       commits_.fetch_add(sets_.size(), std::memory_order_relaxed);
   }
+  if (done.outcome)
+    return done;
   // Before anything is settled: what is submitted from now on by an activation that has failed must already see it.
-  if (!outcome)
-    for (const auto& commit : slice)
-      if (commit->gate && !commit->writes.empty())
-        commit->gate->failed.store(true, std::memory_order_release);
+  for (const auto& commit : done.commits)
+    if (commit->gate && !commit->writes.empty())
+      commit->gate->failed.store(true, std::memory_order_release);
+  // A barrier in a failed batch saw what the batch did not make durable, if it has a gate.
+  for (std::size_t i = 0; i < done.commits.size(); ++i)
+    if (const auto& commit = *done.commits[i]; commit.writes.empty() && commit.gate && commit.gate->failed.load(std::memory_order_acquire))
+      done.tainted[i] = true;
+  return done;
+}
+
+void group_committer::pass_on(written next) {
+  bool more = false;
+  {
+    std::lock_guard guard(mutex_);
+    more = !waiting_.empty();
+  }
+  std::unique_lock lock(settle_mutex_);
+  if (!more && !to_settle_) {
+    lock.unlock();
+    return settle(next);
+  }
+  settle_changed_.wait(lock, [this] { return !to_settle_; });
+  to_settle_ = std::move(next);
+  lock.unlock();
+  settle_changed_.notify_all();
+}
+
+void group_committer::run_settler() {
+  std::unique_lock lock(settle_mutex_);
+  for (;;) {
+    settle_changed_.wait(lock, [this] { return settler_stopping_ || to_settle_; });
+    if (!to_settle_)
+      return;
+    lock.unlock();
+    settle(*to_settle_); // the writer leaves it alone until it is empty
+    lock.lock();
+    to_settle_.reset();
+    settle_changed_.notify_all();
+  }
+}
+
+void group_committer::settle(written& done) {
   const expected<void> tainted = fail(errc::storage_error, "an earlier commit of this object failed; its state went back to the last durable one");
-  for (std::size_t i = 0; i < slice.size(); ++i) {
-    // A barrier in a failed batch saw what the batch did not make durable, if it has a gate.
-    bool spoiled = refused[i] || (slice[i]->writes.empty() && slice[i]->gate && slice[i]->gate->failed.load(std::memory_order_acquire));
-    slice[i]->settle(spoiled ? tainted : slice[i]->writes.empty() ? expected<void>{} : outcome);
-    slice[i].reset();
+  const expected<void> nothing_written;
+  for (std::size_t i = 0; i < done.commits.size(); ++i) {
+    auto& commit = done.commits[i];
+    commit->settle(done.tainted[i] ? tainted : commit->writes.empty() ? nothing_written : done.outcome);
+    commit.reset();
   }
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
-/// Group commit: one thread takes everything that is waiting, writes it as one batch with one sync, and then settles each commit in the
+/// Group commit: one thread takes everything that is waiting, writes it as one batch with one sync, and then each commit is settled in the
 /// order they came. This is where the output gate opens (R4): whatever a turn wants the world to see hangs on `settle`.
+///
+/// Under load a second thread settles a batch while the first writes the next one: settling is as much work as writing, and the writer should
+/// not keep the disk waiting for it. With nothing else waiting the writer settles by itself, which saves a change of threads.
 ///
 /// A gate ties the commits of one activation together. When one of them fails, those behind it were computed from state that
 /// never became durable, so they fail too, without being written.
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -28,7 +32,7 @@ class pending_commit {
 public:
   virtual ~pending_commit() = default;
 
-  /// Called exactly once, on the committer's thread, in order: ok when durable. Must not block or throw.
+  /// Called exactly once, on a thread of the committer, in order and never two at a time: ok when durable. Must not block or throw.
   virtual void settle(const expected<void>& outcome) noexcept = 0;
 
   write_set writes; ///< may be empty: then it is a barrier, settled when everything before it is durable
@@ -54,9 +58,19 @@ public:
 private:
   using batch = std::vector<std::unique_ptr<pending_commit>>;
 
+  /// What was written as one, and how that ended.
+  struct written {
+    batch commits;
+    std::vector<bool> tainted; ///< by an earlier failure of their gate
+    expected<void> outcome;
+  };
+
   void run();
+  void run_settler();
   void write(batch& taken);
-  void write_slice(std::span<std::unique_ptr<pending_commit>> slice);
+  written write_slice(batch slice);
+  void pass_on(written next);
+  static void settle(written& done);
 
   storage_engine& engine_;
   std::mutex mutex_;
@@ -66,7 +80,14 @@ private:
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> syncs_{0};
   std::vector<const write_set*> sets_;
-  std::thread thread_;
+
+  std::mutex settle_mutex_;
+  std::condition_variable settle_changed_;
+  std::optional<written> to_settle_; ///< the settler has it until it is empty again: the writer is at most one batch ahead
+  bool settler_stopping_ = false;
+
+  std::thread writer_;
+  std::thread settler_;
 };
 
 } // namespace dormouse

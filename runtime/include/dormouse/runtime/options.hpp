@@ -51,7 +51,7 @@ struct options {
   std::size_t store_cache_bytes = std::size_t{32} << 20U;  ///< block cache, index and filter blocks included
   std::size_t store_buffer_bytes = std::size_t{32} << 20U; ///< each of up to two write buffers
 
-  /// Threads of the actor system that `runtime(options)` makes; 0: one per core. Not used when embedded.
+  /// Threads of the actor system that `runtime(options)` makes; 0: one per core, at least two. Not used when embedded.
   std::size_t scheduler_threads = 0;
 
   /// Seeds back-off jitter; 0 takes one from the system. The same seed gives the same delays.
