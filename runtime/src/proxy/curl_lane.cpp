@@ -2,13 +2,14 @@
 
 #include "proxy/curl_lane.hpp"
 
-#include <chrono>
+#include <boost/asio/post.hpp>
 
 #include <unistd.h>
 
 namespace dormouse {
 
 namespace asio = boost::asio;
+using std::chrono::steady_clock;
 
 /// One of libcurl's sockets, watched by the loop. libcurl opens and closes it; we only look.
 struct curl_lane::watch {
@@ -72,16 +73,46 @@ int curl_lane::on_socket(CURL*, curl_socket_t socket, int what, void* user, void
 
 int curl_lane::on_timer(CURLM*, long after_ms, void* user) {
   auto* self = static_cast<curl_lane*>(user);
-  self->timer_.cancel();
-  if (after_ms < 0)
-    return 0;
-  self->timer_.expires_after(std::chrono::milliseconds(after_ms));
-  // A timer that has fired cannot be cancelled any more.
-  self->timer_.async_wait([lane = self->weak_from_this()](const boost::system::error_code& cancelled) {
-    if (auto alive = lane.lock(); alive && !cancelled)
-      alive->act(CURL_SOCKET_TIMEOUT, 0);
-  });
+  self->act_at_.reset();
+  if (after_ms == 0)
+    self->act_soon();
+  else if (after_ms > 0)
+    self->act_at(steady_clock::now() + std::chrono::milliseconds(after_ms));
   return 0;
+}
+
+/// libcurl asks for "now" with every transfer that it is given. It must not be called back from inside of its callback.
+void curl_lane::act_soon() {
+  if (std::exchange(act_posted_, true))
+    return;
+  asio::post(loop_, [lane = weak_from_this()] {
+    if (auto alive = lane.lock()) {
+      alive->act_posted_ = false;
+      alive->act(CURL_SOCKET_TIMEOUT, 0);
+    }
+  });
+}
+
+/// libcurl moves its time with every transfer, mostly further away. Setting a timer costs a system call that is slow on a virtual machine, so one that
+/// is set is left alone unless it is too late; when it fires too early it is set again.
+void curl_lane::act_at(steady_clock::time_point when) {
+  act_at_ = when;
+  if (timer_set_ && *timer_set_ <= when)
+    return;
+  timer_set_ = when;
+  timer_.expires_at(when); // cancels the one before
+  timer_.async_wait([lane = weak_from_this()](const boost::system::error_code& cancelled) {
+    auto alive = lane.lock();
+    if (!alive || cancelled)
+      return;
+    alive->timer_set_.reset();
+    if (!alive->act_at_)
+      return;
+    if (*alive->act_at_ > steady_clock::now())
+      return alive->act_at(*alive->act_at_);
+    alive->act_at_.reset();
+    alive->act(CURL_SOCKET_TIMEOUT, 0);
+  });
 }
 
 void curl_lane::watch_socket(curl_socket_t socket, int what) {

@@ -11,9 +11,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <curl/curl.h>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 namespace dormouse {
@@ -51,6 +53,8 @@ private:
   static int on_socket(CURL*, curl_socket_t socket, int what, void* user, void* socket_user);
   static int on_timer(CURLM*, long after_ms, void* user);
 
+  void act_soon();
+  void act_at(std::chrono::steady_clock::time_point when);
   void watch_socket(curl_socket_t socket, int what);
   void arm(curl_socket_t socket, const std::shared_ptr<watch>& seen);
   void act(curl_socket_t socket, int events);
@@ -61,6 +65,9 @@ private:
   completion done_;
   CURLM* multi_;
   boost::asio::steady_timer timer_;
+  std::optional<std::chrono::steady_clock::time_point> timer_set_; ///< when it fires
+  std::optional<std::chrono::steady_clock::time_point> act_at_;    ///< when libcurl wants to be called
+  bool act_posted_ = false;
   std::unordered_map<curl_socket_t, std::shared_ptr<watch>> watches_;
   std::size_t transfers_ = 0;
   std::size_t sockets_ = 0;

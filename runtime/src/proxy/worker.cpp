@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <csignal>
+#include <pthread.h>
 
 namespace dormouse {
 
@@ -74,6 +75,7 @@ public:
 
 private:
   void run() {
+    ::pthread_setname_np(::pthread_self(), "dormouse.proxy");
     // libcurl is told to leave signals alone; a connection that breaks while TLS writes to it must not end the process.
     sigset_t broken_pipe;
     sigemptyset(&broken_pipe);

@@ -1,5 +1,7 @@
 #include "store/committer.hpp"
 
+#include <pthread.h>
+
 namespace dormouse {
 namespace {
 
@@ -52,6 +54,7 @@ void group_committer::drain() {
 }
 
 void group_committer::run() {
+  ::pthread_setname_np(::pthread_self(), "dormouse.commit");
   for (;;) {
     batch taken;
     {
@@ -128,6 +131,7 @@ void group_committer::pass_on(written next) {
 }
 
 void group_committer::run_settler() {
+  ::pthread_setname_np(::pthread_self(), "dormouse.settle");
   std::unique_lock lock(settle_mutex_);
   for (;;) {
     settle_changed_.wait(lock, [this] { return settler_stopping_ || to_settle_; });
