@@ -440,7 +440,8 @@ TEST_CASE("R14: error codes have stable numbers and names") {
                          {errc::newer_format, 19, "newer_format"},
                          {errc::stopped, 20, "stopped"},
                          {errc::timeout, 21, "timeout"},
-                         {errc::path_too_long, 22, "path_too_long"}}) {
+                         {errc::path_too_long, 22, "path_too_long"},
+                         {errc::invalid_cookie, 23, "invalid_cookie"}}) {
     CHECK(static_cast<int>(at.code) == at.number);
     CHECK(to_string(at.code) == at.name);
   }

@@ -1,0 +1,17 @@
+#include "public_suffix.hpp"
+
+#include <libpsl.h>
+
+namespace dormouse::detail {
+
+bool is_public_suffix(const std::string& domain) {
+  // The list that is compiled into the library: constant, so it needs neither a file nor a lock. A library without one gives a null
+  // context, for which every domain is a public suffix; that errs on the safe side.
+  const auto* list = psl_builtin();
+  // "co.uk." is "co.uk", but not to libpsl.
+  if (domain.ends_with('.'))
+    return psl_is_public_suffix(list, domain.substr(0, domain.find_last_not_of('.') + 1).c_str()) != 0;
+  return psl_is_public_suffix(list, domain.c_str()) != 0;
+}
+
+} // namespace dormouse::detail
