@@ -8,12 +8,8 @@ void durable_object::on_create() {}
 
 void durable_object::on_wake() {}
 
-pending durable_object::fetch(const fetch_input& input) {
-  return create_proxy_fetch(host(), {.return_address = self_address()})(input);
-}
-
-pending durable_object::fetch(const fetch_input& input, fetch_init init) {
-  return create_proxy_fetch(host(), {.return_address = self_address()})(input, std::move(init));
+pending durable_object::fetch(fetch_input input, fetch_init init) {
+  return create_proxy_fetch(host(), {.return_address = self_address()})(std::move(input), std::move(init));
 }
 
 fetch_queue& durable_object::queue() {

@@ -1,5 +1,7 @@
 #include <dormouse/serialization/headers.hpp>
 
+#include "ascii.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,22 +9,10 @@
 namespace dormouse {
 namespace {
 
-char lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
 bool is_tchar(char c) noexcept {
   if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
     return true;
   return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-std::string_view strip(std::string_view value) noexcept {
-  constexpr std::string_view space = " \t\r\n";
-  auto first = value.find_first_not_of(space);
-  if (first == std::string_view::npos)
-    return {};
-  return value.substr(first, value.find_last_not_of(space) - first + 1);
 }
 
 std::string quoted(std::string_view text) {
@@ -41,18 +31,18 @@ bool is_token(std::string_view text) noexcept {
 }
 
 bool iequals(std::string_view a, std::string_view b) noexcept {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
 }
 
-headers::headers(std::initializer_list<field> fields) {
-  for (const auto& [name, value] : fields)
+headers::headers(std::initializer_list<field> list) {
+  for (const auto& [name, value] : list)
     append(name, value);
 }
 
 expected<void> headers::try_append(std::string_view name, std::string_view value) {
   if (!is_token(name))
     return fail(errc::invalid_header, fmt::format("header name {} is not a token of RFC 9110", quoted(name)));
-  value = strip(value);
+  value = without_outer_space(value);
   for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\t') || byte == 0x7f)
@@ -109,6 +99,24 @@ std::vector<std::string> headers::get_all(std::string_view name) const {
     if (iequals(key, name))
       values.push_back(value);
   return values;
+}
+
+headers::const_iterator headers::begin() const {
+  if (fields_.empty())
+    return {};
+  std::vector<field> sorted;
+  sorted.reserve(fields_.size());
+  for (const auto& [name, value] : fields_)
+    sorted.emplace_back(ascii_lower(name), value);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const field& a, const field& b) { return a.first < b.first; });
+  std::vector<field> combined;
+  for (auto& [name, value] : sorted) {
+    if (!combined.empty() && combined.back().first == name && name != "set-cookie")
+      combined.back().second += ", " + value;
+    else
+      combined.emplace_back(std::move(name), std::move(value));
+  }
+  return const_iterator(std::move(combined));
 }
 
 std::size_t headers::wire_bytes() const noexcept {

@@ -284,7 +284,7 @@ bool curl_transport::begin_hop(exchange& next) {
       std::abort(); // out of memory
     list = longer;
   };
-  for (const auto& [name, value] : next.request_headers)
+  for (const auto& [name, value] : next.request_headers.fields())
     add(value.empty() ? name + ";" : name + ": " + value); // "name;" is how libcurl spells an empty value
   if (next.method == "GET") {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);

@@ -41,9 +41,8 @@ public:
 protected:
   /// Asks the outside world. Nothing happens before `.then<&T::method>(context...)` names the continuation, and nothing goes out
   /// before this turn's commit is durable. Throws `failure` for misuse and limits (R12, R13); the turn is then undone. With a
-  /// `request`, an `init` that is given replaces the request's own as a whole.
-  pending fetch(const fetch_input& input);
-  pending fetch(const fetch_input& input, fetch_init init);
+  /// `request`, what `init` gives takes the place of the request's own and the rest is kept, as in `request(input, init)`.
+  pending fetch(fetch_input input, fetch_init init = {});
 
   template <class Never = void>
   pending fetch(const fetch_input&, const fetch_init& = {}) const {

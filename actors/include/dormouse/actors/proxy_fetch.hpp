@@ -24,11 +24,9 @@ class proxy_fetch {
 public:
   proxy_fetch(fetch_queue& queue, proxy_fetch_config config) : queue_(queue), config_(std::move(config)) {}
 
-  /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`, before anything is queued. With
-  /// a `request`, an `init` that is given replaces the request's own as a whole. (Overloads and not a default: only they tell
-  /// an `init` that was given from none, and take `{.method = "POST"}`.)
-  pending operator()(const fetch_input& input) const;
-  pending operator()(const fetch_input& input, fetch_init init) const;
+  /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`, before anything is queued. With a
+  /// `request`, what `init` gives takes the place of the request's own and the rest is kept, as in `request(input, init)`.
+  pending operator()(fetch_input input, fetch_init init = {}) const;
 
 private:
   fetch_queue& queue_;
@@ -38,9 +36,9 @@ private:
 /// `queue` outlives the result; inside a turn, that is this turn.
 proxy_fetch create_proxy_fetch(fetch_queue& queue, proxy_fetch_config config);
 
-/// Checks and normalises what the caller wrote into a message without id and return path: method (RFC 9110 token; the six of WHATWG
-/// Fetch upper-cased; CONNECT, TRACE, TRACK refused), URL, body (none on GET and HEAD), content type, timeouts and retry limits.
-expected<fetch_message> make_fetch_message(const std::string& url, fetch_init init, std::chrono::milliseconds default_timeout,
+/// What the caller wrote as a message without id and return path: checked and normalised as a `request` is, with its same errors. `default_timeout` is
+/// for a fetch that has none and has the same bounds.
+expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, std::chrono::milliseconds default_timeout,
                                            std::chrono::system_clock::time_point now);
 
 } // namespace dormouse

@@ -1,16 +1,25 @@
 #pragma once
 
-/// What to fetch, and how. A `fetch_init` is fetch()'s second argument: aggregate, so that
-/// `fetch(url, {.method = "POST", .body = "...", .timeout = 5s})` reads as in JavaScript.
+/// What to fetch, and how: WHATWG `Request`, without what belongs to a browser (mode, credentials, cache, referrer).
+///
+/// A `request` is checked and normalised when it is made, and never changes: a value, that is copied and fetched any number of times, body
+/// included. Another one is made of it: `request(other, {.method = "PUT"})`.
+///
+/// A `fetch_init` is fetch()'s second argument: aggregate, so that `fetch(url, {.method = "POST", .body = "...", .timeout = 5s})` reads as in
+/// JavaScript. Each of its members knows whether it was given.
 
 #include <dormouse/serialization/body.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/headers.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 
 namespace dormouse {
 
@@ -22,11 +31,15 @@ enum class redirect_mode : std::uint8_t {
 
 inline constexpr std::uint32_t max_redirects = 20; ///< WHATWG Fetch 4.4, HTTP-redirect fetch
 
+struct retry_init;
+
 /// R11: exponential back-off with full jitter; `Retry-After` is honoured when it asks for longer.
 struct retry_policy {
   std::uint32_t max_retries = 3;                ///< attempts beyond the first; 0..100
   std::chrono::milliseconds initial_delay{500}; ///< upper bound of the first back-off
   std::chrono::milliseconds max_delay{30'000};  ///< upper bound of any back-off; `Retry-After` may ask for up to ten times this
+
+  operator retry_init() const;
 
   friend bool operator==(const retry_policy&, const retry_policy&) = default;
 
@@ -38,40 +51,110 @@ struct retry_policy {
 
 enum class fetch_priority : std::uint8_t { high = 0, normal = 1, low = 2 };
 
-struct fetch_init {
-  std::string method = "GET";
-  dormouse::headers headers = {};
-  dormouse::body body = {};
-  std::optional<std::chrono::milliseconds> timeout = {}; ///< per attempt, 1 ms..24 h; the option `default_timeout` if not given
-  std::optional<std::chrono::milliseconds> deadline = {}; ///< for the whole fetch from now, queueing and retries included; none if not given
-  retry_policy retry = {};
-  redirect_mode redirect = redirect_mode::follow;
-  std::string idempotency_key = {}; ///< sent as `Idempotency-Key`, the same on every retry; makes any method repeatable (R9)
-  fetch_priority priority = fetch_priority::normal;
+/// The headers of a `fetch_init`, given or not. An optional that is filled as `headers` are: `{{"Accept", "text/html"}, {"A", "b"}}`. Empty
+/// braces give nothing; `headers{}` gives no headers.
+class headers_init : public std::optional<dormouse::headers> {
+public:
+  using optional::optional;
+  headers_init(std::initializer_list<dormouse::headers::field> list) : optional(std::in_place, list) {}
 };
 
-/// A URL with its settings: what can be built once and fetched many times.
-struct request {
-  std::string url;
-  fetch_init init = {};
+/// The retry policy of a `fetch_init`, member by member given or not. A `retry_policy` gives all of them.
+struct retry_init {
+  std::optional<std::uint32_t> max_retries = {};
+  std::optional<std::chrono::milliseconds> initial_delay = {};
+  std::optional<std::chrono::milliseconds> max_delay = {};
+};
+
+inline retry_policy::operator retry_init() const {
+  return {max_retries, initial_delay, max_delay};
+}
+
+/// What is not given is what the request says that is fetched, and with a URL the default.
+struct fetch_init {
+  std::optional<std::string> method = {};                 ///< "GET"
+  headers_init headers = {};                              ///< all of them: those of the request are not merged in
+  dormouse::body body = {};                               ///< `body()` is none given, as null in JavaScript
+  std::optional<std::chrono::milliseconds> timeout = {};  ///< per attempt, 1 ms..24 h; the option `default_timeout`
+  std::optional<std::chrono::milliseconds> deadline = {}; ///< for the whole fetch from when it is asked for, queueing and retries included, 1 ms..366 days; none
+  retry_init retry = {};                                  ///< delays 0..24 h; see `retry_policy`
+  std::optional<redirect_mode> redirect = {};             ///< `follow`
+  std::optional<std::string> idempotency_key = {};        ///< sent as `Idempotency-Key`, the same on every retry; makes any method repeatable (R9); empty: none
+  std::optional<fetch_priority> priority = {};            ///< `normal`
+};
+
+class fetch_input;
+
+class request {
+public:
+  /// A URL, or another request, with the members of `init` that are given in place of its own (WHATWG Fetch, Request constructor). A method is a
+  /// token; DELETE, GET, HEAD, OPTIONS, POST and PUT are upper-cased; CONNECT, TRACE and TRACK are refused. GET and HEAD have no body. The body
+  /// of an `init` brings its content type, unless there is a `Content-Type` already; from then on that is a header like others: it stays when another
+  /// body is given and goes when other headers are.
+  ///
+  /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`.
+  explicit request(fetch_input input, fetch_init init = {});
+
+  /// As the constructor, without exceptions.
+  static expected<request> make(fetch_input input, fetch_init init = {});
+
+  const std::string& url() const noexcept { return url_; } ///< normalised, with its fragment; has no credentials
+  const std::string& method() const noexcept { return method_; }
+  const dormouse::headers& headers() const& noexcept { return headers_; }
+  dormouse::headers headers() && noexcept { return std::move(headers_); }
+  const dormouse::body& body() const& noexcept { return body_; }
+  dormouse::body body() && noexcept { return std::move(body_); }
+  std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
+  std::optional<std::chrono::milliseconds> deadline() const noexcept { return deadline_; }
+  const retry_policy& retry() const noexcept { return retry_; }
+  redirect_mode redirect() const noexcept { return redirect_; }
+  const std::string& idempotency_key() const noexcept { return idempotency_key_; }
+  fetch_priority priority() const noexcept { return priority_; }
+
+  /// A copy, body included. There is no difference to copying it: a request's body is not used up.
+  request clone() const { return *this; }
+
+  friend bool operator==(const request&, const request&) = default;
+
+private:
+  request() = default;
+
+  void take(fetch_init&& init);
+  expected<void> check() const;
+
+  std::string url_;
+  std::string method_ = "GET";
+  dormouse::headers headers_;
+  dormouse::body body_;
+  std::optional<std::chrono::milliseconds> timeout_;
+  std::optional<std::chrono::milliseconds> deadline_;
+  retry_policy retry_;
+  redirect_mode redirect_ = redirect_mode::follow;
+  std::string idempotency_key_;
+  fetch_priority priority_ = fetch_priority::normal;
 };
 
 /// What fetch() takes first: a URL or a request.
 class fetch_input {
 public:
-  fetch_input(const char* url) : url_(url) {}
-  fetch_input(std::string url) : url_(std::move(url)) {}
-  fetch_input(std::string_view url) : url_(url) {}
-  fetch_input(request what) : url_(std::move(what.url)), init_(std::move(what.init)) {}
+  fetch_input(const char* url) : what_(std::in_place_type<std::string>, url) {}
+  fetch_input(std::string url) : what_(std::in_place_type<std::string>, std::move(url)) {}
+  fetch_input(std::string_view url) : what_(std::in_place_type<std::string>, url) {}
+  fetch_input(request what) : what_(std::in_place_type<request>, std::move(what)) {}
 
-  const std::string& url() const noexcept { return url_; }
+  /// As it was given: not checked, unless it is a request's.
+  const std::string& url() const noexcept {
+    const auto* made = as_request();
+    return made != nullptr ? made->url() : std::get<std::string>(what_);
+  }
 
-  /// The request's own settings, if it was one.
-  const std::optional<fetch_init>& init() const noexcept { return init_; }
+  /// Null if it is a URL.
+  const request* as_request() const noexcept { return std::get_if<request>(&what_); }
 
 private:
-  std::string url_;
-  std::optional<fetch_init> init_;
+  friend class request;
+
+  std::variant<std::string, request> what_;
 };
 
 } // namespace dormouse
