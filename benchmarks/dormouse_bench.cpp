@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     {"durable_turn", durable_turn},
     {"fetch_roundtrip", fetch_roundtrip},
     {"fetch_added_latency", fetch_added_latency},
+    {"fetch_large", fetch_large},
     {"wake", wake},
     {"memory", memory},
   };

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -37,6 +38,29 @@ inline double heap_bytes() {
   const auto info = ::mallinfo2();
   return static_cast<double>(info.uordblks + info.hblkhd);
 }
+
+/// How much more memory than at the beginning the process has had at any moment since, as the kernel counts it (RSS).
+class peak_memory {
+public:
+  peak_memory() {
+    ::malloc_trim(0);
+    std::ofstream("/proc/self/clear_refs") << '5'; // the high-water mark begins anew
+    before_ = kernel_says("VmRSS:");
+  }
+
+  double growth() const { return std::max(0.0, kernel_says("VmHWM:") - before_); }
+
+private:
+  static double kernel_says(const std::string& name) {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+      if (double kib = 0; word == name && status >> kib)
+        return kib * 1024;
+    throw std::runtime_error("/proc/self/status has no " + name);
+  }
+
+  double before_ = 0;
+};
 
 class scratch_directory {
 public:

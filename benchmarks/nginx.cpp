@@ -45,7 +45,7 @@ bool answers(int port) {
 
 } // namespace
 
-nginx::nginx() : port_(free_port()) {
+nginx::nginx(std::size_t large_bytes) : port_(free_port()) {
   const auto root = directory_.path().string();
   const auto config = root + "/nginx.conf";
   std::ofstream(config) << fmt::format(R"(daemon off;
@@ -56,15 +56,19 @@ error_log {0}/error.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
+  sendfile on;
   keepalive_requests 100000000;
   client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0}; uwsgi_temp_path {0}; scgi_temp_path {0};
   server {{
     listen 127.0.0.1:{1} backlog=4096;
     location = /plain {{ default_type text/plain; return 200 "{2}"; }}
+    location = /large {{ default_type application/octet-stream; root {0}; }}
   }}
 }}
 )",
                                        root, port_, std::string(1024, 'd'));
+  if (large_bytes != 0)
+    std::ofstream(root + "/large", std::ios::binary) << std::string(large_bytes, 'L');
   pid_ = ::fork();
   if (pid_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -1,9 +1,10 @@
 #pragma once
 
-/// nginx on loopback, serving one 1 KB document at /plain. A process of ours, ended by its pid.
+/// nginx on loopback, serving one 1 KB document at /plain and, if asked to, a file at /large. A process of ours, ended by its pid.
 
 #include "measure.hpp"
 
+#include <cstddef>
 #include <string>
 
 #include <sys/types.h>
@@ -12,7 +13,8 @@ namespace dormouse::bench {
 
 class nginx {
 public:
-  nginx();
+  /// `large_bytes`: of the file; 0: none.
+  explicit nginx(std::size_t large_bytes = 0);
   nginx(const nginx&) = delete;
   nginx& operator=(const nginx&) = delete;
   ~nginx();

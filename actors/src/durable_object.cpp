@@ -12,6 +12,31 @@ pending durable_object::fetch(fetch_input input, fetch_init init) {
   return create_proxy_fetch(host(), {.return_address = self_address()})(std::move(input), std::move(init));
 }
 
+browser durable_object::browser(std::string jar) {
+  return dormouse::browser(create_proxy_fetch(host(), {.return_address = self_address()}), std::move(jar));
+}
+
+browser durable_object::browser(const proxy_fetch& fetch, std::string jar) {
+  return dormouse::browser(fetch, std::move(jar));
+}
+
+const cookie_jar& durable_object::cookies(const std::string& jar) const {
+  return host().peek_jar(jar);
+}
+
+void durable_object::abort(const abort_controller& controller, std::string reason) {
+  value_or_throw(host().abort(controller.id(), std::move(reason)));
+}
+
+bool durable_object::aborted(const abort_signal& signal) const {
+  if (signal.at_ms() != 0 && std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count() >= signal.at_ms())
+    return true;
+  for (const auto& id : signal.sources())
+    if (value_or_throw(host().aborted(id)))
+      return true;
+  return false;
+}
+
 fetch_queue& durable_object::queue() {
   return host();
 }

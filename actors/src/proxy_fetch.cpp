@@ -2,7 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace dormouse {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::int64_t in_ms(std::chrono::system_clock::time_point when) {
+  return std::chrono::duration_cast<milliseconds>(when.time_since_epoch()).count();
+}
+
+/// When a fetch may go out; 0: at once.
+expected<std::int64_t> start_of(const request& what, std::int64_t now_ms, std::int64_t deadline_ms) {
+  constexpr milliseconds furthest = std::chrono::hours(24 * 366);
+  const auto named = what.not_before() ? in_ms(*what.not_before()) : 0;
+  if (named > now_ms + furthest.count())
+    return fail(errc::invalid_request, fmt::format("fetch not_before is {} ms ahead; the limit is {} ms", named - now_ms, furthest.count()));
+  const auto start = std::max(now_ms + what.delay().count(), named);
+  if (deadline_ms != 0 && start >= deadline_ms)
+    return fail(errc::invalid_request, fmt::format("fetch delay or not_before lets it go {} ms behind its deadline", start - deadline_ms));
+  return start > now_ms ? start : 0;
+}
+
+} // namespace
 
 expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, std::chrono::milliseconds default_timeout,
                                            std::chrono::system_clock::time_point now) {
@@ -22,6 +45,10 @@ expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, s
   out.redirect = checked->redirect();
   out.idempotency_key = checked->idempotency_key();
   out.priority = checked->priority();
+  auto start = start_of(*checked, out.created_ms, out.deadline_ms);
+  if (!start)
+    return unexpected<error>(start.error());
+  out.extra = {.queue = checked->queue(), .not_before_ms = *start, .delivery = checked->delivery(), .sharing = checked->sharing(), .signal = checked->signal(), .jar = {}};
   out.headers = std::move(*checked).headers();
   out.body = std::move(*checked).body().bytes();
   out.body_bytes = out.body.size();
@@ -31,6 +58,9 @@ expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, s
 pending proxy_fetch::operator()(fetch_input input, fetch_init init) const {
   auto fetch = value_or_throw(
     make_fetch_message(std::move(input), std::move(init), config_.timeout.value_or(queue_.default_timeout()), queue_.now()));
+  if (fetch.extra.queue.empty())
+    fetch.extra.queue = config_.queue;
+  fetch.extra.jar = config_.jar;
   return pending(queue_, config_.return_address, std::move(fetch));
 }
 

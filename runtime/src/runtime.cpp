@@ -7,6 +7,8 @@
 #include "proxy/dispatcher.hpp"
 #include "store/rocksdb_engine.hpp"
 
+#include <dormouse/serialization/url.hpp>
+
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/send.hpp>
@@ -14,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <future>
@@ -25,8 +28,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// What the store and the process itself may have open.
-constexpr rlim_t files_besides_sockets = 600;
+/// What the store, the files of large bodies and the process itself may have open.
+constexpr rlim_t files_besides_sockets = 600 + blob_store::most_descriptors;
 
 template <class T>
 void require(std::string_view name, const T& value, const T& least, const T& most) {
@@ -63,6 +66,40 @@ options checked(options given) {
   require<std::size_t>("max_window", given.max_window, 2, many);
   require<std::size_t>("store_cache_bytes", given.store_cache_bytes, std::size_t{1} << 20U, many);
   require<std::size_t>("store_buffer_bytes", given.store_buffer_bytes, std::size_t{1} << 20U, many);
+  const auto check_rate = [](const std::string& of, const fetch_rate& rate) {
+    if (rate.per_second != 0 && !(rate.per_second >= 0.001 && rate.per_second <= 1e6))
+      throw failure({errc::invalid_option, fmt::format("options::{}.per_second is {}; it must be 0 or 0.001..1000000", of, rate.per_second)});
+    if (!(rate.burst >= 1 && rate.burst <= 1e6))
+      throw failure({errc::invalid_option, fmt::format("options::{}.burst is {}; it must be 1..1000000", of, rate.burst)});
+  };
+  check_rate("rate_per_origin", given.rate_per_origin);
+  require("circuit_breaker.open_for", given.circuit_breaker.open_for, milliseconds(1), day);
+  std::map<std::string, origin_options> origins;
+  for (const auto& [text, limits] : given.origins) {
+    const auto name = fmt::format("origins[\"{}\"]", text);
+    auto target = parse_url(text);
+    if (!target || target->path != "/" || !target->query.empty() || !target->fragment.empty() || !target->user.empty())
+      throw failure({errc::invalid_option, fmt::format("options::{} is not an origin; one is scheme, host and port, as in https://api.example.com", name)});
+    require<std::size_t>(name + ".max_in_flight", limits.max_in_flight, 1, many);
+    require(name + ".circuit.open_for", limits.circuit.open_for, milliseconds(1), day);
+    check_rate(name + ".rate", limits.rate);
+    origins.insert_or_assign(target->origin(), limits);
+  }
+  given.origins = std::move(origins);
+  for (const auto& [name, limits] : given.queues) {
+    if (!is_valid_binding(name))
+      throw failure({errc::invalid_option, fmt::format("options::queues has a queue named {:?}; a name is [A-Za-z_][A-Za-z0-9_]{{0,63}}", name.substr(0, 100))});
+    require<std::size_t>(fmt::format("queues[\"{}\"].max_in_flight", name), limits.max_in_flight, 1, many);
+    require<std::size_t>(fmt::format("queues[\"{}\"].max_queued", name), limits.max_queued, 1, many);
+  }
+  if (!given.proxy.empty())
+    if (auto proxy = parse_url(given.proxy); !proxy || proxy->scheme != "http" || proxy->path != "/")
+      throw failure({errc::invalid_option, "options::proxy is not of the form http://[user:password@]host[:port]"});
+  if (given.client_certificate.empty() != given.client_key.empty())
+    throw failure({errc::invalid_option, "options::client_certificate and options::client_key go together"});
+  for (const auto& [name, file] : {std::pair{"ca_file", &given.ca_file}, std::pair{"client_certificate", &given.client_certificate}, std::pair{"client_key", &given.client_key}})
+    if (!file->empty() && ::access(file->c_str(), R_OK) != 0)
+      throw failure({errc::invalid_option, fmt::format("options::{} '{}' cannot be read", name, file->string())});
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
     given.max_in_flight = std::min<std::size_t>(given.max_in_flight, files.rlim_cur > files_besides_sockets + 16 ? files.rlim_cur - files_besides_sockets : 16);
@@ -76,7 +113,7 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
   if (outside.wrap_engine)
     engine = outside.wrap_engine(std::move(engine));
-  auto opened = store::open(std::move(engine), settings.max_inline_bytes);
+  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes);
   if (!opened)
     throw failure({opened.error().code, fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
   return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened), std::move(policy));
@@ -250,6 +287,9 @@ runtime_stats runtime::stats() const {
   out.undeliverable = counts.undeliverable.get();
   out.dead_letters = counts.dead_letters.get();
   out.worker_restarts = counts.worker_restarts.get();
+  out.aborted = counts.aborted.get();
+  out.shared = counts.shared.get();
+  out.origins = core.origins.all();
   out.corrupt_rows = counts.corrupt_rows.get();
   out.corrupt_objects = core.corrupt_objects();
   return out;

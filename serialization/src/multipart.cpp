@@ -60,8 +60,8 @@ part part_of(const form_data::entry& entry) {
   if (const auto* text = std::get_if<std::string>(&entry.value))
     return {head + "\r\n\r\n", with_crlf(*text), nullptr};
   const auto& attached = std::get<file>(entry.value);
-  const auto& type = attached.type();
-  return {fmt::format("{}; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n", head, escaped(attached.name()), type.empty() ? "application/octet-stream" : type), {}, &attached};
+  const auto type = attached.type().empty() ? "application/octet-stream" : attached.type();
+  return {fmt::format("{}; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n", head, escaped(attached.name()), type), {}, &attached};
 }
 
 constexpr std::string_view boundary_begin = "----dormouse-form-data-";
@@ -190,6 +190,8 @@ expected<headers> multipart_reader::read_head() {
     if (end == 0)
       return fields;
     const auto field = rest.substr(0, end);
+    if (field.find_first_of("\r\n") != std::string_view::npos)
+      return bad(fmt::format("{:?} has a CR or LF of its own; lines end in CRLF", field.substr(0, 200)));
     const auto colon = field.find(':');
     if (colon == std::string_view::npos)
       return bad(fmt::format("{:?} is not a header", field.substr(0, 200)));

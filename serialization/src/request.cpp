@@ -1,5 +1,6 @@
 #include <dormouse/serialization/request.hpp>
 
+#include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <fmt/format.h>
@@ -49,7 +50,8 @@ expected<void> check_retry(const retry_policy& retry) {
 expected<void> check_headers(const headers& fields) {
   for (std::string_view reserved : {"Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"})
     if (fields.has(reserved))
-      return fail(errc::invalid_header, fmt::format("header {} is set by the connection and cannot be set by a fetch (WHATWG Fetch, forbidden request-header)", reserved));
+      return fail(errc::invalid_header,
+                  fmt::format("header {} is set by the connection and cannot be set by a fetch (WHATWG Fetch, forbidden request-header)", reserved));
   return {};
 }
 
@@ -115,6 +117,15 @@ void request::take(fetch_init&& init) {
     idempotency_key_ = std::move(*init.idempotency_key);
   redirect_ = init.redirect.value_or(redirect_);
   priority_ = init.priority.value_or(priority_);
+  delivery_ = init.delivery.value_or(delivery_);
+  sharing_ = init.sharing.value_or(sharing_);
+  delay_ = init.delay.value_or(delay_);
+  if (init.not_before)
+    not_before_ = init.not_before;
+  if (init.signal)
+    signal_ = std::move(*init.signal);
+  if (init.queue)
+    queue_ = std::move(*init.queue);
 }
 
 expected<void> request::check() const {
@@ -122,6 +133,14 @@ expected<void> request::check() const {
     return good;
   if (body_.present() && (method_ == "GET" || method_ == "HEAD"))
     return fail(errc::invalid_request, fmt::format("a {} fetch cannot have a body", method_));
+  if (delay_ < milliseconds(0) || delay_ > longest_deadline)
+    return fail(errc::invalid_request, fmt::format("fetch delay is {} ms; it must be 0..{} ms", delay_.count(), longest_deadline.count()));
+  if (sharing_ == dormouse::sharing::single_flight && method_ != "GET")
+    return fail(errc::invalid_request, fmt::format("fetch sharing single_flight is for GET, not for {}", method_));
+  if (sharing_ == dormouse::sharing::single_flight && delivery_ == dormouse::delivery::at_most_once)
+    return fail(errc::invalid_request, "fetch sharing single_flight and delivery at_most_once exclude each other");
+  if (!queue_.empty() && !is_valid_binding(queue_))
+    return fail(errc::invalid_request, fmt::format("fetch queue {:?} is not a name of the form [A-Za-z_][A-Za-z0-9_]{{0,63}}", queue_.substr(0, 100)));
   return check_time("timeout", timeout_, longest_time)
     .and_then([this] { return check_time("deadline", deadline_, longest_deadline); })
     .and_then([this] { return check_retry(retry_); })

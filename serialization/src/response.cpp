@@ -21,8 +21,9 @@ form_data read_form(std::string_view body, const headers& fields) {
     return value_or_throw(parse_multipart(body, type));
   if (essence == "application/x-www-form-urlencoded")
     return value_or_throw(parse_urlencoded(body));
-  throw failure({errc::invalid_request, fmt::format("the response is no form: its content type is {:?}, neither multipart/form-data nor application/x-www-form-urlencoded",
-                                                    std::string_view(type).substr(0, 200))});
+  throw failure({errc::invalid_request,
+                 fmt::format("the response is no form: its content type is {:?}, neither multipart/form-data nor application/x-www-form-urlencoded",
+                             std::string_view(type).substr(0, 200))});
 }
 
 } // namespace

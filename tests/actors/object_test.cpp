@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -33,9 +36,20 @@ public:
     return std::chrono::system_clock::time_point(1'000s);
   }
   const address& self() const override { return self_; }
+  expected<void> abort(const abort_id& id, std::string reason) override {
+    aborts.emplace_back(id, std::move(reason));
+    return {};
+  }
+  expected<bool> aborted(const abort_id& id) override {
+    return std::any_of(aborts.begin(), aborts.end(), [&](const auto& each) { return each.first == id; });
+  }
+  cookie_jar* jar(const std::string& name) override { return &jars[name]; }
+  const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
 
   std::vector<fetch_message> taken;
+  std::vector<std::pair<abort_id, std::string>> aborts;
+  std::map<std::string, cookie_jar> jars;
   std::optional<error> refuse;
   int hibernations = 0;
 
@@ -289,19 +303,20 @@ TEST_CASE("a method that replies at once has no slot") {
   CHECK_FALSE(t.run<&watch::stars>(std::string("x")).reply_slot);
 }
 
-TEST_CASE("a fetch of a request uses the request's settings unless others are given") {
+TEST_CASE("a fetch of a request keeps the request's settings but for those that are given") {
   in_turn t;
   t.run<&watch::with_request>();
   REQUIRE(t.turn.taken.size() == 3);
   CHECK(t.turn.taken[0].method == "POST");
   CHECK(t.turn.taken[0].body == "own");
   CHECK(t.turn.taken[0].timeout_ms == 3'000);
-  // Given settings replace the request's own as a whole.
   CHECK(t.turn.taken[1].method == "PUT");
-  CHECK(t.turn.taken[1].body.empty());
+  CHECK(t.turn.taken[1].body == "own");
+  CHECK(t.turn.taken[1].headers == headers{{"Content-Type", "text/plain;charset=UTF-8"}});
   CHECK(t.turn.taken[1].timeout_ms == 4'000);
-  CHECK(t.turn.taken[2].method == "GET");
-  CHECK(t.turn.taken[2].timeout_ms == 30'000);
+  CHECK(t.turn.taken[2].method == "POST");
+  CHECK(t.turn.taken[2].body == "own");
+  CHECK(t.turn.taken[2].timeout_ms == 3'000);
 }
 
 TEST_CASE("a proxy fetch has fetch's shape and its own time limit and return address") {
@@ -314,7 +329,7 @@ TEST_CASE("a proxy fetch has fetch's shape and its own time limit and return add
   CHECK(t.turn.taken[1].method == "PUT");
   CHECK(t.turn.taken[2].timeout_ms == 300'000);
   CHECK(t.turn.taken[2].method == "DELETE");
-  CHECK(t.turn.taken[3].timeout_ms == 300'000);
+  CHECK(t.turn.taken[3].timeout_ms == 2'000);
   CHECK(t.turn.taken[3].method == "POST");
   CHECK(t.turn.taken[4].timeout_ms == 30'000);
   CHECK(t.turn.taken[4].path.top()->object == address{"WATCH", "another"});

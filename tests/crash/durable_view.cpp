@@ -18,7 +18,7 @@ std::unique_ptr<store> open_copy(const std::filesystem::path& directory, const s
   std::filesystem::copy(directory, scratch, std::filesystem::copy_options::recursive);
   const auto settings = crash_options(scratch);
   auto engine = value_or_throw(open_rocksdb({scratch, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
-  return value_or_throw(store::open(std::move(engine), settings.max_inline_bytes));
+  return value_or_throw(store::open(std::move(engine), scratch, settings.max_inline_bytes));
 }
 
 class reader {

@@ -61,6 +61,7 @@ class hanging_transport final : public http_transport {
 public:
   explicit hanging_transport(std::shared_ptr<door> until) : until_(std::move(until)) {}
   void start(transfer, completion) override { until_->pass(); }
+  void cancel(std::uint64_t) override {}
 
 private:
   std::shared_ptr<door> until_;

@@ -256,7 +256,7 @@ TEST_CASE_FIXTURE(fixture, "R21: deadline rows that lead nowhere are cleared awa
     disk rows(directory.path());
     write_set stale{{"Enonsense", "x"}};
     for (std::uint64_t i = 0; i < 3000; ++i)
-      stale.push_back({keys::deadline(1000, i), i % 3 == 0 ? keys::queue(fetch_priority::normal, 1000, i) : i % 3 == 1 ? "garbage" : ""});
+      stale.push_back({keys::deadline(1000, i), i % 3 == 0 ? keys::queue("", fetch_priority::normal, 1000, i) : i % 3 == 1 ? "garbage" : ""});
     rows.put_all(stale);
   }
   {

@@ -282,7 +282,7 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged format row is refused by name") {
 TEST_CASE_FIXTURE(fixture, "R18: ids are never used again, however often a store is opened") {
   std::vector<std::uint64_t> ids;
   for (int i = 0; i < 3; ++i) {
-    auto opened = value_or_throw(store::open(value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})), 1024));
+    auto opened = value_or_throw(store::open(value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})), directory.path(), 1024));
     ids.push_back(opened->next_id());
     ids.push_back(opened->next_id());
   }

@@ -49,7 +49,7 @@ TEST_CASE("keys: the inbox of one object is in order of ids and apart from every
 }
 
 TEST_CASE("keys: the queue is ordered by priority, then due time, then id") {
-  const auto at = [](fetch_priority priority, std::int64_t due_ms, std::uint64_t id) { return keys::queue(priority, due_ms, id); };
+  const auto at = [](fetch_priority priority, std::int64_t due_ms, std::uint64_t id) { return keys::queue("", priority, due_ms, id); };
   CHECK(at(fetch_priority::high, 1'700'000'000'000, 9) < at(fetch_priority::normal, 1, 1));
   CHECK(at(fetch_priority::normal, 9, 9) < at(fetch_priority::low, 1, 1));
   CHECK(at(fetch_priority::normal, 255, 9) < at(fetch_priority::normal, 256, 1));
@@ -67,7 +67,7 @@ TEST_CASE("keys: what is written is parsed back") {
       CHECK(parts->id == number);
     }
   for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
-    const auto parts = keys::parse_queue(keys::queue(priority, 1'700'000'000'123, 0xfedcba9876543210));
+    const auto parts = keys::parse_queue(keys::queue("", priority, 1'700'000'000'123, 0xfedcba9876543210));
     REQUIRE(parts);
     CHECK(parts->priority == priority);
     CHECK(parts->due_ms == 1'700'000'000'123);
@@ -91,10 +91,10 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
     CHECK_FALSE(parse(of_another_kind));
   };
   refused(keys::inbox({"THING", "a\0b"s}, 7), [](std::string_view key) { return keys::parse_inbox(key).has_value(); });
-  refused(keys::queue(fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
+  refused(keys::queue("", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
   refused(keys::deadline(7, 7), [](std::string_view key) { return keys::parse_deadline(key).has_value(); });
 
-  auto no_such_priority = keys::queue(fetch_priority::low, 7, 7);
+  auto no_such_priority = keys::queue("", fetch_priority::low, 7, 7);
   no_such_priority[1] = 3;
   CHECK_FALSE(keys::parse_queue(no_such_priority));
   // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
@@ -107,15 +107,15 @@ TEST_CASE("keys: a range holds its own rows and no others") {
   for (const std::string other : {"A", "ABC", "AB_", "AC", "B"})
     CHECK_FALSE(holds(keys::inbox_of("AB"), keys::inbox({other, "x"}, 1)));
 
-  const auto high = keys::queue(fetch_priority::high, 0, 0);
-  const auto normal = keys::queue(fetch_priority::normal, 1'700'000'000'000, ~std::uint64_t{0});
-  const auto low = keys::queue(fetch_priority::low, 0, 0);
-  CHECK(holds(keys::queue_of(fetch_priority::high), high));
-  CHECK_FALSE(holds(keys::queue_of(fetch_priority::high), normal));
-  CHECK(holds(keys::queue_of(fetch_priority::normal), normal));
-  CHECK_FALSE(holds(keys::queue_of(fetch_priority::normal), high));
-  CHECK_FALSE(holds(keys::queue_of(fetch_priority::normal), low));
-  CHECK(holds(keys::queue_of(fetch_priority::low), low));
+  const auto high = keys::queue("", fetch_priority::high, 0, 0);
+  const auto normal = keys::queue("", fetch_priority::normal, 1'700'000'000'000, ~std::uint64_t{0});
+  const auto low = keys::queue("", fetch_priority::low, 0, 0);
+  CHECK(holds(keys::queue_of("", fetch_priority::high), high));
+  CHECK_FALSE(holds(keys::queue_of("", fetch_priority::high), normal));
+  CHECK(holds(keys::queue_of("", fetch_priority::normal), normal));
+  CHECK_FALSE(holds(keys::queue_of("", fetch_priority::normal), high));
+  CHECK_FALSE(holds(keys::queue_of("", fetch_priority::normal), low));
+  CHECK(holds(keys::queue_of("", fetch_priority::low), low));
 
   const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),  keys::dead_letter(1), keys::deadline(1, 1),
                                       keys::inbox({"A", "x"}, 1),       keys::store_info(), keys::object({"A", "x"}), high};

@@ -1,5 +1,5 @@
 #include <dormouse/serialization/body.hpp>
-#include <dormouse/serialization/response.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 using namespace dormouse;
@@ -61,26 +62,62 @@ TEST_CASE("an empty body is a body and no body is none") {
   CHECK(body(std::vector<std::byte>{}).bytes().empty());
 }
 
-TEST_CASE("a response is ok from 200 to 299") {
-  for (std::uint16_t status : {200, 204, 299})
-    CHECK(response(status, {}, "").ok());
-  for (std::uint16_t status : {0, 101, 199, 300, 304, 404, 500, 599})
-    CHECK_FALSE(response(status, {}, "").ok());
+TEST_CASE("a blob is a body of its own type") {
+  body typed(blob("{}", "Application/JSON"));
+  CHECK(typed.content_type() == "application/json");
+  CHECK(typed.bytes() == "{}");
+  CHECK(body(blob("x")).content_type().empty());
+  CHECK(body(blob()).present());
+  CHECK(body(file(blob("x", "a/b"), "name")).content_type() == "a/b");
+  CHECK(body(blob("0123456789").slice(2, -3)).bytes() == "23456");
 }
 
-TEST_CASE("a response hands out its body as text and bytes and JSON") {
-  response r(201, {{"A", "b"}}, R"({"n": [1, 2]})", "https://h/final", 2);
-  CHECK(r.status() == 201);
-  CHECK(r.headers().get("a") == "b");
-  CHECK(r.url() == "https://h/final");
-  CHECK(r.redirected());
-  CHECK_FALSE(response(200, {}, "").redirected());
-  CHECK(r.text() == R"({"n": [1, 2]})");
-  CHECK(r.bytes().size() == r.text().size());
-  CHECK(r.bytes().front() == std::byte{'{'});
-  CHECK(r.json().at("n").at(1) == 2);
-  CHECK(std::move(r).text() == R"({"n": [1, 2]})");
+TEST_CASE("a form with files is a body that names its boundary") {
+  body parts(form_data{{"a", "b"}});
+  CHECK(parts.content_type().starts_with("multipart/form-data; boundary="));
+  auto back = parse_multipart(parts.bytes(), parts.content_type());
+  REQUIRE(back);
+  CHECK(*back == form_data{{"a", "b"}});
+  CHECK(body(form_data{}).present());
+  CHECK(parts == body(form_data{{"a", "b"}}));
+}
 
-  for (const auto* bad : {"", "{", "nonsense", "{} trailing"})
-    CHECK_THROWS_AS(static_cast<void>(response(200, {}, bad).json()), nlohmann::json::parse_error);
+TEST_CASE("a JSON document is a body") {
+  const nlohmann::json document{{"n", 1}, {"text", "z\u00fcrich"}, {"list", {1, 2}}};
+  for (const auto& each : {body(document), body::json(document)}) {
+    CHECK(each.content_type() == "application/json");
+    CHECK(nlohmann::json::parse(each.bytes()) == document);
+  }
+  nlohmann::json mutable_document = 7;
+  const body by_assignment = mutable_document;
+  CHECK(by_assignment.bytes() == "7");
+  CHECK(body(nlohmann::json("text")).bytes() == "\"text\"");
+  CHECK(body::json("text").bytes() == "\"text\"");
+  CHECK(body(nlohmann::json()).bytes() == "null");
+  // A text is a text and no document, whatever it converts to.
+  CHECK(body("text").bytes() == "text");
+  static_assert(!std::is_constructible_v<body, int>);
+  static_assert(!std::is_constructible_v<body, std::vector<int>>);
+
+  try {
+    static_cast<void>(body(nlohmann::json("\xff")));
+    FAIL("a text that is not UTF-8 was accepted");
+  } catch (const failure& f) {
+    CHECK(f.code() == errc::invalid_request);
+    CHECK(std::string_view(f.what()).find("JSON") != std::string_view::npos);
+  }
+}
+
+TEST_CASE("a body has exactly the bytes it was made of") {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte)
+    all += static_cast<char>(byte);
+  const auto raw = std::as_bytes(std::span(all));
+  CHECK(body(all).bytes() == all);
+  CHECK(body(std::string_view(all)).bytes() == all);
+  CHECK(body(raw).bytes() == all);
+  CHECK(body(std::vector<std::byte>(raw.begin(), raw.end())).bytes() == all);
+  CHECK(body(blob(all)).bytes() == all);
+  body moved(all);
+  CHECK(std::move(moved).bytes() == all);
 }

@@ -423,9 +423,17 @@ TEST_CASE("R21: a full jar may give up the only cookie of a domain for the next 
     c.at_ms = now + i;
     REQUIRE(c.takes("https://h" + std::to_string(i % 100) + ".example/", "n" + std::to_string(i) + "=v"));
   }
+  const auto before = c.jar;
   CHECK(c.takes("https://first.example/", "b=2"));
   CHECK(c.jar.size() == max_cookies);
   CHECK(c.sends("https://first.example/") == "b=2");
+
+  // For another one's, nothing is left of the domain.
+  c.jar = before;
+  CHECK(c.takes("https://other.example/", "b=2"));
+  auto back = decode<cookie_jar>(encode(c.jar));
+  REQUIRE(back);
+  CHECK(*back == c.jar);
 }
 
 TEST_CASE("a jar comes back from bytes as it was") {
@@ -450,6 +458,8 @@ TEST_CASE("R21: a stored jar is held to the rules and the limits") {
   };
   std::vector<cookie> full_domain;
   std::vector<cookie> full_jar;
+  full_domain.reserve(181);
+  full_jar.reserve(3001);
   for (int i = 0; i < 181; ++i)
     full_domain.push_back(stored("n" + std::to_string(i), "h.example"));
   for (int i = 0; i < 3001; ++i)

@@ -59,6 +59,7 @@ TEST_CASE("a cookie date is made of tokens in any order") {
                          {"09 2021 10:18:14 jUNe", noon},
                          {"09-Jun-2021-10:18:14", noon},
                          {"09/Jun/2021/10:18:14", noon},
+                         {"09\tJun\t2021\t10:18:14", noon},
                          {"\t\"09\"<Jun>{2021}=10:18:14~", noon},
                          {"09Z Jun 2021Z 10:18:14Z", noon},           // what follows the digits does not count
                          {"9 Jun 2021 10:18:14.999 +0500", noon},      // a zone does not count either

@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <iterator>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +18,10 @@ namespace {
 
 using fields = std::vector<headers::field>;
 
-fields all_of(const headers& from) { return {from.begin(), from.end()}; }
+fields all_of(const headers& from) { return from.fields(); }
+
+/// What iteration yields.
+fields seen_in(const headers& from) { return {from.begin(), from.end()}; }
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -134,7 +140,6 @@ TEST_CASE("fields keep their order and get joins the values of one name") {
   headers h{{"B", "1"}, {"A", "2"}, {"b", "3"}, {"B", ""}};
   h.append("C", "4");
   CHECK(all_of(h) == fields{{"B", "1"}, {"A", "2"}, {"b", "3"}, {"B", ""}, {"C", "4"}});
-  CHECK(h.size() == 5);
   CHECK(h.get("b") == "1, 3, ");
   CHECK(h.get_all("b") == std::vector<std::string>{"1", "3", ""});
   CHECK(h.get_all("none").empty());
@@ -161,15 +166,89 @@ TEST_CASE("erase removes all fields of a name and says how many") {
 
 TEST_CASE("a name may be that of a field of the same headers") {
   headers h{{"A", "1"}, {"B", "2"}, {"A", "3"}, {"B", "4"}};
-  CHECK(h.erase(h.begin()->first) == 2);
+  CHECK(h.erase(h.fields().front().first) == 2);
   CHECK(all_of(h) == fields{{"B", "2"}, {"B", "4"}});
 
   headers s{{"A", "1"}, {"B", "2"}, {"A", "3"}, {"C", "4"}, {"A", "5"}};
-  s.set(std::next(s.begin(), 2)->first, "x");
+  s.set(s.fields()[2].first, "x");
   CHECK(all_of(s) == fields{{"A", "x"}, {"B", "2"}, {"C", "4"}});
   for (int i = 0; i < 20; ++i) // across reallocations
-    s.append(s.begin()->first, s.begin()->second);
+    s.append(s.fields().front().first, s.fields().front().second);
   CHECK(s.get_all("A") == std::vector<std::string>(21, "x"));
+}
+
+TEST_CASE("iteration sorts and combines as the WHATWG has it") {
+  struct row {
+    headers given;
+    fields seen;
+  };
+  for (const auto& at :
+       {row{{}, {}},
+        row{{{"B", "1"}}, {{"b", "1"}}},
+        row{{{"B", "1"}, {"A", "2"}, {"b", "3"}, {"C", "4"}, {"B", ""}}, {{"a", "2"}, {"b", "1, 3, "}, {"c", "4"}}},
+        // Set-Cookie is not combined, keeps its order, and sorts like any other name.
+        row{{{"Set-Cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"}, {"X", "1"}, {"set-cookie", "a=2"}, {"SET-COOKIE", "b=1"}, {"Accept", "x"}},
+            {{"accept", "x"}, {"set-cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"}, {"set-cookie", "a=2"}, {"set-cookie", "b=1"}, {"x", "1"}}},
+        // By bytes of the lower-cased name: '-' before letters, '_' between "Z" and "a" but letters are small by then.
+        row{{{"a_b", "1"}, {"A-B", "2"}, {"aB", "3"}, {"A", "4"}, {"~", "5"}, {"!", "6"}},
+            {{"!", "6"}, {"a", "4"}, {"a-b", "2"}, {"a_b", "1"}, {"ab", "3"}, {"~", "5"}}}}) {
+    CAPTURE(at.seen.size());
+    CHECK(seen_in(at.given) == at.seen);
+    fields by_loop;
+    for (const auto& [name, value] : at.given)
+      by_loop.emplace_back(name, value);
+    CHECK(by_loop == at.seen);
+  }
+}
+
+TEST_CASE("what goes on the wire stays as given when it is iterated over") {
+  headers h{{"b", "1"}, {"A", "2"}, {"B", "3"}};
+  const auto before = h;
+  const auto bytes = encode(h);
+  CHECK(seen_in(h).size() == 2);
+  CHECK(h.fields() == fields{{"b", "1"}, {"A", "2"}, {"B", "3"}});
+  CHECK(h == before);
+  CHECK(encode(h) == bytes);
+}
+
+TEST_CASE("standard algorithms take headers") {
+  static_assert(std::forward_iterator<headers::const_iterator>);
+  static_assert(std::ranges::forward_range<const headers>);
+  const headers h{{"X-B", "1"}, {"Accept", "2"}, {"x-b", "3"}};
+  const auto is_private = [](const headers::field& f) { return f.first.starts_with("x-"); };
+  CHECK(std::count_if(h.begin(), h.end(), is_private) == 1);
+  CHECK(std::ranges::distance(h) == 2);
+  const auto found = std::ranges::find_if(h, is_private);
+  REQUIRE(found != h.end());
+  CHECK(found->second == "1, 3");
+  CHECK(*found == headers::field{"x-b", "1, 3"});
+  CHECK(std::find_if(h.begin(), h.end(), [](const headers::field& f) { return f.first == "X-B"; }) == h.end());
+
+  auto at = h.begin();
+  CHECK(at == h.begin());
+  CHECK((at++)->first == "accept");
+  CHECK(at == std::next(h.begin()));
+  CHECK(at != h.begin());
+  CHECK(++at == h.end());
+  CHECK(headers().begin() == headers().end());
+}
+
+TEST_CASE("a loop over headers does not see what changes meanwhile") {
+  headers h{{"A", "1"}, {"B", "2"}};
+  fields seen;
+  for (const auto& each : h) {
+    h.erase("B");
+    h.append("C", "3");
+    seen.push_back(each);
+  }
+  CHECK(seen == fields{{"a", "1"}, {"b", "2"}});
+  CHECK(seen_in(h) == fields{{"a", "1"}, {"c", "3, 3"}});
+}
+
+TEST_CASE("values of Set-Cookie come one by one") {
+  headers h{{"Set-Cookie", "a=1, b"}, {"Cookie", "no"}, {"set-cookie", ""}, {"SET-COOKIE", "a=1, b"}};
+  CHECK(h.get_set_cookie() == std::vector<std::string>{"a=1, b", "", "a=1, b"});
+  CHECK(headers{{"Set-Cookie2", "x"}}.get_set_cookie().empty());
 }
 
 TEST_CASE("wire bytes count the colon and the line end of every field") {

@@ -39,6 +39,7 @@ public:
     script_->starts.pass();
     inner_->start(std::move(next), std::move(done));
   }
+  void cancel(std::uint64_t token) override { inner_->cancel(token); }
 
 private:
   std::shared_ptr<transport_script> script_;
@@ -59,6 +60,7 @@ public:
       throw std::runtime_error("the transport broke");
     inner_->start(std::move(next), std::move(done));
   }
+  void cancel(std::uint64_t token) override { inner_->cancel(token); }
 
 private:
   std::shared_ptr<transport_script> script_;
@@ -80,6 +82,7 @@ public:
       ++script->answered_twice;
     });
   }
+  void cancel(std::uint64_t token) override { inner_->cancel(token); }
 
 private:
   std::shared_ptr<transport_script> script_;

@@ -4,6 +4,7 @@
 #include "host/turn_commit.hpp"
 
 #include <dormouse/runtime/caf.hpp>
+#include <dormouse/serialization/url.hpp>
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
@@ -33,6 +34,12 @@ public:
 
 private:
   enum class readiness : std::uint8_t { ready, wait, failed };
+  enum class fault : std::uint8_t { handler, disk };
+
+  struct encoded_state {
+    std::string bytes;
+    write_set jars; ///< those that changed
+  };
 
   caf::result<caf_reply> receive_call(caf_call& call);
   void receive(envelope_ptr what);
@@ -48,10 +55,11 @@ private:
   /// Runs the method; the error of one that threw, with the turn undone.
   std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
   expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
-  expected<std::string> encode_state();
-  void commit(turn& in_turn, std::string state, turn_commit::consequences then);
+  expected<encoded_state> encode_state();
+  std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
+  void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
-  void give_up(const envelope_ptr& what, const error& why);
+  void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
   void reply_to_path(return_path& path, expected<std::string> what);
 
@@ -63,6 +71,7 @@ private:
   runtime_core& core_;
   directory_entry& entry_; ///< gone once `retire` succeeded
   std::unique_ptr<durable_object> object_;
+  jar_cache jars_;
   std::shared_ptr<commit_gate> gate_;
   std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
@@ -171,7 +180,7 @@ void activation::process(envelope_ptr what) {
 void activation::run_call(envelope& what) {
   if (what.method->read_only)
     return reply(std::move(what.sink), run_read(*what.method, what.arguments));
-  turn in_turn(core_, entry_.where);
+  turn in_turn(core_, entry_.where, jars_);
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
@@ -184,7 +193,7 @@ void activation::run_call(envelope& what) {
   turn_commit::consequences then;
   if (call.reply_slot && what.sink) {
     // The caller waits at the bottom of the fetch's return path.
-    auto& path = in_turn.fetches().at(*call.reply_slot).path;
+    auto& path = in_turn.fetches().at(*call.reply_slot).message.path;
     auto own = path.pop();
     auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
     then.later_caller = caller;
@@ -202,7 +211,7 @@ void activation::run_message(const envelope_ptr& what) {
   const auto* method = what->method;
   invocation call{.arguments = what->arguments, .reply = {}, .reply_slot = {}};
   return_path rest;
-  fetch_result result; // a copy: if the handler throws it is tried again
+  fetch_result result;
   if (what->result) {
     rest = what->result->path;
     auto hop = *rest.pop();
@@ -210,13 +219,22 @@ void activation::run_message(const envelope_ptr& what) {
     method = entry_.type.find(hop.method);
     if (method == nullptr || !method->takes_result)
       return give_up(what, {errc::unknown_method, fmt::format("class {} has no method '{}' that takes a fetch_result", entry_.type.binding, hop.method)});
-    result = what->result->result;
+    result = what->result->result; // a copy: if the handler throws it is tried again
+    if (what->has_blob) {
+      // Only now: what waits in mailboxes, or for its commit, or to be tried again, holds no large body.
+      auto body = core_.store->load_response_body(what->result->fetch_id);
+      if (!body)
+        return body.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, body.error(), fault::disk);
+      response_access::body(*result) = std::move(*body);
+    }
     call.arguments = what->arguments;
     call.result = &result;
   }
-  turn in_turn(core_, entry_.where);
-  auto failed = invoke(*method, call, in_turn);
-  expected<std::string> state;
+  turn in_turn(core_, entry_.where, jars_);
+  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : std::nullopt;
+  if (!failed)
+    failed = invoke(*method, call, in_turn);
+  expected<encoded_state> state;
   if (!failed) {
     state = encode_state();
     if (!state) {
@@ -225,13 +243,16 @@ void activation::run_message(const envelope_ptr& what) {
     }
   }
   if (failed) {
+    if (in_turn.met_storage_error())
+      return try_again(what, storage_retry);
+    what->history.push_back({core_.clock->now_ms(), to_string(*failed)});
     if (++what->failures >= max_handler_failures)
       return give_up(what, *failed);
     return try_again(what, first_redelivery * (1 << what->failures));
   }
   turn_commit::consequences then;
   if (call.reply_slot) {
-    auto& path = in_turn.fetches().at(*call.reply_slot).path;
+    auto& path = in_turn.fetches().at(*call.reply_slot).message.path;
     auto own = path.pop();
     path = rest;
     (void)path.push(std::move(*own)); // one was popped to get here
@@ -292,7 +313,7 @@ std::optional<error> activation::load() {
 }
 
 std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
-  turn in_turn(core_, entry_.where);
+  turn in_turn(core_, entry_.where, jars_);
   object_access::enter(*object_, &in_turn);
   std::optional<error> failed;
   try {
@@ -313,13 +334,29 @@ std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), s
   auto state = encode_state();
   if (!state)
     return state.error();
-  if (unchanged == nullptr || *unchanged != *state || !in_turn.fetches().empty())
+  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || !state->jars.empty())
     commit(in_turn, std::move(*state), {});
+  return std::nullopt;
+}
+
+/// What the responses of a fetch set, before its handler runs.
+std::optional<error> activation::take_cookies(const result_message::extension& from, turn& in_turn) {
+  if (from.cookies.empty())
+    return std::nullopt;
+  try {
+    auto* jar = in_turn.jar(from.jar);
+    for (const auto& [url, field, time_ms] : from.cookies)
+      if (auto origin = parse_url(url))
+        (void)jar->receive(*origin, field, time_ms); // what RFC 6265bis ignores is ignored
+  } catch (const failure& e) {
+    return e.what_failed();
+  }
   return std::nullopt;
 }
 
 void activation::discard() {
   object_.reset();
+  jars_.clear();
 }
 
 std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
@@ -349,15 +386,16 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
 
 expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
   core_.counts.reads.add();
-  turn in_turn(core_, entry_.where);
+  turn in_turn(core_, entry_.where, jars_);
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
   return std::move(call.reply);
 }
 
-expected<std::string> activation::encode_state() {
-  std::string state;
+expected<activation::encoded_state> activation::encode_state() {
+  encoded_state out;
+  auto& state = out.bytes;
   try {
     entry_.type.save(*object_, state);
   } catch (const std::exception& e) {
@@ -371,15 +409,19 @@ expected<std::string> activation::encode_state() {
     core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
     counted_bytes_ = bytes;
   }
-  return state;
+  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
+    return unexpected<error>(fits.error());
+  return out;
 }
 
 // --- leaving ----------------------------------------------------------------------------------------------------------------------------
 
-void activation::commit(turn& in_turn, std::string state, turn_commit::consequences then) {
+void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  core_.store->put_object(next->writes, entry_.where, state);
+  core_.store->put_object(next->writes, entry_.where, state.bytes);
+  std::move(state.jars.begin(), state.jars.end(), std::back_inserter(next->writes));
   next->add_fetches(in_turn.take_fetches());
+  next->add_aborts(in_turn.take_aborts());
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
   core_.store->submit(std::move(next));
 }
@@ -402,19 +444,20 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
 }
 
 /// Moves a message from the inbox to the dead letters.
-void activation::give_up(const envelope_ptr& what, const error& why) {
+void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
   auto key = keys::inbox(entry_.where, what->inbox_id);
   if (auto row = core_.store->get(key); row && *row) {
-    auto burial = std::make_unique<burial_commit>(core_);
-    core_.store->bury(burial->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms());
+    auto commit = std::make_unique<burial_commit>(core_);
+    core_.store->bury(commit->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms(), what->history);
     if (what->result) {
       auto rest = what->result->path;
       rest.pop();
       if (auto hop = rest.pop(); hop && waiting_callers::is_caller(*hop))
-        burial->caller = core_.callers.take(*hop);
+        commit->caller = core_.callers.take(*hop);
     }
-    burial->why = why;
-    core_.store->submit(std::move(burial));
+    commit->why = why;
+    commit->damaged = of == fault::disk;
+    core_.store->submit(std::move(commit));
   }
   finished(what);
 }

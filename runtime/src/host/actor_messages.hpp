@@ -3,6 +3,7 @@
 /// What the runtime's actors say to each other. These messages never leave the process, so CAF need not know how to serialize them.
 
 #include "ports/http_transport.hpp"
+#include "store/dead_letter.hpp"
 
 #include <dormouse/actors/class_descriptor.hpp>
 #include <dormouse/actors/router.hpp>
@@ -30,8 +31,9 @@ struct envelope {
 
   // What is in the inbox is erased by the commit of the turn that handles it.
   std::uint64_t inbox_id = 0; ///< 0: not in the inbox
-  bool has_blob = false;
+  bool has_blob = false; ///< the body of the result is not in it: it is loaded when the message is handled
   std::uint32_t failures = 0; ///< how often the handler threw
+  std::vector<dead_letter_try> history; ///< and what
 
   std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery
 };
@@ -56,6 +58,13 @@ struct queued_fetch {
 };
 struct fetches_queued {
   std::shared_ptr<std::vector<queued_fetch>> fetches; ///< moved from
+};
+struct abort_request {
+  abort_id id;
+  abort_mark mark;
+};
+struct aborts_requested { ///< durable
+  std::shared_ptr<std::vector<abort_request>> aborts; ///< moved from
 };
 struct attempt_marked {
   std::uint64_t fetch_id = 0;
@@ -96,6 +105,10 @@ struct start_transfers {
   std::shared_ptr<std::vector<transfer>> transfers; ///< moved from
 };
 
+struct cancel_transfers {
+  std::vector<std::uint64_t> tokens;
+};
+
 struct sweep_tick {};
 
 } // namespace dormouse
@@ -107,6 +120,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::commits_drained)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::redeliver)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::turn_uncommitted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetches_queued)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::aborts_requested)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempt_marked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempts_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::result_stored)
@@ -117,4 +131,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::recovery_ready)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::dispatcher_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::worker_died)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::start_transfers)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::cancel_transfers)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::sweep_tick)

@@ -37,10 +37,10 @@ private:
 /// A fetch queued from outside.
 class outside_fetch_commit final : public pending_commit {
 public:
-  outside_fetch_commit(runtime_core& core, fetch_message fetch) : core_(core), fetches_(std::make_shared<std::vector<queued_fetch>>()) {
-    const auto now = core.clock->now_ms();
-    core.store->put_fetch(writes, fetch, now);
-    fetches_->push_back({std::move(fetch), now});
+  outside_fetch_commit(runtime_core& core, admitted_fetch fetch) : core_(core), fetches_(std::make_shared<std::vector<queued_fetch>>()) {
+    const auto due = std::max(core.clock->now_ms(), fetch.message.extra.not_before_ms);
+    core.store->put_fetch(*this, fetch.message, due, std::move(fetch.body));
+    fetches_->push_back({std::move(fetch.message), due});
   }
 
   std::future<expected<void>> durable() { return durable_.get_future(); }
@@ -48,9 +48,10 @@ public:
   void settle(const expected<void>& outcome) noexcept override {
     if (outcome) {
       core_.counts.fetches.add();
+      core_.observe(&fetch_observer::queued, fetches_->front().fetch);
       caf::anon_send(core_.dispatcher, fetches_queued{std::move(fetches_)});
     } else {
-      core_.counts.queued_fetches.sub();
+      core_.leave_queue(fetches_->front().fetch.extra.queue);
     }
     durable_.set_value(outcome);
   }
@@ -58,6 +59,28 @@ public:
 private:
   runtime_core& core_;
   std::shared_ptr<std::vector<queued_fetch>> fetches_;
+  std::promise<expected<void>> durable_;
+};
+
+/// An abort from outside.
+class outside_abort_commit final : public pending_commit {
+public:
+  outside_abort_commit(runtime_core& core, abort_request what) : core_(core) {
+    core.store->put_abort(writes, what.id, what.mark);
+    aborts_->push_back(std::move(what));
+  }
+
+  std::future<expected<void>> durable() { return durable_.get_future(); }
+
+  void settle(const expected<void>& outcome) noexcept override {
+    if (outcome)
+      caf::anon_send(core_.dispatcher, aborts_requested{std::move(aborts_)});
+    durable_.set_value(outcome);
+  }
+
+private:
+  runtime_core& core_;
+  std::shared_ptr<std::vector<abort_request>> aborts_ = std::make_shared<std::vector<abort_request>>();
   std::promise<expected<void>> durable_;
 };
 
@@ -112,13 +135,29 @@ expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
     std::shared_lock guard(open_mutex_);
     if (!open_)
       return unexpected<error>(has_stopped);
-    if (auto admitted = admit_fetch(*core_, fetch); !admitted)
+    auto admitted = admit_fetch(*core_, std::move(fetch));
+    if (!admitted)
       return unexpected<error>(admitted.error());
-    auto commit = std::make_unique<outside_fetch_commit>(*core_, std::move(fetch));
+    auto commit = std::make_unique<outside_fetch_commit>(*core_, std::move(*admitted));
     durable = commit->durable();
     core_->store->submit(std::move(commit));
   }
   return durable.get().map([] { return std::size_t{0}; });
+}
+
+expected<void> front_desk::abort(const abort_id& id, std::string reason) {
+  if (auto good = check_abort_reason(reason); !good)
+    return good;
+  std::future<expected<void>> durable;
+  {
+    std::shared_lock guard(open_mutex_);
+    if (!open_)
+      return unexpected<error>(has_stopped);
+    auto commit = std::make_unique<outside_abort_commit>(*core_, abort_request{id, {core_->clock->now_ms(), std::move(reason)}});
+    durable = commit->durable();
+    core_->store->submit(std::move(commit));
+  }
+  return durable.get();
 }
 
 void front_desk::close() {

@@ -25,6 +25,9 @@ public:
   /// A fetch from outside any turn: durable on return.
   expected<std::size_t> enqueue(fetch_message&& fetch);
 
+  /// An abort from outside any turn: durable on return.
+  expected<void> abort(const abort_id& id, std::string reason);
+
   /// No use of the store from here on; waits for those under way.
   void close();
 
@@ -40,6 +43,7 @@ public:
   outside_queue(front_desk& desk, const runtime_core& core) : desk_(desk), core_(core) {}
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override { return desk_.enqueue(std::move(fetch)); }
+  expected<void> abort(const abort_id& id, std::string reason) override { return desk_.abort(id, std::move(reason)); }
   std::chrono::milliseconds default_timeout() const override { return core_.settings.default_timeout; }
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
 

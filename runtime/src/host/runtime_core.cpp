@@ -7,6 +7,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <limits>
 #include <mutex>
 
 namespace dormouse {
@@ -30,7 +32,22 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
     log(make_log()),
     directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
               {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
-    store(std::move(opened)) {}
+    store(std::move(opened)) {
+  queues_.try_emplace(std::string(), settings.max_in_flight, std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
+  for (const auto& [name, limits] : settings.queues)
+    queues_.try_emplace(name, limits.max_in_flight, limits.max_queued);
+}
+
+runtime_core::queue_places* runtime_core::find_queue(const std::string& name) {
+  auto found = queues_.find(name);
+  return found == queues_.end() ? nullptr : &found->second;
+}
+
+void runtime_core::leave_queue(const std::string& name, std::uint64_t count) noexcept {
+  counts.queued_fetches.sub(count);
+  if (auto* queue = find_queue(name)) // null: rows of a queue that is named no more
+    queue->queued.sub(count);
+}
 
 const class_descriptor* runtime_core::find_class(std::string_view binding) const {
   std::shared_lock guard(classes_mutex_);
@@ -41,6 +58,46 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
 void runtime_core::add_class(const class_descriptor& type) {
   std::unique_lock guard(classes_mutex_);
   classes_.emplace(std::string(type.binding), &type);
+}
+
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const {
+  observe(what, fetch, nullptr, {});
+}
+
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch, const fetch_result* result,
+                           std::chrono::microseconds attempt, std::chrono::milliseconds delay) const {
+  if (!settings.observer)
+    return;
+  fetch_event event{.fetch_id = fetch.id, .object = fetch.path.top()->object};
+  event.queue = fetch.extra.queue;
+  event.method = fetch.method;
+  event.url = fetch.url;
+  event.attempts = fetch.attempts;
+  event.since_queued = std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - fetch.created_ms));
+  event.attempt = attempt;
+  event.delay = delay;
+  if (result != nullptr && *result)
+    event.status = (*result)->status();
+  else if (result != nullptr)
+    event.error = result->error().code;
+  (settings.observer.get()->*what)(event);
+}
+
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) const {
+  if (!settings.observer)
+    return;
+  const auto& asked = result.extra.request;
+  fetch_event event{.fetch_id = result.fetch_id, .object = result.path.top()->object};
+  event.queue = asked.queue;
+  event.method = asked.method;
+  event.url = asked.url;
+  event.attempts = asked.attempts;
+  event.since_queued = std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - asked.created_ms));
+  if (result.result)
+    event.status = result.result->status();
+  else
+    event.error = result.result.error().code;
+  (settings.observer.get()->*what)(event);
 }
 
 void runtime_core::note_corrupt(const address& where, const std::string& reason) {

@@ -8,9 +8,11 @@
 #include "host/waiting_callers.hpp"
 #include "ports/clock.hpp"
 #include "ports/ports.hpp"
+#include "proxy/origin_book.hpp"
 #include "proxy/url_policy.hpp"
 #include "store/store.hpp"
 
+#include <dormouse/runtime/fetch_observer.hpp>
 #include <dormouse/runtime/options.hpp>
 #include <dormouse/runtime/stats.hpp>
 
@@ -39,12 +41,30 @@ struct runtime_core {
   counters counts;
   waiting_callers callers;
   class directory directory;
+  origin_book origins;
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
 
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
   void add_class(const class_descriptor& type);
+
+  // Named queues, the default one under the empty name.
+  struct queue_places {
+    queue_places(std::size_t in_flight, std::size_t in_all) : max_in_flight(in_flight), max_queued(in_all) {}
+
+    std::size_t max_in_flight;
+    std::size_t max_queued;
+    counter queued;
+  };
+  queue_places* find_queue(const std::string& name);
+  void leave_queue(const std::string& name, std::uint64_t count = 1) noexcept; ///< gives places back, those in the whole too
+
+  /// Tells the observer, if there is one.
+  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const;
+  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch, const fetch_result* result, std::chrono::microseconds attempt,
+               std::chrono::milliseconds delay = {}) const;
+  void observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) const;
 
   // Damage.
   void note_corrupt(const address& where, const std::string& reason);
@@ -57,6 +77,7 @@ struct runtime_core {
   std::unique_ptr<class store> store;
 
 private:
+  std::map<std::string, queue_places> queues_; ///< not changed once made
   mutable std::shared_mutex classes_mutex_;
   std::map<std::string, const class_descriptor*, std::less<>> classes_;
   mutable std::mutex corrupt_mutex_;

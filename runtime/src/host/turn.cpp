@@ -6,7 +6,7 @@
 
 namespace dormouse {
 
-expected<void> admit_fetch(runtime_core& core, fetch_message& fetch) {
+expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch) {
   const auto& settings = core.settings;
   auto target = parse_url(fetch.url);
   if (!target)
@@ -25,21 +25,58 @@ expected<void> admit_fetch(runtime_core& core, fetch_message& fetch) {
   if (message_bytes > settings.max_inline_bytes)
     return fail(errc::too_large, fmt::format("the fetch message (URL, headers and the continuation's context) has {} bytes; the limit is options::max_inline_bytes = {}",
                                              message_bytes, settings.max_inline_bytes));
-  if (!core.counts.queued_fetches.add_below(settings.max_queued_fetches))
+  auto* queue = core.find_queue(fetch.extra.queue);
+  if (queue == nullptr)
+    return fail(errc::invalid_request, fmt::format("fetch queue '{}' is not named in options::queues", fetch.extra.queue));
+  if (!queue->queued.add_below(queue->max_queued))
+    return fail(errc::queue_full, fmt::format("QUEUE_ERROR: {} fetches are in queue '{}', the limit of its queue_options::max_queued", queue->max_queued, fetch.extra.queue));
+  if (!core.counts.queued_fetches.add_below(settings.max_queued_fetches)) {
+    queue->queued.sub();
     return fail(errc::queue_full, fmt::format("QUEUE_ERROR: {} fetches are queued, the limit of options::max_queued_fetches", settings.max_queued_fetches));
+  }
   fetch.id = core.store->next_id();
-  return {};
+  auto body = core.store->spill(fetch);
+  if (!body) {
+    core.leave_queue(fetch.extra.queue);
+    return unexpected<error>(body.error());
+  }
+  return admitted_fetch{std::move(fetch), std::move(*body)};
 }
 
 void turn::undo() noexcept {
-  core_.counts.queued_fetches.sub(fetches_.size());
+  for (const auto& fetch : fetches_)
+    core_.leave_queue(fetch.message.extra.queue);
   fetches_.clear();
+  aborts_.clear();
+}
+
+expected<void> check_abort_reason(const std::string& reason) {
+  if (reason.size() > max_abort_reason_bytes)
+    return fail(errc::invalid_request, fmt::format("the reason of an abort has {} bytes; the limit is {}", reason.size(), max_abort_reason_bytes));
+  return {};
+}
+
+expected<void> turn::abort(const abort_id& id, std::string reason) {
+  if (auto good = check_abort_reason(reason); !good)
+    return good;
+  aborts_.push_back({id, {core_.clock->now_ms(), std::move(reason)}});
+  return {};
+}
+
+expected<bool> turn::aborted(const abort_id& id) {
+  for (const auto& each : aborts_)
+    if (each.id == id)
+      return true;
+  return core_.store->get(keys::abort_mark(id)).map([](const auto& row) { return row.has_value(); });
 }
 
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
-  if (auto admitted = admit_fetch(core_, fetch); !admitted)
+  auto admitted = admit_fetch(core_, std::move(fetch));
+  if (!admitted) {
+    met_storage_error_ = met_storage_error_ || admitted.error().code == errc::storage_error;
     return unexpected<error>(admitted.error());
-  fetches_.push_back(std::move(fetch));
+  }
+  fetches_.push_back(std::move(*admitted));
   return fetches_.size() - 1;
 }
 

@@ -3,6 +3,7 @@
 /// One turn of one object: what a handler did, collected until the turn commits or is thrown away. It knows nothing of how effects
 /// become bytes. It checks each fetch as the handler makes it, so that a limit is an error at the call, before anything is committed (R12, R13).
 
+#include "host/jar_cache.hpp"
 #include "host/runtime_core.hpp"
 
 #include <dormouse/actors/object_host.hpp>
@@ -11,36 +12,62 @@
 
 namespace dormouse {
 
-/// A checked fetch with its id and its place in the queue counted. Errors: `blocked`, `too_large`, `queue_full`, `stopped`.
-expected<void> admit_fetch(runtime_core& core, fetch_message& fetch);
+/// A checked fetch with its id and its place in the queue counted, and the file of its body if that is large.
+struct admitted_fetch {
+  fetch_message message;
+  blob_writer_ptr body;
+};
+
+/// Errors: `blocked`, `too_large`, `queue_full`, `storage_error` if a large body cannot be written.
+///
+/// The body is written here, on the thread of the turn, as a copy into the kernel's memory: so the handler that made it is the one that waits, and has
+/// an exception where it fetched. What takes long, to get it on the disk, is left to the commit (committer.hpp).
+expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch);
+
+/// Error: `invalid_request` for a reason over the limit.
+expected<void> check_abort_reason(const std::string& reason);
 
 class turn final : public turn_host {
 public:
-  turn(runtime_core& core, const address& self) : core_(core), self_(self) {}
+  turn(runtime_core& core, const address& self, jar_cache& jars) : core_(core), self_(self), jars_(jars) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
   /// Undone unless its fetches were taken.
   ~turn() override { undo(); }
 
-  /// Gives the fetches' places in the queue back. To be done before anybody hears that the turn failed.
+  /// Gives the fetches' places in the queue back, and has the files of their bodies removed. To be done before anybody hears that the turn failed.
   void undo() noexcept;
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override;
   std::chrono::milliseconds default_timeout() const override { return core_.settings.default_timeout; }
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
   const address& self() const override { return self_; }
+  expected<void> abort(const abort_id& id, std::string reason) override;
+  expected<bool> aborted(const abort_id& id) override;
+  cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
+  const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
   void hibernate() override { hibernate_ = true; }
 
   bool wants_hibernation() const noexcept { return hibernate_; }
-  std::vector<fetch_message>& fetches() noexcept { return fetches_; }
-  std::vector<fetch_message> take_fetches() noexcept { return std::exchange(fetches_, {}); }
+  /// Whether a fetch was refused because storage failed: no fault of the handler's.
+  bool met_storage_error() const noexcept { return met_storage_error_; }
+
+  std::vector<admitted_fetch>& fetches() noexcept { return fetches_; }
+  std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
+  std::vector<abort_request> take_aborts() noexcept { return std::exchange(aborts_, {}); }
+
+  /// Whether it did something besides changing the state.
+  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty(); }
 
 private:
   runtime_core& core_;
   const address& self_;
-  std::vector<fetch_message> fetches_;
+  jar_cache& jars_;
+  std::vector<admitted_fetch> fetches_;
+  std::vector<abort_request> aborts_;
   bool hibernate_ = false;
+  bool met_storage_error_ = false;
 };
 
 } // namespace dormouse

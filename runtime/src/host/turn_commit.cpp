@@ -8,19 +8,28 @@ turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared
   : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
   gate = std::move(tied_to);
   if (then_.handled)
-    core_.store->erase_inbox(writes, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
+    core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
 }
 
-void turn_commit::add_fetches(std::vector<fetch_message> fetches) {
+void turn_commit::add_fetches(std::vector<admitted_fetch> fetches) {
   if (fetches.empty())
     return;
   fetches_ = std::make_shared<std::vector<queued_fetch>>();
   fetches_->reserve(fetches.size());
   const auto now = core_.clock->now_ms();
   for (auto& fetch : fetches) {
-    core_.store->put_fetch(writes, fetch, now);
-    fetches_->push_back({std::move(fetch), now});
+    const auto due = std::max(now, fetch.message.extra.not_before_ms);
+    core_.store->put_fetch(*this, fetch.message, due, std::move(fetch.body));
+    fetches_->push_back({std::move(fetch.message), due});
   }
+}
+
+void turn_commit::add_aborts(std::vector<abort_request> aborts) {
+  if (aborts.empty())
+    return;
+  for (const auto& each : aborts)
+    core_.store->put_abort(writes, each.id, each.mark);
+  aborts_ = std::make_shared<std::vector<abort_request>>(std::move(aborts));
 }
 
 void turn_commit::settle(const expected<void>& outcome) noexcept {
@@ -35,12 +44,18 @@ void turn_commit::settle(const expected<void>& outcome) noexcept {
 
 void turn_commit::let_out() {
   core_.counts.turns.add();
-  if (then_.handled && then_.handled->result)
+  if (then_.handled && then_.handled->result) {
     core_.counts.delivered.add();
+    core_.observe(&fetch_observer::delivered, *then_.handled->result);
+  }
   if (fetches_) {
     core_.counts.fetches.add(fetches_->size());
+    for (const auto& each : *fetches_)
+      core_.observe(&fetch_observer::queued, each.fetch);
     caf::anon_send(core_.dispatcher, fetches_queued{std::move(fetches_)});
   }
+  if (aborts_) // behind the fetches: one of them may be meant
+    caf::anon_send(core_.dispatcher, aborts_requested{std::move(aborts_)});
   if (then_.sink)
     then_.sink->resolve(std::move(then_.reply));
   if (auto hop = then_.reply_path.pop()) {
@@ -55,7 +70,8 @@ void turn_commit::let_out() {
 void turn_commit::take_back(const error& why) {
   core_.counts.failed_commits.add();
   if (fetches_)
-    core_.counts.queued_fetches.sub(fetches_->size());
+    for (const auto& each : *fetches_)
+      core_.leave_queue(each.fetch.extra.queue);
   if (then_.sink)
     then_.sink->resolve(unexpected<error>(why));
   if (then_.later_caller)

@@ -3,6 +3,7 @@
 /// The commits that come out of an activation, and what is let out when they are durable (R4).
 
 #include "host/runtime_core.hpp"
+#include "host/turn.hpp"
 #include "store/committer.hpp"
 
 #include <memory>
@@ -26,7 +27,8 @@ public:
   /// `entry` outlives the commit: an activation does not retire while one is in flight.
   turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then);
 
-  void add_fetches(std::vector<fetch_message> fetches);
+  void add_fetches(std::vector<admitted_fetch> fetches);
+  void add_aborts(std::vector<abort_request> aborts);
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
@@ -38,6 +40,7 @@ private:
   caf::actor activation_;
   consequences then_;
   std::shared_ptr<std::vector<queued_fetch>> fetches_;
+  std::shared_ptr<std::vector<abort_request>> aborts_;
 };
 
 /// Writes nothing: holds a reply back until everything it could have seen is durable.
@@ -66,14 +69,17 @@ public:
   explicit burial_commit(runtime_core& core) : core_(core) {}
 
   void settle(const expected<void>& outcome) noexcept override {
-    if (outcome)
+    if (outcome) {
       core_.counts.dead_letters.add();
+      core_.counts.corrupt_rows.add(damaged ? 1 : 0);
+    }
     if (caller)
       caller->resolve(unexpected<error>(why));
   }
 
   std::unique_ptr<reply_sink> caller; ///< who waited for the reply, if anybody
   error why;
+  bool damaged = false; ///< what is on disk, and not that it could not be handled
 
 private:
   runtime_core& core_;

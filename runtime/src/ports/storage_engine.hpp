@@ -42,7 +42,7 @@ public:
   virtual expected<std::optional<std::string>> get(std::string_view key) = 0;
 
   /// All sets or none, on stable storage on return. One thread. Error: `storage_error`; whether the sets are there after a
-  /// restart is then unknown, but readers of this process do not see them.
+  /// restart is then unknown until a later write has succeeded, but readers of this process do not see them.
   virtual expected<void> write(std::span<const write_set* const> sets) = 0;
 
   /// Keys in [from, to). Thread-safe.

@@ -5,6 +5,8 @@
 #include "proxy/curl_lane.hpp"
 #include "proxy/retry.hpp"
 
+#include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <boost/asio/io_context.hpp>
@@ -35,6 +37,9 @@ constexpr std::size_t max_idle_connections = 512;
 /// Transfers on one lane. As many as may go to one origin by default: below that, all connections to an origin are on one lane.
 constexpr std::size_t lane_transfers = 256;
 
+/// A body is written to its file in pieces that are at least this large.
+constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
+
 struct easy_free {
   void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
 };
@@ -56,20 +61,27 @@ struct exchange {
   std::string method;
   dormouse::headers request_headers;
   bool with_body = false;
+  std::optional<cookie_jar> jar;
+  std::vector<received_cookie> cookies; ///< of all hops
+  std::optional<blob_reader> upload; ///< the body, if it is in a file
   steady_clock::time_point give_up_at;
   std::uint32_t hops = 0;
   const transport_settings* settings = nullptr;
+  blob_store* blobs = nullptr;
   curl_lane* lane = nullptr; ///< once it went to libcurl
 
   // This hop's response so far.
   std::uint16_t status = 0;
   dormouse::headers response_headers;
   std::size_t header_bytes = 0;
-  std::string body;
+  std::string body;      ///< what is not in the file
+  blob_writer_ptr file;  ///< the front of a body that is large
+  std::size_t body_bytes = 0;
   bool answered = false; ///< some byte of a response came
   bool blocked = false;  ///< the socket callback refused the address
   std::string refusal;   ///< why a callback stopped the transfer
   fetch_errc refused_as = fetch_errc::fetch_failed;
+  bool refusal_passes = false; ///< another attempt may go better
   char detail[CURL_ERROR_SIZE] = {};
 };
 
@@ -79,6 +91,38 @@ bool is_retryable_status(std::uint16_t status) {
 
 bool is_redirect_status(std::uint16_t status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// Several Cookie fields of a caller's are one list (RFC 9113 section 8.2.3).
+std::string joined(const std::vector<std::string>& cookies) {
+  return fmt::format("{}", fmt::join(cookies, "; "));
+}
+
+/// A response begins, or there is none yet.
+void forget_response(exchange& on) {
+  on.response_headers = {};
+  on.header_bytes = 0;
+  on.body.clear();
+  on.file.reset();
+  on.body_bytes = 0;
+}
+
+/// A body on disk that cannot be read, or one that cannot be written.
+void refuse_for(exchange& on, fetch_errc code, std::string_view what, const error& why) {
+  on.refused_as = code;
+  on.refusal = fmt::format("{}: {}", what, why.message);
+  on.refusal_passes = why.code == errc::storage_error;
+}
+
+/// Moves what was received so far to the file. False: the transfer is refused.
+bool spill(exchange& on) {
+  if (!on.file)
+    on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
+  auto written = on.file->append(on.body);
+  on.body.clear();
+  if (!written)
+    refuse_for(on, fetch_errc::queue_error, "the response's body cannot be stored", written.error());
+  return written.has_value();
 }
 
 // --- libcurl's callbacks into one exchange ----------------------------------------------------------------------------------------------
@@ -91,9 +135,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r'))
     line.remove_suffix(1);
   if (line.starts_with("HTTP/")) { // a response begins: the last one counts, not a 100 before it
-    on.response_headers = {};
-    on.header_bytes = 0;
-    on.body.clear();
+    forget_response(on);
   }
   on.header_bytes += bytes;
   if (on.header_bytes > on.settings->max_header_bytes) {
@@ -116,19 +158,43 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   auto& on = *static_cast<exchange*>(user);
   const std::size_t bytes = size * count;
   on.answered = true;
-  if (on.body.size() + bytes > on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
+  if (on.body_bytes + bytes > on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
     on.refused_as = fetch_errc::too_large;
     on.refusal = fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
     return 0;
   }
+  // A piece is written when it has become large: many small writes cost several times as much.
+  if (on.body.size() + bytes > std::max(on.settings->max_inline_bytes, least_piece_bytes) && !spill(on))
+    return 0;
   on.body.append(data, bytes);
+  on.body_bytes += bytes;
   return bytes;
+}
+
+std::size_t on_read(char* into, std::size_t size, std::size_t count, void* user) {
+  auto& on = *static_cast<exchange*>(user);
+  auto got = on.upload->read({into, size * count});
+  if (got)
+    return *got;
+  // The last bytes were not handed out, so the other side has no whole request to act on.
+  refuse_for(on, fetch_errc::fetch_failed, "the request's body cannot be read", got.error());
+  return CURL_READFUNC_ABORT;
+}
+
+/// libcurl sends a body again on another connection when the one it had was dead.
+int on_rewind(void* user, curl_off_t offset, int origin) {
+  if (offset != 0 || origin != SEEK_SET)
+    return CURL_SEEKFUNC_CANTSEEK;
+  static_cast<exchange*>(user)->upload->rewind();
+  return CURL_SEEKFUNC_OK;
 }
 
 /// R13, the last and decisive check: the address that is really being connected to.
 curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to) {
   auto& on = *static_cast<exchange*>(user);
-  if (purpose != CURLSOCKTYPE_IPCXN || (on.allowed != reach::anywhere && is_special_address(to->addr))) {
+  // A proxy was named by whoever set up the runtime, wherever it is; what it connects to is its own to see.
+  const bool anywhere = on.allowed == reach::anywhere || !on.settings->proxy.empty();
+  if (purpose != CURLSOCKTYPE_IPCXN || (!anywhere && is_special_address(to->addr))) {
     on.blocked = true;
     return CURL_SOCKET_BAD;
   }
@@ -142,10 +208,11 @@ curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to
 
 class curl_transport final : public http_transport {
 public:
-  curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock);
+  curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock, std::shared_ptr<blob_store> blobs);
   ~curl_transport() override;
 
   void start(transfer next, completion done) override;
+  void cancel(std::uint64_t token) override;
 
 private:
   curl_lane& lane_with_room();
@@ -153,21 +220,26 @@ private:
   void limit_idle_connections(curl_lane& of);
   bool begin_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
+  void take_cookies(exchange& hop);
   bool follow_redirect(exchange& hop);
   void finish(exchange& last, fetch_result result, bool retryable);
   void refuse(exchange& last, fetch_errc code, std::string why, sent_state sent);
+  void refuse(exchange& last, sent_state sent);
 
   asio::io_context& loop_;
   const transport_settings settings_;
   const url_policy& policy_;
   const wall_clock& clock_;
+  const std::shared_ptr<blob_store> blobs_;
   std::vector<std::shared_ptr<curl_lane>> lanes_; ///< never empty once one was used
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
+  std::unordered_map<std::uint64_t, exchange*> by_token_;
   std::vector<easy_handle> spare_; ///< an easy handle is costly to make
 };
 
-curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock)
-  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock) {}
+curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock,
+                               std::shared_ptr<blob_store> blobs)
+  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), blobs_(std::move(blobs)) {}
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
@@ -179,6 +251,7 @@ void curl_transport::start(transfer next, completion done) {
   auto owned = std::make_unique<exchange>();
   auto& on = *owned;
   on.settings = &settings_;
+  on.blobs = blobs_.get();
   on.give_up_at = steady_clock::now() + next.timeout;
   on.job = std::move(next);
   on.done = std::move(done);
@@ -187,7 +260,7 @@ void curl_transport::start(transfer next, completion done) {
   on.request_headers = fetch.headers;
   if (!fetch.idempotency_key.empty())
     on.request_headers.set("Idempotency-Key", fetch.idempotency_key);
-  on.with_body = !fetch.body.empty();
+  on.with_body = !fetch.body.empty() || on.job.body_file;
   if (spare_.empty()) {
     on.easy.reset(curl_easy_init());
   } else {
@@ -195,11 +268,33 @@ void curl_transport::start(transfer next, completion done) {
     spare_.pop_back();
   }
   exchanges_.emplace(&on, std::move(owned));
+  by_token_.emplace(on.job.token, &on);
   auto target = parse_url(fetch.url);
   if (!target)
     return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);
+  if (on.job.jar) {
+    auto jar = on.job.jar->bytes.empty() ? expected<cookie_jar>() : decode<cookie_jar>(on.job.jar->bytes);
+    if (!jar)
+      return refuse(on, fetch_errc::fetch_failed, fmt::format("cookie jar '{}' is unreadable: {}", fetch.extra.jar, jar.error().message), sent_state::no);
+    on.jar = std::move(*jar);
+    on.job.jar.reset();
+  }
   begin_hop(on);
+}
+
+void curl_transport::cancel(std::uint64_t token) {
+  auto found = by_token_.find(token);
+  if (found == by_token_.end())
+    return;
+  auto& on = *found->second;
+  by_token_.erase(found);
+  if (on.lane != nullptr) {
+    on.lane->remove(on.easy.get());
+    limit_idle_connections(*on.lane);
+  }
+  auto owned = std::move(exchanges_.extract(&on).mapped());
+  spare_.push_back(std::move(owned->easy));
 }
 
 /// The first one that has any, so that those behind it run empty when there is less to do.
@@ -239,11 +334,18 @@ bool curl_transport::begin_hop(exchange& next) {
     refuse(next, fetch_errc::blocked, allowed.error().message, next.hops > 0 ? sent_state::yes : sent_state::no);
     return false;
   }
+  next.upload.reset();
+  if (next.with_body && next.job.body_file) {
+    next.upload.emplace(blobs_->read(*next.job.body_file));
+    if (auto begun = next.upload->begin(); !begun) {
+      refuse_for(next, fetch_errc::fetch_failed, "the request's body cannot be read", begun.error());
+      refuse(next, next.hops > 0 ? sent_state::yes : sent_state::no);
+      return false;
+    }
+  }
   next.allowed = *allowed;
   next.status = 0;
-  next.response_headers = {};
-  next.header_bytes = 0;
-  next.body.clear();
+  forget_response(next);
   next.detail[0] = '\0';
 
   auto* easy = next.easy.get();
@@ -258,12 +360,19 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_PROXY, ""); // never silently from the environment
+  curl_easy_setopt(easy, CURLOPT_PROXY, settings_.proxy.c_str()); // if there is none, never silently one from the environment
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  // Rather another stream on a connection that is being made than another connection; without TLS there are no streams to wait for.
+  if (fetch.is_repeatable() && next.target.scheme == "https")
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   if (!settings_.ca_file.empty())
     curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
+  if (!settings_.client_certificate.empty()) {
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, settings_.client_certificate.c_str());
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, settings_.client_key.c_str());
+  }
   if (next.lane == nullptr)
     next.lane = &lane_with_room();
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
@@ -284,8 +393,14 @@ bool curl_transport::begin_hop(exchange& next) {
       std::abort(); // out of memory
     list = longer;
   };
+  std::string cookies;
+  if (next.jar)
+    cookies = next.jar->header_for(next.target, clock_.now_ms());
+  if (!cookies.empty())
+    add("Cookie: " + merge_cookie_header(joined(next.request_headers.get_all("Cookie")), cookies));
   for (const auto& [name, value] : next.request_headers.fields())
-    add(value.empty() ? name + ";" : name + ": " + value); // "name;" is how libcurl spells an empty value
+    if (cookies.empty() || !iequals(name, "Cookie"))
+      add(value.empty() ? name + ";" : name + ": " + value); // "name;" is how libcurl spells an empty value
   if (next.method == "GET") {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else if (next.method == "HEAD") {
@@ -293,8 +408,16 @@ bool curl_transport::begin_hop(exchange& next) {
   } else {
     if (next.with_body || next.method == "POST" || next.method == "PUT" || next.method == "PATCH") {
       curl_easy_setopt(easy, CURLOPT_POST, 1L);
-      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, next.with_body ? static_cast<curl_off_t>(fetch.body.size()) : curl_off_t{0});
-      curl_easy_setopt(easy, CURLOPT_POSTFIELDS, next.with_body ? fetch.body.data() : "");
+      if (next.upload) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(next.job.body_file->bytes));
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, &on_read);
+        curl_easy_setopt(easy, CURLOPT_READDATA, &next);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, &on_rewind);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, &next);
+      } else {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, next.with_body ? static_cast<curl_off_t>(fetch.body.size()) : curl_off_t{0});
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, next.with_body ? fetch.body.data() : "");
+      }
       if (!next.request_headers.has("Content-Type"))
         add("Content-Type:"); // none rather than libcurl's default
       add("Expect:");         // no waiting for a 100
@@ -316,6 +439,8 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   auto* easy = hop.easy.get();
   hop.lane->remove(easy);
   limit_idle_connections(*hop.lane);
+  if (hop.jar && hop.answered)
+    take_cookies(hop);
   const bool earlier_hop = hop.hops > 0;
   if (code == CURLE_OK) {
     long status = 0;
@@ -331,6 +456,8 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
         begin_hop(hop);
       return;
     }
+    if (hop.body_bytes > settings_.max_inline_bytes && !spill(hop))
+      return refuse(hop, sent_state::yes);
     return finish(hop, response(hop.status, std::move(hop.response_headers), std::move(hop.body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
   }
   long request_bytes = 0;
@@ -339,7 +466,7 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
   auto sent = hop.answered || earlier_hop ? sent_state::yes : request_bytes > 0 || pretransfer > 0 ? sent_state::maybe : sent_state::no;
   if (!hop.refusal.empty())
-    return refuse(hop, hop.refused_as, hop.refusal, sent);
+    return refuse(hop, sent);
   if (hop.blocked && code == CURLE_COULDNT_CONNECT)
     return refuse(hop, fetch_errc::blocked,
                   fmt::format("host '{}' resolves to a loopback, private or otherwise special address; only naming it in options::allow allows it", hop.target.host),
@@ -374,6 +501,14 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   finish(hop, unexpected<fetch_error>(std::move(failed)), retryable);
 }
 
+/// What this hop's response sets counts for the next hop, and for the object when it handles the result.
+void curl_transport::take_cookies(exchange& hop) {
+  const auto now = clock_.now_ms();
+  for (auto& field : hop.response_headers.get_set_cookie())
+    if (hop.jar->receive(hop.target, field, now)) // what RFC 6265bis ignores is ignored
+      hop.cookies.push_back({hop.target.target(), std::move(field), now});
+}
+
 /// WHATWG Fetch, HTTP-redirect fetch. False if the redirect was refused.
 bool curl_transport::follow_redirect(exchange& hop) {
   if (hop.hops >= max_redirects) {
@@ -405,11 +540,20 @@ void curl_transport::refuse(exchange& last, fetch_errc code, std::string why, se
   finish(last, unexpected<fetch_error>(fetch_error{code, std::move(why), sent, 0}), false);
 }
 
+/// For the reason that a callback gave.
+void curl_transport::refuse(exchange& last, sent_state sent) {
+  finish(last, unexpected<fetch_error>(fetch_error{last.refused_as, last.refusal, sent, 0}), last.refusal_passes);
+}
+
 void curl_transport::finish(exchange& last, fetch_result result, bool retryable) {
   auto owned = std::move(exchanges_.extract(&last).mapped());
+  by_token_.erase(owned->job.token);
   if (lanes_.size() > 1 && owned->lane != nullptr && owned->lane->transfers() == 0)
     asio::post(loop_, [this] { close_spare_lanes(); }); // we are inside of it
   transfer_outcome outcome{owned->job.token, std::move(result), retryable, std::nullopt};
+  outcome.cookies = std::move(owned->cookies);
+  if (outcome.result)
+    outcome.body = std::move(owned->file);
   if (outcome.result && retryable)
     if (auto value = outcome.result->headers().get("Retry-After"))
       outcome.retry_after = parse_retry_after(*value, clock_.now_ms());
@@ -420,8 +564,9 @@ void curl_transport::finish(exchange& last, fetch_result result, bool retryable)
 
 } // namespace
 
-std::unique_ptr<http_transport> make_curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock) {
-  return std::make_unique<curl_transport>(loop, std::move(settings), policy, clock);
+std::unique_ptr<http_transport> make_curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock,
+                                                    std::shared_ptr<blob_store> blobs) {
+  return std::make_unique<curl_transport>(loop, std::move(settings), policy, clock, std::move(blobs));
 }
 
 } // namespace dormouse

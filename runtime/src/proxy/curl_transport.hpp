@@ -5,10 +5,14 @@
 /// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may have to lose its credentials.
 /// A request that must not be repeated gets a connection of its own: on a reused one that turns out to be dead, libcurl would silently send it
 /// again (R9).
+///
+/// Large bodies are streamed, from their file and to it, by plain reads and writes on the loop's thread: they are copies to and from the kernel's
+/// memory. What waits for the disk, the sync of a received body, is not done here but for the commit that needs it.
 
 #include "ports/clock.hpp"
 #include "ports/http_transport.hpp"
 #include "proxy/url_policy.hpp"
+#include "store/blob_store.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -21,14 +25,18 @@ class io_context;
 namespace dormouse {
 
 struct transport_settings {
+  std::size_t max_inline_bytes;
   std::size_t max_body_bytes;
   std::size_t max_header_bytes;
   std::chrono::milliseconds connect_timeout;
   std::string user_agent;
   std::string ca_file;
+  std::string client_certificate;
+  std::string client_key;
+  std::string proxy; ///< empty: none
 };
 
 std::unique_ptr<http_transport> make_curl_transport(boost::asio::io_context& loop, transport_settings settings, const url_policy& policy,
-                                                    const wall_clock& clock);
+                                                    const wall_clock& clock, std::shared_ptr<blob_store> blobs);
 
 } // namespace dormouse

@@ -20,7 +20,7 @@ std::optional<milliseconds> retry_delay(const fetch_message& fetch, const transf
   milliseconds delay{std::uniform_int_distribution<std::int64_t>(0, std::max<std::int64_t>(most, 0))(random)};
   if (outcome.retry_after)
     delay = std::max(delay, std::min(*outcome.retry_after, fetch.retry.max_delay * 10));
-  if (fetch.deadline_ms != 0 && now_ms + delay.count() >= fetch.deadline_ms)
+  if (const auto end = fetch.end_ms(); end != 0 && now_ms + delay.count() >= end)
     return std::nullopt;
   return delay;
 }

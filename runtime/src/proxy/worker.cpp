@@ -34,7 +34,9 @@ public:
       policy_(core.policy),
       clock_(core.clock),
       wrap_transport_(core.world.wrap_transport),
-      settings_{core.settings.max_body_bytes, core.settings.max_header_bytes, core.settings.connect_timeout, core.settings.user_agent, core.settings.ca_file.string()},
+      blobs_(core.store->blobs()),
+      settings_{core.settings.max_inline_bytes, core.settings.max_body_bytes, core.settings.max_header_bytes, core.settings.connect_timeout, core.settings.user_agent,
+                core.settings.ca_file.string(), core.settings.client_certificate.string(), core.settings.client_key.string(), core.settings.proxy},
       renew_every_(core.settings.worker_lease / 4),
       index_(index),
       generation_(generation),
@@ -59,6 +61,14 @@ public:
       asio::post(loop_, [this] { start_arrived(); });
   }
 
+  /// Any thread. Behind those that were taken before it.
+  void cancel(std::vector<std::uint64_t> tokens) {
+    asio::post(loop_, [this, tokens = std::move(tokens)] {
+      for (auto token : tokens)
+        cancel(token);
+    });
+  }
+
   void revoke() noexcept {
     revoked_.store(true, std::memory_order_relaxed);
     loop_.stop();
@@ -74,6 +84,16 @@ public:
   }
 
 private:
+  void cancel(std::uint64_t token) {
+    {
+      std::lock_guard guard(mutex_);
+      if (std::erase_if(arrived_, [token](const transfer& each) { return each.token == token; }) != 0)
+        return;
+    }
+    std::erase_if(finished_, [token](const transfer_outcome& each) { return each.token == token; });
+    transport_->cancel(token);
+  }
+
   void run() {
     ::pthread_setname_np(::pthread_self(), "dormouse.proxy");
     // libcurl is told to leave signals alone; a connection that breaks while TLS writes to it must not end the process.
@@ -83,7 +103,7 @@ private:
     ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     std::string died;
     try {
-      transport_ = make_curl_transport(loop_, settings_, policy_, *clock_);
+      transport_ = make_curl_transport(loop_, settings_, policy_, *clock_, blobs_);
       if (wrap_transport_)
         transport_ = wrap_transport_(index_, std::move(transport_));
       renew_again();
@@ -145,6 +165,7 @@ private:
   const url_policy policy_;
   const std::shared_ptr<wall_clock> clock_;
   const decltype(ports::wrap_transport) wrap_transport_;
+  const std::shared_ptr<blob_store> blobs_;
   const transport_settings settings_;
   const std::chrono::milliseconds renew_every_;
   const std::size_t index_;
@@ -170,7 +191,9 @@ proxy_worker::proxy_worker(runtime_core& core, std::size_t index, std::uint64_t 
   auto* companion = caf::actor_cast<caf::actor_companion*>(mailbox_);
   companion->on_enqueue([loop = loop_](caf::mailbox_element_ptr element) {
     auto message = element->move_content_to_message();
-    if (message.match_elements<start_transfers>())
+    if (message.match_elements<cancel_transfers>())
+      loop->cancel(message.get_as<cancel_transfers>(0).tokens);
+    else if (message.match_elements<start_transfers>())
       loop->take(std::move(*message.get_as<start_transfers>(0).transfers));
   });
   loop_->start();

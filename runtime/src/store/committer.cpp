@@ -1,5 +1,7 @@
 #include "store/committer.hpp"
 
+#include <algorithm>
+
 #include <pthread.h>
 
 namespace dormouse {
@@ -17,7 +19,8 @@ std::size_t bytes_of(const write_set& writes) {
 
 } // namespace
 
-group_committer::group_committer(storage_engine& engine) : engine_(engine), writer_([this] { run(); }), settler_([this] { run_settler(); }) {}
+group_committer::group_committer(storage_engine& engine, std::shared_ptr<blob_store> blobs)
+  : engine_(engine), blobs_(std::move(blobs)), writer_([this] { run(); }), settler_([this] { run_settler(); }) {}
 
 group_committer::~group_committer() {
   drain();
@@ -26,14 +29,46 @@ group_committer::~group_committer() {
 void group_committer::submit(std::unique_ptr<pending_commit> commit) {
   {
     std::lock_guard guard(mutex_);
-    if (!stopping_) {
-      waiting_.push_back(std::move(commit));
-      if (waiting_.size() == 1)
-        arrived_.notify_one();
-      return;
-    }
+    if (!stopping_)
+      return take(std::move(commit));
   }
   commit->settle(fail(errc::stopped, "the runtime has stopped; nothing was committed"));
+}
+
+/// Under the lock.
+void group_committer::take(std::unique_ptr<pending_commit> commit) {
+  auto* gate = commit->gate.get();
+  if (gate != nullptr && gate->held_) {
+    gate->behind_.push_back(std::move(commit));
+    return;
+  }
+  const auto is_durable = [](const blob_writer_ptr& file) { return file->is_durable(); };
+  if (!std::all_of(commit->new_blobs.begin(), commit->new_blobs.end(), is_durable)) {
+    if (gate != nullptr)
+      gate->held_ = true;
+    auto* of = commit.get();
+    held_.emplace(of, std::move(commit));
+    return blobs_->sync(of->new_blobs, [this, of](const expected<void>& outcome) { files_synced(of, outcome); });
+  }
+  waiting_.push_back(std::move(commit));
+  if (waiting_.size() == 1)
+    arrived_.notify_one();
+}
+
+/// On the thread of the files.
+void group_committer::files_synced(pending_commit* of, const expected<void>& outcome) {
+  std::lock_guard guard(mutex_);
+  auto commit = std::move(held_.extract(of).mapped());
+  if (!outcome)
+    commit->unwritable_ = outcome.error();
+  const auto gate = commit->gate;
+  waiting_.push_back(std::move(commit));
+  if (gate) {
+    gate->held_ = false;
+    for (auto behind = std::exchange(gate->behind_, {}); !behind.empty(); behind.pop_front())
+      take(std::move(behind.front())); // behind another one that is held, it waits again
+  }
+  arrived_.notify_one();
 }
 
 void group_committer::drain() {
@@ -59,7 +94,7 @@ void group_committer::run() {
     batch taken;
     {
       std::unique_lock lock(mutex_);
-      arrived_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      arrived_.wait(lock, [this] { return !waiting_.empty() || (stopping_ && held_.empty()); });
       if (waiting_.empty())
         return;
       taken.swap(waiting_);
@@ -89,7 +124,9 @@ group_committer::written group_committer::write_slice(batch slice) {
   done.tainted.resize(done.commits.size());
   for (std::size_t i = 0; i < done.commits.size(); ++i) {
     const auto& commit = *done.commits[i];
-    if (commit.gate && commit.gate->failed.load(std::memory_order_acquire))
+    if (commit.unwritable_ && commit.gate)
+      commit.gate->failed.store(true, std::memory_order_release); // before those behind it are looked at
+    if (commit.unwritable_ || (commit.gate && commit.gate->failed.load(std::memory_order_acquire)))
       done.tainted[i] = true;
     else if (!commit.writes.empty())
       sets_.push_back(&commit.writes);
@@ -100,6 +137,11 @@ group_committer::written group_committer::write_slice(batch slice) {
     if (done.outcome)
       commits_.fetch_add(sets_.size(), std::memory_order_relaxed);
   }
+  for (std::size_t i = 0; i < done.commits.size(); ++i)
+    if (!done.tainted[i])
+      settle_blobs(*done.commits[i], done.outcome);
+  if (done.outcome && !sets_.empty() && blobs_)
+    blobs_->commit_succeeded();
   if (done.outcome)
     return done;
   // Before anything is settled: what is submitted from now on by an activation that has failed must already see it.
@@ -150,9 +192,24 @@ void group_committer::settle(written& done) {
   const expected<void> nothing_written;
   for (std::size_t i = 0; i < done.commits.size(); ++i) {
     auto& commit = done.commits[i];
-    commit->settle(done.tainted[i] ? tainted : commit->writes.empty() ? nothing_written : done.outcome);
+    if (commit->unwritable_)
+      commit->settle(unexpected<error>(*commit->unwritable_));
+    else
+      commit->settle(done.tainted[i] ? tainted : commit->writes.empty() ? nothing_written : done.outcome);
     commit.reset();
   }
+}
+
+void group_committer::settle_blobs(const pending_commit& commit, const expected<void>& outcome) {
+  for (const auto& file : commit.new_blobs) {
+    if (outcome)
+      file->keep();
+    else
+      file->doubt();
+  }
+  if (outcome)
+    for (const auto& file : commit.old_blobs)
+      blobs_->remove(file);
 }
 
 } // namespace dormouse

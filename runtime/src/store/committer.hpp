@@ -8,25 +8,27 @@
 ///
 /// A gate ties the commits of one activation together. When one of them fails, those behind it were computed from state that
 /// never became durable, so they fail too, without being written.
+///
+/// A commit that names new body files waits until those are on the disk, and so do the commits of its gate behind it, for their state was computed from
+/// its own. All others go on.
 
 #include "ports/storage_engine.hpp"
+#include "store/blob_store.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 namespace dormouse {
 
-struct commit_gate {
-  std::atomic<std::uint32_t> in_flight{0};
-  std::atomic<bool> failed{false};
-  std::atomic<bool> notify_when_idle{false}; ///< the activation wants to hear when `in_flight` becomes zero
-};
+struct commit_gate;
 
 class pending_commit {
 public:
@@ -37,11 +39,32 @@ public:
 
   write_set writes; ///< may be empty: then it is a barrier, settled when everything before it is durable
   std::shared_ptr<commit_gate> gate; ///< may be null
+  std::vector<blob_writer_ptr> new_blobs; ///< files that rows in `writes` name: on the disk before, kept when durable
+  std::vector<blob_ref> old_blobs;        ///< files whose rows `writes` erases: removed when durable
+
+private:
+  friend class group_committer;
+
+  std::optional<error> unwritable_; ///< why a new file is not on the disk
+};
+
+struct commit_gate {
+  std::atomic<std::uint32_t> in_flight{0};
+  std::atomic<bool> failed{false};
+  std::atomic<bool> notify_when_idle{false}; ///< the activation wants to hear when `in_flight` becomes zero
+
+private:
+  friend class group_committer;
+
+  // Under the committer's lock.
+  bool held_ = false; ///< a commit waits for its files
+  std::deque<std::unique_ptr<pending_commit>> behind_; ///< it
 };
 
 class group_committer {
 public:
-  explicit group_committer(storage_engine& engine);
+  /// `blobs` may be null if no commit has files.
+  explicit group_committer(storage_engine& engine, std::shared_ptr<blob_store> blobs = nullptr);
 
   /// `drain()`.
   ~group_committer();
@@ -65,17 +88,22 @@ private:
     expected<void> outcome;
   };
 
+  void take(std::unique_ptr<pending_commit> commit);
+  void files_synced(pending_commit* of, const expected<void>& outcome);
   void run();
   void run_settler();
   void write(batch& taken);
   written write_slice(batch slice);
   void pass_on(written next);
+  void settle_blobs(const pending_commit& commit, const expected<void>& outcome);
   static void settle(written& done);
 
   storage_engine& engine_;
+  std::shared_ptr<blob_store> blobs_;
   std::mutex mutex_;
   std::condition_variable arrived_;
   batch waiting_;
+  std::unordered_map<pending_commit*, std::unique_ptr<pending_commit>> held_; ///< their files are being synced
   bool stopping_ = false;
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> syncs_{0};

@@ -1,6 +1,5 @@
 #include "store/keys.hpp"
 
-
 namespace dormouse::keys {
 namespace {
 
@@ -66,7 +65,20 @@ std::uint64_t time_bits(std::int64_t ms) {
   return ms < 0 ? 0 : static_cast<std::uint64_t>(ms);
 }
 
-constexpr std::size_t queue_key_bytes = 1 + 1 + 8 + 8;
+std::string queue_prefix(std::string_view name, fetch_priority priority) {
+  std::string out(1, name.empty() ? 'Q' : 'N');
+  out.reserve(name.size() + 20);
+  out += name;
+  if (!name.empty())
+    out += '\0';
+  out += static_cast<char>(priority);
+  return out;
+}
+
+void put_abort_id(std::string& out, const abort_id& id) {
+  put_u64(out, id.high);
+  put_u64(out, id.low);
+}
 
 } // namespace
 
@@ -89,10 +101,8 @@ std::string inbox(const address& where, std::uint64_t id) {
   return out;
 }
 
-std::string queue(fetch_priority priority, std::int64_t due_ms, std::uint64_t id) {
-  std::string out("Q");
-  out.reserve(queue_key_bytes);
-  out += static_cast<char>(priority);
+std::string queue(std::string_view name, fetch_priority priority, std::int64_t due_ms, std::uint64_t id) {
+  auto out = queue_prefix(name, priority);
   put_u64(out, time_bits(due_ms));
   put_u64(out, id);
   return out;
@@ -117,6 +127,26 @@ std::string dead_letter(std::uint64_t id) {
   return with_id('D', id);
 }
 
+std::string abort_mark(const abort_id& id) {
+  std::string out("S");
+  put_abort_id(out, id);
+  return out;
+}
+
+std::string signal(const abort_id& id, std::uint64_t fetch_id) {
+  std::string out("G");
+  put_abort_id(out, id);
+  put_u64(out, fetch_id);
+  return out;
+}
+
+std::string jar(const address& where, std::string_view name) {
+  std::string out("C");
+  put_address(out, where);
+  out += name;
+  return out;
+}
+
 range all(char kind) {
   return {std::string(1, kind), std::string(1, static_cast<char>(kind + 1))};
 }
@@ -130,14 +160,57 @@ range inbox_of(std::string_view binding) {
   return {from, to};
 }
 
-range queue_of(fetch_priority priority) {
-  return {std::string("Q") + static_cast<char>(priority), std::string("Q") + static_cast<char>(static_cast<int>(priority) + 1)};
+range queue_of(std::string_view name, fetch_priority priority) {
+  auto to = queue_prefix(name, priority);
+  auto from = to;
+  ++to.back();
+  return {std::move(from), std::move(to)};
+}
+
+range signal_of(const abort_id& id) {
+  std::string from("G");
+  put_abort_id(from, id);
+  auto to = from;
+  to.append(9, '\xff'); // longer than any fetch id
+  return {std::move(from), std::move(to)};
+}
+
+std::optional<std::string> queue_name(std::string_view key) {
+  const auto end = key.find('\0');
+  if (key.empty() || key[0] != 'N' || end == std::string_view::npos || !is_valid_binding(key.substr(1, end - 1)))
+    return std::nullopt;
+  return std::string(key.substr(1, end - 1));
+}
+
+std::string behind_queue(std::string_view name) {
+  std::string out("N");
+  out += name;
+  out += '\x01';
+  return out;
 }
 
 std::optional<queue_parts> parse_queue(std::string_view key) {
-  if (key.size() != queue_key_bytes || key[0] != 'Q' || static_cast<unsigned char>(key[1]) > 2)
+  constexpr std::size_t bytes = 1 + 8 + 8; // priority, due time, id
+  queue_parts out;
+  if (key.empty())
     return std::nullopt;
-  return queue_parts{static_cast<fetch_priority>(key[1]), static_cast<std::int64_t>(get_u64(key.substr(2))), get_u64(key.substr(10))};
+  if (key[0] == 'N') {
+    auto name = queue_name(key);
+    if (!name)
+      return std::nullopt;
+    key.remove_prefix(name->size() + 2);
+    out.queue = std::move(*name);
+  } else if (key[0] == 'Q') {
+    key.remove_prefix(1);
+  } else {
+    return std::nullopt;
+  }
+  if (key.size() != bytes || static_cast<unsigned char>(key[0]) > 2)
+    return std::nullopt;
+  out.priority = static_cast<fetch_priority>(key[0]);
+  out.due_ms = static_cast<std::int64_t>(get_u64(key.substr(1)));
+  out.id = get_u64(key.substr(9));
+  return out;
 }
 
 std::optional<inbox_parts> parse_inbox(std::string_view key) {
@@ -160,6 +233,12 @@ std::optional<std::uint64_t> parse_attempt(std::string_view key) {
   if (key.size() != 9 || key[0] != 'A')
     return std::nullopt;
   return get_u64(key.substr(1));
+}
+
+std::optional<std::uint64_t> parse_signal(std::string_view key) {
+  if (key.size() != 25 || key[0] != 'G')
+    return std::nullopt;
+  return get_u64(key.substr(17));
 }
 
 } // namespace dormouse::keys

@@ -4,6 +4,7 @@
 /// order is the order of their bytes; addresses are escaped so that one is never a prefix of another. The grammar is in
 /// docs/on-disk-format.md.
 
+#include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/request.hpp>
 
@@ -18,19 +19,28 @@ namespace dormouse::keys {
 std::string store_info();                                       ///< M info
 std::string object(const address& where);                       ///< O address
 std::string inbox(const address& where, std::uint64_t id);      ///< I address id
-std::string queue(fetch_priority priority, std::int64_t due_ms, std::uint64_t id); ///< Q priority due id
+std::string queue(std::string_view name, fetch_priority priority, std::int64_t due_ms, std::uint64_t id); ///< Q priority due id, or N name priority due id
 std::string deadline(std::int64_t deadline_ms, std::uint64_t id); ///< E deadline id -> key of the queue row
 std::string attempt(std::uint64_t id);                          ///< A id -> key of the queue row
 std::string blob(std::uint64_t id, char side);                  ///< B id side ('q' request, 'r' response)
 std::string dead_letter(std::uint64_t id);                      ///< D id
+std::string abort_mark(const abort_id& id);                     ///< S id
+std::string signal(const abort_id& id, std::uint64_t fetch_id); ///< G id fetch -> key of the queue row
+std::string jar(const address& where, std::string_view name);   ///< C address name
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
 range all(char kind);
 range inbox_of(std::string_view binding);
-range queue_of(fetch_priority priority);
+range queue_of(std::string_view name, fetch_priority priority);
+range signal_of(const abort_id& id);
+
+/// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
+std::optional<std::string> queue_name(std::string_view key);
+std::string behind_queue(std::string_view name); ///< the first key that no row of that queue or of one before it has
 
 struct queue_parts {
+  std::string queue; ///< empty: the default one
   fetch_priority priority;
   std::int64_t due_ms;
   std::uint64_t id;
@@ -50,5 +60,8 @@ struct deadline_parts {
 std::optional<deadline_parts> parse_deadline(std::string_view key);
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key);
+
+/// The fetch of a signal row.
+std::optional<std::uint64_t> parse_signal(std::string_view key);
 
 } // namespace dormouse::keys

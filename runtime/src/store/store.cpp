@@ -25,11 +25,33 @@ std::uint64_t random_identity() {
   return (std::uint64_t{source()} << 32U) | source();
 }
 
+constexpr std::size_t frame_type_at = 5;
+
+/// A 'B' row. The frame of earlier versions has the body in it.
+expected<stored_body> read_body_row(std::string& row, std::uint64_t id, blob_side side) {
+  const auto damaged = [id](const error& why) { return fail(why.code, fmt::format("the body of fetch {}: {}", id, why.message)); };
+  stored_body body;
+  if (row.size() >= frame_header_bytes && row[frame_type_at] == static_cast<char>(frame_type::blob)) {
+    if (auto bytes = unseal(frame_type::blob, row); !bytes)
+      return damaged(bytes.error());
+    row.erase(0, frame_header_bytes);
+    body.bytes = std::move(row);
+    return body;
+  }
+  auto file = unseal_value<blob_ref>(frame_type::blob_file, row);
+  if (!file)
+    return damaged(file.error());
+  file->fetch_id = id;
+  file->side = side;
+  body.file = *file;
+  return body;
+}
+
 constexpr std::uint64_t last_epoch = (std::uint64_t{1} << 24U) - 1;
 
 } // namespace
 
-expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine, std::size_t max_inline_bytes) {
+expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes) {
   auto row = engine->get(keys::store_info());
   if (!row)
     return unexpected<error>(row.error());
@@ -55,11 +77,31 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
   const write_set* sets[] = {&writes};
   if (auto written = engine->write(sets); !written)
     return unexpected<error>(written.error());
-  return std::unique_ptr<store>(new store(std::move(engine), info.epoch, max_inline_bytes));
+  auto blobs = blob_store::open(directory, info.epoch);
+  if (!blobs)
+    return unexpected<error>(blobs.error());
+  return std::unique_ptr<store>(new store(std::move(engine), std::move(*blobs), info.epoch, max_inline_bytes));
 }
 
-store::store(std::unique_ptr<storage_engine> engine, std::uint64_t epoch, std::size_t max_inline_bytes)
-  : engine_(std::move(engine)), epoch_(epoch), max_inline_bytes_(max_inline_bytes), committer_(*engine_) {}
+store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch, std::size_t max_inline_bytes)
+  : engine_(std::move(engine)), blobs_(std::move(blobs)), epoch_(epoch), max_inline_bytes_(max_inline_bytes), committer_(*engine_, blobs_) {
+  blobs_->remove_orphans([this](const blob_ref& name) -> expected<bool> {
+    auto row = engine_->get(keys::blob(name.fetch_id, static_cast<char>(name.side)));
+    if (!row)
+      return unexpected<error>(row.error());
+    if (!*row)
+      return false;
+    auto body = read_body_row(**row, name.fetch_id, name.side);
+    if (!body)
+      return unexpected<error>(body.error()); // damaged: whose file this is can not be told
+    return body->file && body->file->number == name.number;
+  });
+}
+
+store::~store() {
+  committer_.drain();
+  blobs_->close(); // it looks up rows, and others may hold it longer
+}
 
 expected<std::optional<std::string>> store::load_object(const address& where) {
   auto row = engine_->get(keys::object(where));
@@ -79,88 +121,125 @@ void store::put_object(write_set& writes, const address& where, const std::strin
   writes.push_back({keys::object(where), seal(frame_type::object, state)});
 }
 
-void store::put_fetch(write_set& writes, fetch_message& fetch, std::int64_t due_ms) const {
-  if (fetch.body_is_blob == 0 && fetch.body.size() > max_inline_bytes_) {
-    writes.push_back({keys::blob(fetch.id, 'q'), seal(frame_type::blob, fetch.body)});
-    fetch.body.clear();
-    fetch.body.shrink_to_fit();
-    fetch.body_is_blob = 1;
-  }
-  auto key = keys::queue(fetch.priority, due_ms, fetch.id);
-  if (fetch.deadline_ms != 0)
-    writes.push_back({keys::deadline(fetch.deadline_ms, fetch.id), key});
-  writes.push_back({std::move(key), seal_value(frame_type::fetch, fetch)});
+expected<blob_writer_ptr> store::spill(fetch_message& fetch) const {
+  if (fetch.body.size() <= max_inline_bytes_)
+    return nullptr;
+  auto file = blobs_->create(fetch.id, blob_side::request);
+  if (auto written = file->append(fetch.body); !written)
+    return fail(written.error().code, fmt::format("the request body of {} bytes cannot be stored: {}", fetch.body.size(), written.error().message));
+  fetch.body.clear();
+  fetch.body.shrink_to_fit();
+  fetch.body_is_blob = 1;
+  return file;
 }
 
-void store::erase_fetch(write_set& writes, const fetch_message& fetch, std::int64_t due_ms) const {
-  writes.push_back({keys::queue(fetch.priority, due_ms, fetch.id), std::nullopt});
-  if (fetch.deadline_ms != 0)
-    writes.push_back({keys::deadline(fetch.deadline_ms, fetch.id), std::nullopt});
+void store::put_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms, blob_writer_ptr body) const {
+  if (body)
+    put_body(commit, std::move(body));
+  auto key = keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id);
+  if (const auto end = fetch.end_ms(); end != 0)
+    commit.writes.push_back({keys::deadline(end, fetch.id), key});
+  for (const auto& source : fetch.extra.signal.sources())
+    commit.writes.push_back({keys::signal(source, fetch.id), key});
+  commit.writes.push_back({std::move(key), seal_value(frame_type::fetch, fetch)});
+}
+
+void store::erase_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms) const {
+  commit.writes.push_back({keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id), std::nullopt});
+  if (const auto end = fetch.end_ms(); end != 0)
+    commit.writes.push_back({keys::deadline(end, fetch.id), std::nullopt});
+  for (const auto& source : fetch.extra.signal.sources())
+    commit.writes.push_back({keys::signal(source, fetch.id), std::nullopt});
   if (fetch.body_is_blob != 0)
-    writes.push_back({keys::blob(fetch.id, 'q'), std::nullopt});
+    erase_body(commit, fetch.id, blob_side::request);
   if (!fetch.is_repeatable())
-    writes.push_back({keys::attempt(fetch.id), std::nullopt});
+    commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
 }
 
-void store::move_fetch(write_set& writes, const fetch_message& fetch, std::int64_t old_due_ms, std::int64_t new_due_ms) const {
-  writes.push_back({keys::queue(fetch.priority, old_due_ms, fetch.id), std::nullopt});
+void store::move_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t old_due_ms, std::int64_t new_due_ms) const {
+  commit.writes.push_back({keys::queue(fetch.extra.queue, fetch.priority, old_due_ms, fetch.id), std::nullopt});
   if (!fetch.is_repeatable())
-    writes.push_back({keys::attempt(fetch.id), std::nullopt});
-  auto copy = fetch;
-  put_fetch(writes, copy, new_due_ms);
+    commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
+  put_fetch(commit, fetch, new_due_ms);
 }
 
-void store::put_result(write_set& writes, result_message& result) const {
-  const auto* to = result.path.top();
-  std::string large;
-  if (result.result && result.result->text().size() > max_inline_bytes_) {
-    auto& body = response_access::body(*result.result);
-    writes.push_back({keys::blob(result.fetch_id, 'r'), seal(frame_type::blob, body)});
-    large.swap(body);
-    result.body_is_blob = 1;
-  }
-  writes.push_back({keys::inbox(to->object, result.fetch_id), seal_value(frame_type::result, result)});
-  if (result.body_is_blob != 0)
-    response_access::body(*result.result).swap(large);
+void store::put_result(pending_commit& commit, result_message& result, blob_writer_ptr body) const {
+  result.body_is_blob = body ? 1 : 0;
+  if (body)
+    put_body(commit, std::move(body));
+  commit.writes.push_back({keys::inbox(result.path.top()->object, result.fetch_id), seal_value(frame_type::result, result)});
+}
+
+void store::put_abort(write_set& writes, const abort_id& id, const abort_mark& mark) const {
+  writes.push_back({keys::abort_mark(id), seal_value(frame_type::abort_mark, mark)});
+}
+
+expected<std::optional<abort_mark>> store::load_abort(const abort_id& id) {
+  auto row = engine_->get(keys::abort_mark(id));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::nullopt;
+  // That it is there is what counts: a damaged one aborts all the same.
+  return unseal_value<abort_mark>(frame_type::abort_mark, **row).value_or(abort_mark{});
+}
+
+expected<std::string> store::load_jar(const address& of, std::string_view name) {
+  auto row = engine_->get(keys::jar(of, name));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::string();
+  return unseal(frame_type::cookie_jar, **row).map([](std::string_view bytes) { return std::string(bytes); });
+}
+
+void store::put_jar(write_set& writes, const address& of, std::string_view name, const std::string& bytes) const {
+  writes.push_back({keys::jar(of, name), bytes.empty() ? std::nullopt : std::optional(seal(frame_type::cookie_jar, bytes))});
 }
 
 void store::put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const {
   writes.push_back({keys::inbox(to, id), seal_value(frame_type::post, post)});
 }
 
-void store::erase_inbox(write_set& writes, const address& where, std::uint64_t id, bool has_blob) const {
-  writes.push_back({keys::inbox(where, id), std::nullopt});
+void store::erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const {
+  commit.writes.push_back({keys::inbox(where, id), std::nullopt});
   if (has_blob)
-    writes.push_back({keys::blob(id, 'r'), std::nullopt});
+    erase_body(commit, id, blob_side::response);
 }
 
-void store::bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms) {
-  dead_letter letter{key, std::move(value), std::move(reason), now_ms};
+void store::put_body(pending_commit& commit, blob_writer_ptr body) const {
+  const auto& ref = body->ref();
+  commit.writes.push_back({keys::blob(ref.fetch_id, static_cast<char>(ref.side)), seal_value(frame_type::blob_file, ref)});
+  commit.new_blobs.push_back(std::move(body));
+}
+
+/// The row says which file it is. Should it be unreadable, the file is left over and the next start removes it.
+void store::erase_body(pending_commit& commit, std::uint64_t id, blob_side side) const {
+  if (auto body = find_body(id, side); body && body->file)
+    commit.old_blobs.push_back(*body->file);
+  commit.writes.push_back({keys::blob(id, static_cast<char>(side)), std::nullopt});
+}
+
+void store::bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms, std::vector<dead_letter_try> history) {
+  dead_letter letter{key, std::move(value), std::move(reason), now_ms, {std::move(history)}};
   writes.push_back({keys::dead_letter(next_id()), seal_value(frame_type::dead_letter, letter)});
   writes.push_back({std::move(key), std::nullopt});
 }
 
 expected<fetch_message> store::read_fetch(std::string_view row) const {
   auto fetch = unseal_value<fetch_message>(frame_type::fetch, row);
-  if (fetch && (fetch->priority > fetch_priority::low || fetch->redirect > redirect_mode::error || fetch->path.empty()))
-    return fail(errc::corrupt, "a fetch with a priority or redirect mode that does not exist, or without a return path");
+  if (fetch && (fetch->priority > fetch_priority::low || fetch->redirect > redirect_mode::error || fetch->extra.delivery > delivery::at_most_once
+                || fetch->extra.sharing > sharing::single_flight || fetch->path.empty()))
+    return fail(errc::corrupt, "a fetch with a priority, redirect mode, delivery or sharing that does not exist, or without a return path");
   return fetch;
 }
 
-expected<result_message> store::read_result(std::string_view row) {
+expected<result_message> store::read_result(std::string_view row) const {
   auto message = unseal_value<result_message>(frame_type::result, row);
-  if (!message)
-    return message;
-  if (message->path.empty())
+  if (message && message->path.empty())
     return fail(errc::corrupt, "a result without a return path");
-  if (message->body_is_blob != 0) {
-    if (!message->result)
-      return fail(errc::corrupt, "a fetch error with a body");
-    auto body = read_blob(message->fetch_id, 'r');
-    if (!body)
-      return unexpected<error>(body.error());
-    response_access::body(*message->result) = std::move(*body);
-  }
+  if (message && message->body_is_blob != 0 && !message->result)
+    return fail(errc::corrupt, "a fetch error with a body");
   return message;
 }
 
@@ -168,21 +247,20 @@ expected<post_message> store::read_post(std::string_view row) const {
   return unseal_value<post_message>(frame_type::post, row);
 }
 
-expected<std::string> store::read_request_body(const fetch_message& fetch) {
-  return read_blob(fetch.id, 'q');
-}
-
-expected<std::string> store::read_blob(std::uint64_t id, char side) {
-  auto row = engine_->get(keys::blob(id, side));
+expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {
+  auto row = engine_->get(keys::blob(id, static_cast<char>(side)));
   if (!row)
     return unexpected<error>(row.error());
   if (!*row)
     return fail(errc::corrupt, fmt::format("the body of fetch {} is missing", id));
-  auto bytes = unseal(frame_type::blob, **row);
-  if (!bytes)
-    return fail(bytes.error().code, fmt::format("the body of fetch {}: {}", id, bytes.error().message));
-  (*row)->erase(0, frame_header_bytes);
-  return std::move(**row);
+  return read_body_row(**row, id, side);
+}
+
+expected<std::string> store::load_response_body(std::uint64_t id) const {
+  auto body = find_body(id, blob_side::response);
+  if (!body)
+    return unexpected<error>(body.error());
+  return body->file ? blobs_->load(*body->file) : expected<std::string>(std::move(body->bytes));
 }
 
 } // namespace dormouse

@@ -8,8 +8,12 @@
 ///   the retry     queue row moved to its next due time
 /// The continuation is not a row of its own: it travels on the message's return path, from queue row to inbox row, so there is nothing
 /// that could be out of step with it.
+///
+/// A body over `max_inline_bytes` is a file (blob_store.hpp) and a 'B' row that names it, which comes and goes with the row of its message.
 
+#include "store/blob_store.hpp"
 #include "store/committer.hpp"
+#include "store/dead_letter.hpp"
 #include "store/keys.hpp"
 
 #include <dormouse/serialization/messages.hpp>
@@ -17,6 +21,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,25 +29,24 @@
 
 namespace dormouse {
 
-inline constexpr std::uint32_t store_format = 1;
+/// 2: messages may carry extensions, and there are jars, aborts and named queues. Rows of format 1 are read as they are.
+inline constexpr std::uint32_t store_format = 2;
 
-/// Why a message was given up on, with the bytes it had.
-struct dead_letter {
-  std::string key;    ///< of the row it was
-  std::string value;
-  std::string reason;
-  std::int64_t time_ms = 0;
-
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(key, value, reason, time_ms);
-  }
+/// Where a body is: in a file, or, as earlier versions wrote it, in its row.
+struct stored_body {
+  std::optional<blob_ref> file;
+  std::string bytes; ///< if there is no file
 };
 
 class store {
 public:
-  /// Checks the format and takes a new epoch. Errors: `newer_format`, `corrupt`, `storage_error`.
-  static expected<std::unique_ptr<store>> open(std::unique_ptr<storage_engine> engine, std::size_t max_inline_bytes);
+  /// Checks the format and takes a new epoch; large bodies go to the folder `blobs` in `directory`. Errors: `newer_format`, `corrupt`, `storage_error`,
+  /// `directory_unusable`.
+  static expected<std::unique_ptr<store>> open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes);
+
+  store(const store&) = delete;
+  store& operator=(const store&) = delete;
+  ~store();
 
   /// Unique in this directory for ever: 24 bits of epoch, 40 bits of count.
   std::uint64_t next_id() noexcept { return (epoch_ << 40U) | next_count_.fetch_add(1, std::memory_order_relaxed); }
@@ -52,30 +56,47 @@ public:
 
   void put_object(write_set& writes, const address& where, const std::string& state) const;
 
-  /// The queue row of a fetch that is due at `due_ms`, and its deadline row. A large body becomes a blob and is moved out of the message.
-  void put_fetch(write_set& writes, fetch_message& fetch, std::int64_t due_ms) const;
+  /// Moves a large body out of the message into a file, which belongs to the commit with the fetch's row; null if the body is not large. Writes to
+  /// the kernel, not to the disk, on the caller's thread. Error: `storage_error`; the message is then as it was.
+  expected<blob_writer_ptr> spill(fetch_message& fetch) const;
+
+  /// The queue row of a fetch that is due at `due_ms`, its deadline row, and the row of its body if that is in a file.
+  void put_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms, blob_writer_ptr body = nullptr) const;
 
   /// Everything a queued fetch has on disk but its result.
-  void erase_fetch(write_set& writes, const fetch_message& fetch, std::int64_t due_ms) const;
+  void erase_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms) const;
 
   /// Moves a fetch to its next due time.
-  void move_fetch(write_set& writes, const fetch_message& fetch, std::int64_t old_due_ms, std::int64_t new_due_ms) const;
+  void move_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t old_due_ms, std::int64_t new_due_ms) const;
 
-  /// The inbox row of a result at the top of its return path. The result itself stays whole.
-  void put_result(write_set& writes, result_message& result) const;
+  /// The inbox row of a result at the top of its return path, and the row of its body if that is in a file.
+  void put_result(pending_commit& commit, result_message& result, blob_writer_ptr body) const;
+
+  /// An abort, so that fetches that are only on disk, or are made later, find it.
+  void put_abort(write_set& writes, const abort_id& id, const abort_mark& mark) const;
+  expected<std::optional<abort_mark>> load_abort(const abort_id& id);
+
+  /// A cookie jar, encoded; empty if there is none. `bytes` empty: the row is erased.
+  expected<std::string> load_jar(const address& of, std::string_view name);
+  void put_jar(write_set& writes, const address& of, std::string_view name, const std::string& bytes) const;
 
   void put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const;
 
-  /// An inbox row that has been handled, and the blob that may belong to it.
-  void erase_inbox(write_set& writes, const address& where, std::uint64_t id, bool has_blob) const;
+  /// An inbox row that has been handled, and the body that may belong to it.
+  void erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const;
 
-  /// Moves a row to the dead letters.
-  void bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms);
+  /// Moves a row to the dead letters. A large body stays where it is.
+  void bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms, std::vector<dead_letter_try> history = {});
 
   expected<fetch_message> read_fetch(std::string_view row) const;
-  expected<result_message> read_result(std::string_view row); ///< with its blob put back
+  expected<result_message> read_result(std::string_view row) const; ///< without a large body
   expected<post_message> read_post(std::string_view row) const;
-  expected<std::string> read_request_body(const fetch_message& fetch);
+
+  /// What the 'B' row says. Errors: `corrupt` if there is none or it is damaged, `storage_error`.
+  expected<stored_body> find_body(std::uint64_t id, blob_side side) const;
+
+  /// The large body of a result, whole. Errors: as `find_body`, and `corrupt` naming the file that is missing or not what was written.
+  expected<std::string> load_response_body(std::uint64_t id) const;
 
   expected<std::optional<std::string>> get(std::string_view key) { return engine_->get(key); }
   std::unique_ptr<row_cursor> scan(const keys::range& rows) { return engine_->scan(rows.first, rows.second); }
@@ -83,14 +104,17 @@ public:
 
   void submit(std::unique_ptr<pending_commit> commit) { committer_.submit(std::move(commit)); }
   group_committer& committer() noexcept { return committer_; }
+  const std::shared_ptr<blob_store>& blobs() const noexcept { return blobs_; }
   std::uint64_t epoch() const noexcept { return epoch_; }
 
 private:
-  store(std::unique_ptr<storage_engine> engine, std::uint64_t epoch, std::size_t max_inline_bytes);
+  store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch, std::size_t max_inline_bytes);
 
-  expected<std::string> read_blob(std::uint64_t id, char side);
+  void put_body(pending_commit& commit, blob_writer_ptr body) const;
+  void erase_body(pending_commit& commit, std::uint64_t id, blob_side side) const;
 
   std::unique_ptr<storage_engine> engine_;
+  std::shared_ptr<blob_store> blobs_;
   std::uint64_t epoch_;
   std::size_t max_inline_bytes_;
   std::atomic<std::uint64_t> next_count_{1};

@@ -12,6 +12,7 @@
 ///
 /// Threads: member functions run on a scheduler thread of the runtime, never two at once for one object. Do not block in them: fetch.
 
+#include <dormouse/actors/browser.hpp>
 #include <dormouse/actors/object_host.hpp>
 #include <dormouse/actors/pending.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
@@ -49,6 +50,23 @@ protected:
     static_assert(!std::is_same_v<Never, Never>, "dormouse: a const method is a read-only turn; it cannot fetch");
     std::terminate(); // never compiled: the assertion fails first
   }
+
+  /// fetch() with cookies: those of the named jar go along, and what responses set is kept in it. A jar is part of this object's durable state and
+  /// changes with the turn that handled the response. See browser.hpp.
+  dormouse::browser browser(std::string jar = std::string(default_jar));
+
+  /// The same over a fetch that was set up with `create_proxy_fetch`.
+  dormouse::browser browser(const proxy_fetch& fetch, std::string jar = std::string(default_jar));
+
+  /// What is in a jar; also for const methods. Valid until the turn ends.
+  const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
+
+  /// Ends the fetches that carry this controller's signal: each of them gets `fetch_error{ABORTED}` when this turn is durable, unless its result is
+  /// stored already. Aborting twice is aborting once. `reason` goes into the error's text; limit: `max_abort_reason_bytes`.
+  void abort(const abort_controller& controller, std::string reason = {});
+
+  /// Whether a fetch with this signal would be aborted at once.
+  bool aborted(const abort_signal& signal) const;
 
   /// The default queue, for `create_proxy_fetch`.
   fetch_queue& queue();

@@ -4,11 +4,14 @@
 ///
 /// A `fetch_queue` takes fetches. A `turn_host` is one turn of one object: the fetches it takes become real only if the turn commits (R3).
 
+#include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 
 namespace dormouse {
 
@@ -21,6 +24,13 @@ public:
   /// In a turn nothing is durable before the turn's commit; outside of one the fetch is durable on return.
   virtual expected<std::size_t> enqueue(fetch_message&& fetch) = 0;
 
+  /// Ends the fetches that carry this signal with ABORTED. Durability as above. Error: `storage_error`, `stopped`.
+  virtual expected<void> abort(const abort_id& id, std::string reason) = 0;
+
+  /// A cookie jar of the object whose turn this is, loaded and ready to be changed; changes become durable with the turn. Null outside of a turn.
+  /// Throws `failure`: `corrupt`, `storage_error`.
+  virtual cookie_jar* jar(const std::string&) { return nullptr; }
+
   /// Used by a fetch that names no timeout.
   virtual std::chrono::milliseconds default_timeout() const = 0;
 
@@ -30,6 +40,12 @@ public:
 
 class turn_host : public fetch_queue {
 public:
+  /// The same to look at, also in a read-only turn.
+  virtual const cookie_jar& peek_jar(const std::string& name) = 0;
+
+  /// Whether an abort with this id is durable or was made in this turn. Error: `storage_error`.
+  virtual expected<bool> aborted(const abort_id& id) = 0;
+
   virtual const address& self() const = 0;
 
   /// Asks for hibernation as soon as the object is idle, without waiting for `idle_after`.

@@ -18,6 +18,8 @@ namespace dormouse {
 struct proxy_fetch_config {
   address return_address;
   std::optional<std::chrono::milliseconds> timeout = {}; ///< for fetches that name none; else the queue's `default_timeout`
+  std::string queue = {}; ///< for fetches that name none: one of `options::queues`; empty: the default one
+  std::string jar = {};   ///< the cookie jar of `return_address` that goes along; empty: none. See browser.hpp
 };
 
 class proxy_fetch {
@@ -28,6 +30,9 @@ public:
   /// `request`, what `init` gives takes the place of the request's own and the rest is kept, as in `request(input, init)`.
   pending operator()(fetch_input input, fetch_init init = {}) const;
 
+  fetch_queue& queue() const noexcept { return queue_; }
+  const proxy_fetch_config& config() const noexcept { return config_; }
+
 private:
   fetch_queue& queue_;
   proxy_fetch_config config_;
@@ -36,8 +41,8 @@ private:
 /// `queue` outlives the result; inside a turn, that is this turn.
 proxy_fetch create_proxy_fetch(fetch_queue& queue, proxy_fetch_config config);
 
-/// What the caller wrote as a message without id and return path: checked and normalised as a `request` is, with its same errors. `default_timeout` is
-/// for a fetch that has none and has the same bounds.
+/// What the caller wrote as a message without id and return path: checked and normalised as a `request` is, with the same errors. `default_timeout` is for
+/// a fetch that names none, and has the same bounds.
 expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, std::chrono::milliseconds default_timeout,
                                            std::chrono::system_clock::time_point now);
 

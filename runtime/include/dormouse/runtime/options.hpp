@@ -6,10 +6,46 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace dormouse {
+
+class fetch_observer;
+
+/// A token bucket: `per_second` on average, up to `burst` at once after a pause.
+struct fetch_rate {
+  double per_second = 0; ///< 0: no limit; else 0.001..1,000,000
+  double burst = 1;      ///< 1..1,000,000
+};
+
+/// What becomes of a fetch whose origin's circuit is open.
+enum class open_circuit : std::uint8_t {
+  fail, ///< it ends at once with CIRCUIT_OPEN, and was not sent
+  wait, ///< it stays queued until the origin answers again or its deadline passes
+};
+
+/// A circuit breaker per origin. Failures are attempts without an answer and the statuses 500..599; any other answer ends the row.
+struct circuit_options {
+  std::uint32_t failures = 0;                   ///< so many in a row open the circuit; 0: no circuit breaker
+  std::chrono::milliseconds open_for{30'000};   ///< then one probe goes out, and its outcome decides
+  open_circuit then = open_circuit::fail;
+};
+
+/// How fetches to one origin are held back.
+struct origin_options {
+  std::size_t max_in_flight = 256; ///< on the wire at a time
+  fetch_rate rate = {};
+  circuit_options circuit = {};
+};
+
+/// A named queue: fetches that say `{.queue = "bulk"}` have these limits to themselves.
+struct queue_options {
+  std::size_t max_in_flight = 1'000;  ///< on the wire at a time, of `options::max_in_flight`
+  std::size_t max_queued = 1'000'000; ///< on disk; past it a fetch fails with `queue_full`
+};
 
 struct options {
   /// Where everything durable lives; created if missing. One runtime per directory (R18).
@@ -38,14 +74,27 @@ struct options {
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
   std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 600 files of the store
-  std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port
+  std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port; for one that `origins` does not name
+  fetch_rate rate_per_origin = {};              ///< the same for the rate
+  circuit_options circuit_breaker = {};         ///< and for the circuit breaker
+  std::map<std::string, origin_options> origins = {}; ///< by origin, as in "https://api.github.com" or "http://127.0.0.1:8080"
+  std::map<std::string, queue_options> queues = {};   ///< named queues beside the default one; a name is `[A-Za-z_][A-Za-z0-9_]{0,63}`
   std::size_t max_queued_fetches = 1'000'000;   ///< on disk; past it a fetch fails with `queue_full`
   std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory; the rest wait on disk
   std::chrono::milliseconds default_timeout{30'000}; ///< per attempt, for a fetch that names none
   std::chrono::milliseconds connect_timeout{10'000}; ///< part of the attempt
   std::chrono::milliseconds worker_lease{3'000};     ///< R10: a worker silent for this long is replaced and its fetches go elsewhere
   std::string user_agent = "dormouse/0.1";
-  std::filesystem::path ca_file = {};           ///< certificates to trust instead of the system's
+  std::filesystem::path ca_file = {};           ///< certificates to trust instead of the system's, PEM
+  std::filesystem::path client_certificate = {}; ///< shown to servers that ask for one, PEM
+  std::filesystem::path client_key = {};         ///< of that certificate, PEM, without a passphrase
+
+  /// All fetches go through this HTTP proxy, `http://[user:password@]host[:port]`; empty: none. Never taken from the environment. R13 then checks
+  /// the name and the literal address of each target; what a name resolves to only the proxy knows.
+  std::string proxy = {};
+
+  /// Told what happens to each fetch; may be null.
+  std::shared_ptr<fetch_observer> observer = {};
 
   /// Memory of the store.
   std::size_t store_cache_bytes = std::size_t{32} << 20U;  ///< block cache, index and filter blocks included

@@ -5,6 +5,8 @@
 
 #include <dormouse/serialization/address.hpp>
 
+#include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,6 +18,33 @@ namespace dormouse {
 struct corrupt_object {
   address where;
   std::string reason;
+};
+
+/// Counts of durations by powers of two: bucket i counts those of less than 2^i ms that no bucket before it counts; the last one counts the rest.
+struct duration_histogram {
+  std::array<std::uint64_t, 24> buckets{};
+
+  void add(std::chrono::microseconds duration) noexcept;
+  std::uint64_t count() const noexcept;
+
+  /// The upper bound of the bucket in which this part (0..1) of the durations ends; 0 if there are none.
+  std::chrono::milliseconds percentile(double part) const noexcept;
+};
+
+enum class circuit_state : std::uint8_t { closed = 0, open = 1, half_open = 2 };
+
+/// What fetches to one origin have come to.
+struct origin_stats {
+  std::string origin;
+  std::uint64_t in_flight = 0;  ///< gauge
+  std::uint64_t attempts = 0;   ///< handed to a worker
+  std::uint64_t retries = 0;
+  std::uint64_t responses = 0;  ///< attempts that ended with a response, by the classes below
+  std::array<std::uint64_t, 6> by_class{}; ///< [2]: statuses 200..299, and so on
+  std::uint64_t errors = 0;     ///< attempts that ended without one
+  std::uint64_t rejected = 0;   ///< fetches that an open circuit refused
+  circuit_state circuit = circuit_state::closed;
+  duration_histogram durations; ///< of attempts
 };
 
 struct runtime_stats {
@@ -54,6 +83,12 @@ struct runtime_stats {
   std::uint64_t undeliverable = 0;      ///< results kept on disk because no class is defined for their binding
   std::uint64_t dead_letters = 0;       ///< messages given up on, kept with their reason
   std::uint64_t worker_restarts = 0;
+
+  std::uint64_t aborted = 0;            ///< fetches that a signal ended
+  std::uint64_t shared = 0;             ///< fetches that got the result of another one's request
+
+  /// The 1,000 origins that were used last; what the others have counted is under the name "other".
+  std::vector<origin_stats> origins;
 
   // damage
   std::uint64_t corrupt_rows = 0; ///< queue and inbox rows that failed their checks, moved to the dead letters

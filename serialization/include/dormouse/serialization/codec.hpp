@@ -40,9 +40,12 @@ enum class frame_type : std::uint8_t {
   fetch = 3,        ///< a queued fetch
   result = 4,       ///< a stored response or fetch error on its way to its object
   post = 5,         ///< a durable one-way call on its way to its object
-  blob = 6,         ///< a body too large to be inline
+  blob = 6,         ///< a body too large to be inline, in the row itself: read, no longer written
   dead_letter = 7,  ///< a message that could not be handled, and why
   attempt = 8,      ///< the mark that a request which must not be repeated is going out
+  blob_file = 9,    ///< a body too large to be inline is in a file, with this size and checksum
+  cookie_jar = 10,  ///< the cookies of one jar of an object
+  abort_mark = 11,  ///< an abort controller that aborted
 };
 
 /// Appends the bytes of `values`, one after the other.

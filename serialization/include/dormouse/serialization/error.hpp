@@ -32,7 +32,7 @@ enum class errc : std::uint8_t {
   overloaded = 13,      ///< a mailbox or the runtime is at its limit; retry later
   handler_failed = 14,  ///< the user's handler threw; the turn left no trace
   storage_error = 15,   ///< the commit failed; the object went back to its last durable state
-  corrupt = 16,         ///< bytes from disk failed their checks
+  corrupt = 16,         ///< bytes from disk or network failed their checks
   directory_locked = 17, ///< another runtime has the directory open
   directory_unusable = 18, ///< the directory cannot be created or written
   newer_format = 19,    ///< the store was written by a newer version

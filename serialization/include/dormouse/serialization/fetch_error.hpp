@@ -13,7 +13,7 @@ enum class fetch_errc : std::uint8_t {
   timeout = 1,       ///< the attempt's timeout or the overall deadline passed
   fetch_failed = 2,  ///< the outcome is unknown and the request must not be repeated, or the answer is not HTTP
   network_error = 3, ///< no connection, no such host, TLS failure, connection lost
-  queue_error = 4,   ///< the queue could not keep the fetch
+  queue_error = 4,   ///< the queue could not keep the fetch, or the body of its response
   aborted = 5,       ///< the caller gave up
   blocked = 6,       ///< the URL policy refuses the target or a redirect hop (R13)
   too_large = 7,     ///< the response is over a limit (R12)

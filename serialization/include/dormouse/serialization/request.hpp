@@ -8,6 +8,7 @@
 /// A `fetch_init` is fetch()'s second argument: aggregate, so that `fetch(url, {.method = "POST", .body = "...", .timeout = 5s})` reads as in
 /// JavaScript. Each of its members knows whether it was given.
 
+#include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/body.hpp>
 #include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/headers.hpp>
@@ -49,7 +50,20 @@ struct retry_policy {
   }
 };
 
+/// A higher one goes first, but not always: while there is work of all three, of 21 fetches 16 are high, 4 normal and 1 low.
 enum class fetch_priority : std::uint8_t { high = 0, normal = 1, low = 2 };
+
+/// R9: how often the other side may see the request.
+enum class delivery : std::uint8_t {
+  at_least_once = 0, ///< repeated where that is safe: GET, HEAD, OPTIONS, PUT, DELETE, or with an idempotency key
+  at_most_once = 1,  ///< never sent again once it may have been received: the result is then `FETCH_FAILED` with `sent = maybe`
+};
+
+/// Whether identical GETs that are in the air at the same time share one request.
+enum class sharing : std::uint8_t {
+  none = 0,
+  single_flight = 1, ///< for GET: with the same URL, header fields, redirect mode and jar, among those that say so; all get the one result
+};
 
 /// The headers of a `fetch_init`, given or not. An optional that is filled as `headers` are: `{{"Accept", "text/html"}, {"A", "b"}}`. Empty
 /// braces give nothing; `headers{}` gives no headers.
@@ -70,17 +84,23 @@ inline retry_policy::operator retry_init() const {
   return {max_retries, initial_delay, max_delay};
 }
 
-/// What is not given is what the request says that is fetched, and with a URL the default.
+/// What is not given is what it is in the request that is fetched; of a URL, the default that is named here.
 struct fetch_init {
-  std::optional<std::string> method = {};                 ///< "GET"
-  headers_init headers = {};                              ///< all of them: those of the request are not merged in
-  dormouse::body body = {};                               ///< `body()` is none given, as null in JavaScript
-  std::optional<std::chrono::milliseconds> timeout = {};  ///< per attempt, 1 ms..24 h; the option `default_timeout`
-  std::optional<std::chrono::milliseconds> deadline = {}; ///< for the whole fetch from when it is asked for, queueing and retries included, 1 ms..366 days; none
-  retry_init retry = {};                                  ///< delays 0..24 h; see `retry_policy`
-  std::optional<redirect_mode> redirect = {};             ///< `follow`
-  std::optional<std::string> idempotency_key = {};        ///< sent as `Idempotency-Key`, the same on every retry; makes any method repeatable (R9); empty: none
-  std::optional<fetch_priority> priority = {};            ///< `normal`
+  std::optional<std::string> method = {};                 ///< default GET
+  headers_init headers = {};                              ///< default none; replaces all of a request's, nothing is merged
+  dormouse::body body = {};                               ///< default none; `body()` gives nothing, as null does in JavaScript
+  std::optional<std::chrono::milliseconds> timeout = {};  ///< per attempt, 1 ms..24 h; default the option `default_timeout`
+  std::optional<std::chrono::milliseconds> deadline = {}; ///< for the whole fetch from now, queueing and retries included, 1 ms..366 days; default none
+  retry_init retry = {};                                  ///< default `retry_policy{}`; up to 100 retries, delays 0..24 h
+  std::optional<redirect_mode> redirect = {};             ///< default `follow`
+  std::optional<std::string> idempotency_key = {};        ///< as `Idempotency-Key` on every try; makes any method repeatable (R9); default empty: none
+  std::optional<fetch_priority> priority = {};            ///< default `normal`
+  std::optional<dormouse::delivery> delivery = {};        ///< default `at_least_once`
+  std::optional<dormouse::sharing> sharing = {};          ///< default `none`
+  std::optional<std::chrono::milliseconds> delay = {};    ///< goes out that much later, 0..366 days; durable, costs nothing while it waits
+  std::optional<std::chrono::system_clock::time_point> not_before = {}; ///< goes out then or later, at most 366 days ahead; with `delay`, at the later of the two
+  std::optional<abort_signal> signal = {};                ///< ends the fetch with ABORTED; default none
+  std::optional<std::string> queue = {};                  ///< one of `options::queues`; default empty: the default one
 };
 
 class fetch_input;
@@ -110,6 +130,12 @@ public:
   redirect_mode redirect() const noexcept { return redirect_; }
   const std::string& idempotency_key() const noexcept { return idempotency_key_; }
   fetch_priority priority() const noexcept { return priority_; }
+  dormouse::delivery delivery() const noexcept { return delivery_; }
+  dormouse::sharing sharing() const noexcept { return sharing_; }
+  std::chrono::milliseconds delay() const noexcept { return delay_; }
+  std::optional<std::chrono::system_clock::time_point> not_before() const noexcept { return not_before_; }
+  const abort_signal& signal() const noexcept { return signal_; }
+  const std::string& queue() const noexcept { return queue_; }
 
   /// A copy, body included. There is no difference to copying it: a request's body is not used up.
   request clone() const { return *this; }
@@ -132,6 +158,12 @@ private:
   redirect_mode redirect_ = redirect_mode::follow;
   std::string idempotency_key_;
   fetch_priority priority_ = fetch_priority::normal;
+  dormouse::delivery delivery_ = dormouse::delivery::at_least_once;
+  dormouse::sharing sharing_ = dormouse::sharing::none;
+  std::chrono::milliseconds delay_{0};
+  std::optional<std::chrono::system_clock::time_point> not_before_;
+  abort_signal signal_;
+  std::string queue_;
 };
 
 /// What fetch() takes first: a URL or a request.

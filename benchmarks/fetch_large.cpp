@@ -1,0 +1,97 @@
+/// Bodies of 16 MiB from nginx on loopback: each is durable before its object hears of it, and is whole in memory only while the object handles it. Against libcurl
+/// alone, which receives the same bodies into memory and forgets them.
+
+#include "bare_curl.hpp"
+#include "measure.hpp"
+#include "nginx.hpp"
+#include "row.hpp"
+
+#include <dormouse/dormouse.hpp>
+
+#include <fmt/format.h>
+
+namespace dormouse::bench {
+namespace {
+
+constexpr std::size_t body_bytes = std::size_t{16} << 20U;
+constexpr int in_flight = 4;
+
+class warehouse final : public durable_object {
+public:
+  /// Fetches `count` bodies, one after the other; the reply comes when the last one has been handled durably.
+  later<std::uint32_t> collect(std::string url, std::uint32_t count) { return fetch(url).then<&warehouse::on_body>(url, count); }
+
+  later<std::uint32_t> on_body(fetch_result result, std::string url, std::uint32_t left) {
+    count(result);
+    if (left > 2)
+      return fetch(url).then<&warehouse::on_body>(url, left - 1);
+    return fetch(url).then<&warehouse::on_last>();
+  }
+
+  std::uint32_t on_last(fetch_result result) {
+    count(result);
+    return bodies_;
+  }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(bodies_);
+  }
+  using methods = dormouse::methods<"WAREHOUSE", method<"collect", &warehouse::collect>, method<"on_body", &warehouse::on_body>, method<"on_last", &warehouse::on_last>>;
+
+private:
+  void count(const fetch_result& result) {
+    if (!result || !result->ok() || result->text().size() != body_bytes)
+      throw std::runtime_error("fetch_large: " + (result ? "a body of " + std::to_string(result->text().size()) + " bytes" : result.error().message));
+    ++bodies_;
+  }
+
+  std::uint32_t bodies_ = 0;
+};
+
+double our_rate(const std::string& url, int total) {
+  const scratch_directory directory;
+  runtime host({.directory = directory.path(), .allow = {"127.0.0.1"}});
+  host.define<warehouse>();
+  const auto each = static_cast<std::uint32_t>(total / in_flight);
+  std::vector<std::future<std::uint32_t>> done;
+  const auto start = steady::now();
+  for (int i = 0; i < in_flight; ++i)
+    done.push_back(host.get<warehouse>(std::to_string(i)).call<&warehouse::collect>(url, each));
+  for (auto& reply : done)
+    if (reply.get() != each)
+      throw std::runtime_error("fetch_large: a body is missing");
+  return static_cast<double>(body_bytes) * each * in_flight / (1 << 20) / seconds_since(start);
+}
+
+/// The rate, and how many bodies the memory would have held that was in use at the worst moment, for each transfer in flight.
+template <class Run>
+double measured(std::vector<double>& bodies_in_memory, const Run& run) {
+  const peak_memory peak;
+  const auto rate = run();
+  bodies_in_memory.push_back(peak.growth() / in_flight / body_bytes);
+  return rate;
+}
+
+} // namespace
+
+std::vector<row> fetch_large(const settings& how) {
+  const nginx server(body_bytes);
+  const auto url = server.url() + "/large";
+  const int total = how.quick ? 64 : 256;
+  const int rounds = how.quick ? 3 : 5;
+  std::vector<double> ours, limit, to_files, our_memory, limit_memory;
+  for (int round = 0; round < rounds; ++round) {
+    limit.push_back(measured(limit_memory, [&] { return bare_curl_body_rate(url, body_bytes, total, in_flight, body_place::memory); }));
+    to_files.push_back(bare_curl_body_rate(url, body_bytes, total, in_flight, body_place::synced_file));
+    ours.push_back(measured(our_memory, [&] { return our_rate(url, total); }));
+  }
+  return {{"fetch_large",
+           fmt::format("16 MiB bodies from nginx on loopback, {} in flight, durable at every step, against a libcurl multi loop into memory; that loop into files with fdatasync: {:.0f}",
+                       in_flight, median(to_files)),
+           median(ours), median(limit), median(ours) / median(limit), "MiB/s"},
+          {"fetch_large_memory", "growth of the peak resident memory of fetch_large for each transfer in flight, in bodies; libcurl's is the body it receives into", median(our_memory),
+           median(limit_memory), median(our_memory) / median(limit_memory), "bodies"}};
+}
+
+} // namespace dormouse::bench

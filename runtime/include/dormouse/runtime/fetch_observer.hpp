@@ -1,0 +1,49 @@
+#pragma once
+
+/// A hook into the life of each fetch, for metrics and traces. `runtime_stats` has the sums.
+///
+///   struct tracer : dormouse::fetch_observer {
+///     void stored(const dormouse::fetch_event& e) override { histogram.record(e.since_queued); }
+///   };
+///   dormouse::runtime runtime({.directory = "d", .observer = std::make_shared<tracer>()});
+///
+/// Called on threads of the runtime, for one fetch in this order and never two at a time: queued, then started and retried as often as it takes, then
+/// stored, then delivered. After a restart it goes on with what the fetch had not reached: a fetch that was queued by an earlier process is not
+/// reported as queued again. A call must be short and must not throw, block or call into the runtime.
+
+#include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/fetch_error.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace dormouse {
+
+/// Valid during the call.
+struct fetch_event {
+  std::uint64_t fetch_id = 0;
+  const address& object;  ///< whom the result returns to
+  std::string_view queue; ///< empty: the default one
+  std::string_view method;
+  std::string_view url;
+  std::uint32_t attempts = 0;               ///< finished ones
+  std::chrono::milliseconds since_queued{}; ///< on the wall clock
+  std::chrono::microseconds attempt{};      ///< retried and stored: what the last attempt took, from being handed to a worker
+  std::chrono::milliseconds delay{};        ///< retried: until the next attempt
+  std::uint16_t status = 0;                 ///< retried, stored and delivered: of the response, 0 if there is none
+  std::optional<fetch_errc> error = {};     ///< retried, stored and delivered: why there is none
+};
+
+class fetch_observer {
+public:
+  virtual ~fetch_observer() = default;
+  virtual void queued(const fetch_event&) {}    ///< durable, by the commit of its turn
+  virtual void started(const fetch_event&) {}   ///< handed to a worker
+  virtual void retried(const fetch_event&) {}   ///< an attempt failed and another will be made
+  virtual void stored(const fetch_event&) {}    ///< its result is durable
+  virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable
+};
+
+} // namespace dormouse

@@ -1,0 +1,113 @@
+#pragma once
+
+/// The dispatcher's actor (dispatcher.hpp says what it is for). Its parts: the window on the disk's queue, the ready queue that picks, the gates of the
+/// origins, the workers, and the delivery to inboxes.
+///
+///   dispatcher.cpp          going out and coming back
+///   dispatcher_endings.cpp  what ends without an answer: deadlines, aborts, lost workers; and what an earlier process left
+
+#include "host/runtime_core.hpp"
+#include "proxy/inbox_delivery.hpp"
+#include "proxy/job.hpp"
+#include "proxy/origin_gates.hpp"
+#include "proxy/queue_window.hpp"
+#include "proxy/ready_queue.hpp"
+#include "proxy/worker.hpp"
+
+#include <caf/event_based_actor.hpp>
+
+#include <random>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace dormouse {
+
+class dispatcher final : public caf::event_based_actor {
+public:
+  dispatcher(caf::actor_config& config, runtime_core& core);
+
+  caf::behavior make_behavior() override;
+  void on_exit() override;
+
+private:
+  using window = std::unordered_map<std::uint64_t, job>;
+  static constexpr std::int64_t never = queue_window::never;
+
+  struct worker_slot {
+    proxy_worker worker;
+    std::set<std::uint64_t> in_flight; ///< fetch ids
+  };
+
+  // Coming in.
+  void take(queued_fetch& next);
+  void add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin);
+  void wait(job& next);
+
+  // Going out.
+  void pump();
+  void send(job& next);
+  bool follows(job& next);
+  void mark(job& next);
+  void marked(const attempt_marked& what);
+  void assign(job& next);
+  void flush_assignments();
+  void give_places_back(const job& over);
+
+  // Coming back.
+  void finished(attempts_finished& batch);
+  void finished(transfer_outcome& outcome);
+  void judge(const job& over, const transfer_outcome& outcome);
+  void leave_worker(job& over);
+  void land(job& leader, const fetch_result* result, const blob_writer_ptr& body, const std::vector<received_cookie>& cookies = {});
+  void store_result(job& over, fetch_result result, blob_writer_ptr body = nullptr, std::vector<received_cookie> cookies = {});
+  void store_error(job& over, fetch_errc code, std::string why, sent_state sent);
+  void body_lost(job& over);
+  void write_result(job& over);
+  void move(job& again, std::chrono::milliseconds delay);
+  void stored(const result_stored& what);
+  void moved(const fetch_moved& what);
+  void forget(window::iterator over);
+
+  // Endings.
+  void recover();
+  void recover_queues();
+  void recover_marks();
+  void recover_aborts();
+  void expire();
+  bool end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason);
+  void end(job& late, const std::string* abort_reason);
+  void abort(const abort_request& what);
+  void give_back(job& lost, std::string_view why);
+
+  // Watching.
+  void define(class_defined& what);
+  void tick();
+  void schedule_tick();
+  void replace_worker(std::size_t index, std::string_view why);
+
+  std::int64_t now_ms() const { return core_.clock->now_ms(); }
+  ready_queue::place place_of(const job& of) const { return {of.fetch->extra.queue, of.origin, of.fetch->priority, of.fetch->id}; }
+
+  runtime_core& core_;
+  window window_;
+  queue_window queue_;
+  ready_queue ready_;
+  origin_gates gates_;
+  inbox_delivery inboxes_;
+  std::vector<worker_slot> workers_;
+  std::vector<std::vector<transfer>> assignments_; ///< by worker, sent together
+  std::vector<std::vector<std::uint64_t>> cancellations_; ///< the same: tokens
+  std::unordered_map<std::uint64_t, std::uint64_t> by_token_; ///< attempt -> fetch
+  std::unordered_map<std::string, std::uint64_t> flights_;    ///< what can be shared -> the fetch that goes out for it
+  std::uint64_t next_token_ = 1;
+  std::uint64_t next_generation_ = 1;
+  std::size_t in_flight_ = 0;
+  std::int64_t next_deadline_ms_ = never;
+  std::int64_t next_tick_ms_ = never;
+  std::int64_t next_purge_ms_ = 0; ///< of old aborts
+  std::mt19937_64 random_;
+};
+
+} // namespace dormouse

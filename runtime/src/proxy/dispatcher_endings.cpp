@@ -1,0 +1,249 @@
+/// What of the dispatcher ends a fetch without an answer, and what it finds when it starts.
+
+#include "proxy/dispatcher_actor.hpp"
+#include "proxy/fetch_commit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+namespace dormouse {
+namespace {
+
+constexpr std::size_t most_expired_per_tick = 1024;
+constexpr std::uint32_t most_lost_workers = 5;
+constexpr std::int64_t purge_every_ms = 3'600'000;
+
+} // namespace
+
+/// What an earlier process left: how much is queued, what must not be repeated, and what was aborted.
+void dispatcher::recover() {
+  recover_aborts();
+  recover_queues();
+  recover_marks();
+  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
+    if (auto parts = keys::parse_deadline(row->key())) {
+      next_deadline_ms_ = parts->deadline_ms;
+      break;
+    }
+  }
+  queue_.refill();
+}
+
+/// Those of the options, and those that the options name no more but that have rows.
+void dispatcher::recover_queues() {
+  const auto count = [this](const std::string& name) {
+    queue_.open(name);
+    std::uint64_t queued = 0;
+    for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
+      for (auto row = core_.store->scan(keys::queue_of(name, priority)); row->valid(); row->next())
+        ++queued;
+    core_.counts.queued_fetches.add(queued);
+    if (auto* places = core_.find_queue(name)) {
+      places->queued.add(queued);
+      ready_.limit_queue(name, places->max_in_flight);
+    }
+  };
+  count({});
+  for (const auto& [name, limits] : core_.settings.queues)
+    count(name);
+  const auto end = keys::all('N').second;
+  for (std::string from = "N";;) {
+    auto row = core_.store->scan(from, end);
+    if (!row->valid())
+      return;
+    auto name = keys::queue_name(row->key());
+    if (name && !core_.settings.queues.contains(*name))
+      count(*name);
+    from = name ? keys::behind_queue(*name) : std::string(row->key()) + '\0';
+  }
+}
+
+/// A mark without a result: the process died while a request that must not be repeated was going out (R9). The mark is the key: its value may be
+/// damaged, and the request must not go out all the same.
+void dispatcher::recover_marks() {
+  auto leftover = std::make_unique<row_erasure>();
+  std::map<std::uint64_t, std::string> marked; // fetch -> key of its queue row, if the value still says so
+  for (auto row = core_.store->scan(keys::all('A')); row->valid(); row->next()) {
+    if (auto id = keys::parse_attempt(row->key()))
+      marked.emplace(*id, row->value());
+    else
+      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+  }
+  const auto lose = [this](std::uint64_t id) {
+    auto found = window_.find(id);
+    if (found == window_.end() || found->second.state != job_state::waiting)
+      return;
+    auto& lost = found->second;
+    ready_.remove(place_of(lost), now_ms());
+    ++lost.fetch->attempts;
+    store_error(lost, fetch_errc::fetch_failed,
+                fmt::format("the process ended while the {} was going out; it may have been received, so it is not repeated", lost.fetch->method), sent_state::maybe);
+  };
+  const auto load = [this](std::uint64_t id, std::string_view key, std::string_view value) {
+    auto parts = keys::parse_queue(key);
+    if (!parts || parts->id != id)
+      return false;
+    auto fetch = read_queued(*core_.store, parts, value);
+    if (!fetch)
+      return false; // damaged: the refill buries it
+    auto origin = origin_of(**fetch);
+    add(std::move(*fetch), parts->due_ms, std::move(origin));
+    return true;
+  };
+  bool look_everywhere = false;
+  for (auto at = marked.begin(); at != marked.end();) {
+    auto row = core_.store->get(at->second);
+    if (row && *row && load(at->first, at->second, **row)) {
+      lose(at->first);
+      at = marked.erase(at);
+    } else {
+      look_everywhere = true;
+      ++at;
+    }
+  }
+  for (char kind : {'Q', 'N'})
+    for (auto row = core_.store->scan(keys::all(kind)); look_everywhere && row->valid(); row->next())
+      if (auto parts = keys::parse_queue(row->key()); parts && marked.contains(parts->id)) {
+        if (load(parts->id, row->key(), row->value()))
+          lose(parts->id);
+        marked.erase(parts->id);
+      }
+  for (const auto& [id, key] : marked) // of a fetch that was damaged and buried
+    leftover->writes.push_back({keys::attempt(id), std::nullopt});
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
+}
+
+/// Forgets the aborts that are older than `abort_memory`.
+void dispatcher::recover_aborts() {
+  const auto now = now_ms();
+  next_purge_ms_ = now + purge_every_ms;
+  const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
+  auto old = std::make_unique<row_erasure>();
+  for (auto row = core_.store->scan(keys::all('S')); row->valid(); row->next())
+    if (auto mark = unseal_value<abort_mark>(frame_type::abort_mark, row->value()); !mark || mark->time_ms < oldest)
+      old->writes.push_back({std::string(row->key()), std::nullopt});
+  if (!old->writes.empty())
+    core_.store->submit(std::move(old));
+}
+
+/// Fetches whose deadline, or whose signal's time, came while they waited. Those in flight end by their attempt's own time limit.
+void dispatcher::expire() {
+  const auto now = now_ms();
+  if (now >= next_purge_ms_)
+    recover_aborts();
+  if (next_deadline_ms_ > now)
+    return;
+  next_deadline_ms_ = never;
+  auto leftover = std::make_unique<row_erasure>(); // deadlines of fetches that were damaged and buried
+  std::size_t seen = 0;
+  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
+    auto parts = keys::parse_deadline(row->key());
+    if (parts && (parts->deadline_ms > now || ++seen > most_expired_per_tick)) {
+      next_deadline_ms_ = parts->deadline_ms;
+      break;
+    }
+    if (!parts || !end_one(parts->id, std::string(row->value()), nullptr))
+      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+  }
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
+}
+
+void dispatcher::abort(const abort_request& what) {
+  auto leftover = std::make_unique<row_erasure>();
+  for (auto row = core_.store->scan(keys::signal_of(what.id)); row->valid(); row->next()) {
+    auto id = keys::parse_signal(row->key());
+    if (!id || !end_one(*id, std::string(row->value()), &what.mark.reason))
+      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+  }
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
+}
+
+/// Because of an abort, or because its time is over. False if there is no such fetch.
+bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason) {
+  auto found = window_.find(id);
+  if (found == window_.end()) { // it waits on disk
+    auto parts = keys::parse_queue(queue_key);
+    if (!parts || parts->id != id)
+      return false;
+    auto row = core_.store->get(queue_key);
+    if (!row)
+      return true; // storage is in trouble
+    if (!*row)
+      return false;
+    auto fetch = read_queued(*core_.store, parts, **row);
+    if (!fetch)
+      return true; // it is buried when the refill comes to it
+    auto origin = origin_of(**fetch);
+    add(std::move(*fetch), parts->due_ms, std::move(origin));
+    found = window_.find(id);
+  }
+  auto& late = found->second;
+  if (abort_reason != nullptr || late.state == job_state::waiting || late.state == job_state::following)
+    end(late, abort_reason);
+  return true;
+}
+
+void dispatcher::end(job& late, const std::string* abort_reason) {
+  const auto& fetch = *late.fetch;
+  auto sent = fetch.attempts > 0 ? sent_state::maybe : sent_state::no;
+  switch (late.state) {
+    case job_state::storing:
+      return; // its result was first
+    case job_state::waiting:
+      ready_.remove(place_of(late), now_ms());
+      break;
+    case job_state::marking:
+      if (!late.ending) {
+        late.ending = *abort_reason; // when the mark is written, for until then nobody knows what a restart would find
+        return;
+      }
+      break;
+    case job_state::moving:
+      if (!late.ending) {
+        late.ending = *abort_reason; // when it is known where its row is
+        return;
+      }
+      break;
+    case job_state::following:
+      std::erase(window_.at(late.leader).followers, fetch.id);
+      sent = sent_state::maybe;
+      break;
+    case job_state::in_flight:
+      cancellations_[late.worker].push_back(late.token);
+      leave_worker(late);
+      gates_.abandoned(late.origin, now_ms());
+      ++late.fetch->attempts;
+      sent = sent_state::maybe;
+      break;
+  }
+  const auto aborts_at = fetch.extra.signal.at_ms();
+  if (abort_reason != nullptr) {
+    core_.counts.aborted.add();
+    store_error(late, fetch_errc::aborted, abort_reason->empty() ? std::string("the fetch was aborted") : "the fetch was aborted: " + *abort_reason, sent);
+  } else if (aborts_at != 0 && aborts_at == fetch.end_ms()) {
+    core_.counts.aborted.add();
+    store_error(late, fetch_errc::aborted, "the time of the abort signal has come", sent);
+  } else {
+    store_error(late, fetch_errc::timeout, "the deadline passed while the fetch was waiting", sent);
+  }
+}
+
+/// A worker was lost with it. That is no failure of the fetch and costs it no retry; but one that takes every worker down with it is given up on.
+void dispatcher::give_back(job& lost, std::string_view why) {
+  leave_worker(lost);
+  gates_.abandoned(lost.origin, now_ms());
+  if (lost.fetch->is_repeatable() && ++lost.lost_workers < most_lost_workers) {
+    core_.counts.retries.add();
+    land(lost, nullptr, nullptr);
+    return wait(lost);
+  }
+  ++lost.fetch->attempts;
+  store_error(lost, fetch_errc::fetch_failed, fmt::format("the worker that had the fetch was lost: {}", why), sent_state::maybe);
+}
+
+} // namespace dormouse

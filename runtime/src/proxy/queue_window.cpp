@@ -1,0 +1,179 @@
+#include "proxy/queue_window.hpp"
+
+#include "proxy/fetch_commit.hpp"
+
+#include <dormouse/serialization/url.hpp>
+
+#include <spdlog/logger.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace dormouse {
+
+std::string origin_of(const fetch_message& fetch) {
+  auto target = parse_url(fetch.url);
+  return target ? target->origin() : fetch.url;
+}
+
+expected<std::shared_ptr<fetch_message>> read_queued(const store& from, const std::optional<keys::queue_parts>& parts, std::string_view row) {
+  if (!parts)
+    return fail(errc::corrupt, "the key is malformed");
+  auto fetch = from.read_fetch(row);
+  if (!fetch)
+    return unexpected<error>(fetch.error());
+  if (fetch->id != parts->id || fetch->priority != parts->priority || fetch->extra.queue != parts->queue)
+    return fail(errc::corrupt, "key and message disagree");
+  return std::make_shared<fetch_message>(std::move(*fetch));
+}
+
+void queue_window::open(const std::string& queue) {
+  for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
+    auto [at, is_new] = backlogs_.try_emplace({queue, priority});
+    if (is_new)
+      at->second.from = keys::queue_of(queue, priority).first;
+  }
+}
+
+std::size_t queue_window::held_by(const std::string& origin) const {
+  auto found = by_origin_.find(origin);
+  return found == by_origin_.end() ? 0 : found->second;
+}
+
+void queue_window::park(backlog& rest, const std::string& origin, std::string key) {
+  auto [at, is_new] = rest.parked.try_emplace(origin, std::move(key));
+  if (!is_new && key < at->second)
+    at->second = std::move(key);
+}
+
+bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin) {
+  auto& rest = behind(fetch);
+  auto key = keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id);
+  if (due_ms > core_.clock->now_ms()) {
+    rest.next_due_ms = std::min(rest.next_due_ms, due_ms);
+    rest.from = std::min(rest.from, std::move(key));
+    return false;
+  }
+  if (rest.more_due || rest.in_window >= core_.settings.max_window) {
+    rest.more_due = true;
+    rest.from = std::min(rest.from, std::move(key));
+    return false;
+  }
+  if (held_by(origin) >= most_per_origin_ || rest.parked.contains(origin)) {
+    park(rest, origin, std::move(key));
+    return false;
+  }
+  // Nothing older is left on disk, so the next scan may begin behind this one and not wade through what is gone.
+  if (rest.next_due_ms > due_ms)
+    rest.from = std::max(rest.from, std::move(key));
+  return true;
+}
+
+void queue_window::entered(const fetch_message& fetch, const std::string& origin) {
+  ++behind(fetch).in_window;
+  ++by_origin_[origin];
+}
+
+void queue_window::left(const fetch_message& fetch, const std::string& origin) {
+  --behind(fetch).in_window;
+  if (auto held = by_origin_.find(origin); held != by_origin_.end() && --held->second == 0)
+    by_origin_.erase(held);
+}
+
+void queue_window::moved(const fetch_message& fetch, std::int64_t due_ms) {
+  auto& rest = behind(fetch);
+  rest.next_due_ms = std::min(rest.next_due_ms, due_ms);
+  rest.from = std::min(rest.from, keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id));
+}
+
+void queue_window::refill() {
+  const auto now = core_.clock->now_ms();
+  for (auto& [of, rest] : backlogs_) {
+    if (rest.next_due_ms <= now)
+      rest.more_due = true;
+    if (rest.more_due && rest.in_window <= core_.settings.max_window / 2)
+      read_on(of, rest);
+    if (rest.parked.empty() || rest.in_window > core_.settings.max_window / 2)
+      continue;
+    std::vector<std::string> ready;
+    for (const auto& [origin, from] : rest.parked)
+      if (held_by(origin) <= most_per_origin_ / 2)
+        ready.push_back(origin);
+    for (const auto& origin : ready)
+      read_parked(of, rest, origin);
+  }
+}
+
+void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
+  const auto now = core_.clock->now_ms();
+  rest.next_due_ms = never;
+  auto row = core_.store->scan(rest.from, keys::queue_of(of.first, of.second).second);
+  for (; row->valid(); row->next()) {
+    auto parts = keys::parse_queue(row->key());
+    rest.from = row->key();
+    if (parts && parts->due_ms > now) {
+      rest.next_due_ms = parts->due_ms;
+      break;
+    }
+    if (rest.in_window >= core_.settings.max_window)
+      return;
+    if (parts && owner_.contains(parts->id))
+      continue;
+    auto fetch = read_queued(*core_.store, parts, row->value());
+    if (!fetch) {
+      bury(*row, fetch.error());
+      continue;
+    }
+    auto origin = origin_of(**fetch);
+    if (held_by(origin) >= most_per_origin_ || rest.parked.contains(origin))
+      park(rest, origin, std::string(row->key()));
+    else
+      owner_.add(std::move(*fetch), parts->due_ms, std::move(origin));
+  }
+  rest.more_due = false;
+  if (auto read = row->status(); !read) {
+    core_.log->error("the queue cannot be read: {}", to_string(read.error()));
+    rest.more_due = true;
+  }
+}
+
+/// The rows of others that it passes are passed once: each scan begins where the one before stopped.
+void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, const std::string& origin) {
+  const auto now = core_.clock->now_ms();
+  auto& from = rest.parked.at(origin);
+  auto row = core_.store->scan(from, keys::queue_of(of.first, of.second).second);
+  for (; row->valid(); row->next()) {
+    auto parts = keys::parse_queue(row->key());
+    if (parts && parts->due_ms > now)
+      break;
+    if (!parts || owner_.contains(parts->id))
+      continue;
+    auto fetch = read_queued(*core_.store, parts, row->value());
+    if (!fetch || origin_of(**fetch) != origin)
+      continue; // a damaged one is buried by whoever reads all
+    if (held_by(origin) >= most_per_origin_) {
+      from = row->key();
+      return;
+    }
+    owner_.add(std::move(*fetch), parts->due_ms, origin);
+  }
+  rest.parked.erase(origin);
+}
+
+/// Nobody can be told: who asked is in the row that cannot be read.
+void queue_window::bury(const row_cursor& row, const error& why) {
+  auto burial = std::make_unique<row_burial>(core_.counts);
+  core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()), "queue row: " + to_string(why), core_.clock->now_ms());
+  core_.store->submit(std::move(burial));
+  auto parts = keys::parse_queue(row.key());
+  core_.leave_queue(parts ? parts->queue : std::string());
+}
+
+std::int64_t queue_window::next_due_ms() const noexcept {
+  auto next = never;
+  for (const auto& [of, rest] : backlogs_)
+    next = std::min(next, rest.next_due_ms);
+  return next;
+}
+
+} // namespace dormouse
