@@ -218,6 +218,7 @@ void runtime::define(const class_descriptor& type) {
   }
   if (self_->stopped)
     throw failure({errc::stopped, "the runtime has stopped"});
+  std::lock_guard defining(core.defining);
   std::promise<void> known;
   auto done = known.get_future();
   caf::anon_send(core.dispatcher, class_defined{&type, std::shared_ptr<void>(nullptr, [&known](void*) { known.set_value(); })});
@@ -250,6 +251,10 @@ const method_descriptor& untyped_ref::find(std::string_view method) const {
 
 fetch_queue& runtime::queue() {
   return *self_->queue;
+}
+
+dead_letters runtime::dead_letters() const {
+  return dormouse::dead_letters(self_->desk);
 }
 
 runtime_stats runtime::stats() const {

@@ -441,7 +441,8 @@ TEST_CASE("R14: error codes have stable numbers and names") {
                          {errc::stopped, 20, "stopped"},
                          {errc::timeout, 21, "timeout"},
                          {errc::path_too_long, 22, "path_too_long"},
-                         {errc::invalid_cookie, 23, "invalid_cookie"}}) {
+                         {errc::invalid_cookie, 23, "invalid_cookie"},
+                         {errc::not_found, 24, "not_found"}}) {
     CHECK(static_cast<int>(at.code) == at.number);
     CHECK(to_string(at.code) == at.name);
   }

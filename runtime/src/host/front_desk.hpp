@@ -28,6 +28,15 @@ public:
   /// An abort from outside any turn: durable on return.
   expected<void> abort(const abort_id& id, std::string reason);
 
+  /// Uses the store from outside any turn. Throws `failure{stopped}`.
+  template <class Use>
+  auto with_store(Use use) {
+    std::shared_lock guard(open_mutex_);
+    if (!open_)
+      throw failure({errc::stopped, "the runtime has stopped"});
+    return use(*core_);
+  }
+
   /// No use of the store from here on; waits for those under way.
   void close();
 

@@ -45,6 +45,8 @@ struct runtime_core {
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
 
+  std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile
+
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
   void add_class(const class_descriptor& type);

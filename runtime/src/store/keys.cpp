@@ -60,6 +60,12 @@ std::string with_id(char kind, std::uint64_t id) {
   return out;
 }
 
+std::optional<std::uint64_t> parse_with_id(char kind, std::string_view key) {
+  if (key.size() != 9 || key[0] != kind)
+    return std::nullopt;
+  return get_u64(key.substr(1));
+}
+
 /// Times before 1970 do not occur; a negative one would break the order.
 std::uint64_t time_bits(std::int64_t ms) {
   return ms < 0 ? 0 : static_cast<std::uint64_t>(ms);
@@ -230,9 +236,11 @@ std::optional<deadline_parts> parse_deadline(std::string_view key) {
 }
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key) {
-  if (key.size() != 9 || key[0] != 'A')
-    return std::nullopt;
-  return get_u64(key.substr(1));
+  return parse_with_id('A', key);
+}
+
+std::optional<std::uint64_t> parse_dead_letter(std::string_view key) {
+  return parse_with_id('D', key);
 }
 
 std::optional<std::uint64_t> parse_signal(std::string_view key) {

@@ -61,6 +61,8 @@ std::optional<deadline_parts> parse_deadline(std::string_view key);
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key);
 
+std::optional<std::uint64_t> parse_dead_letter(std::string_view key);
+
 /// The fetch of a signal row.
 std::optional<std::uint64_t> parse_signal(std::string_view key);
 

@@ -220,6 +220,12 @@ void store::erase_body(pending_commit& commit, std::uint64_t id, blob_side side)
   commit.writes.push_back({keys::blob(id, static_cast<char>(side)), std::nullopt});
 }
 
+void store::erase_bodies(pending_commit& commit, std::uint64_t fetch_id) const {
+  for (auto side : {blob_side::request, blob_side::response})
+    if (auto row = engine_->get(keys::blob(fetch_id, static_cast<char>(side))); row && *row)
+      erase_body(commit, fetch_id, side);
+}
+
 void store::bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms, std::vector<dead_letter_try> history) {
   dead_letter letter{key, std::move(value), std::move(reason), now_ms, {std::move(history)}};
   writes.push_back({keys::dead_letter(next_id()), seal_value(frame_type::dead_letter, letter)});

@@ -85,6 +85,9 @@ public:
   /// An inbox row that has been handled, and the body that may belong to it.
   void erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const;
 
+  /// The bodies that a fetch may have, whichever they are.
+  void erase_bodies(pending_commit& commit, std::uint64_t fetch_id) const;
+
   /// Moves a row to the dead letters. A large body stays where it is.
   void bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms, std::vector<dead_letter_try> history = {});
 

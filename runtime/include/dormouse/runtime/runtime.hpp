@@ -13,6 +13,7 @@
 
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/runtime/dead_letters.hpp>
 #include <dormouse/runtime/options.hpp>
 #include <dormouse/runtime/stats.hpp>
 
@@ -93,6 +94,9 @@ public:
   /// The fetch queue as seen from outside any object: `create_proxy_fetch(runtime.queue(), {.return_address = ...})`. `.then<>()` on
   /// its fetches blocks until the fetch is durable. Lives as long as the runtime.
   fetch_queue& queue();
+
+  /// Messages that were given up on. The handle may outlive the runtime and then throws `stopped`.
+  dormouse::dead_letters dead_letters() const;
 
   /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued on disk, and closes
   /// the store. Does not wait for a slow server. Further calls do nothing. Not to be called from a turn or a handler.

@@ -40,6 +40,7 @@ enum class errc : std::uint8_t {
   timeout = 21,         ///< the caller's own time limit passed
   path_too_long = 22,   ///< a return path over its limit of hops
   invalid_cookie = 23,  ///< a cookie that RFC 6265bis has a user agent ignore
+  not_found = 24,       ///< what was named is not there, or not any more
 };
 
 /// The stable name of a code, e.g. `"storage_error"`.

@@ -1,0 +1,67 @@
+#pragma once
+
+/// Messages that were given up on, kept on disk until somebody decides: a result or a post whose handler threw five times, one for a method that the
+/// class does not have any more, and rows whose bytes failed their checks.
+///
+///   for (const auto& letter : runtime.dead_letters().list())
+///     if (letter.object.binding == "ORDER") runtime.dead_letters().retry(letter.id);
+///
+/// All members are thread-safe, block until what they did is durable, and are not for turns and handlers. They throw `failure`: `not_found`,
+/// `storage_error`, `stopped`.
+
+#include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/messages.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dormouse {
+
+class front_desk;
+
+struct dead_letter_failure {
+  std::chrono::system_clock::time_point time;
+  std::string what;
+};
+
+struct dead_letter_entry {
+  std::uint64_t id = 0; ///< grows with time
+  address object;       ///< whom it was for; empty if that cannot be read
+  std::string method;   ///< the wire name of the handler; empty if that cannot be read
+  std::string reason;   ///< of the last failure
+  std::chrono::system_clock::time_point time;
+  std::vector<dead_letter_failure> history; ///< how the handler failed each time since the start of the process that gave up
+
+  std::optional<request_summary> request; ///< of a fetch
+  std::optional<fetch_result> result;     ///< of a fetch; a large body is left out by `list`
+  std::string arguments;                  ///< of a post, encoded
+};
+
+class dead_letters {
+public:
+  static constexpr std::size_t most_listed = 1'000;
+
+  explicit dead_letters(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
+
+  /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000). For the next page pass the last id.
+  std::vector<dead_letter_entry> list(std::uint64_t after = 0, std::size_t limit = 100) const;
+
+  /// One of them, with its whole body.
+  dead_letter_entry get(std::uint64_t id) const;
+
+  /// Back into the inbox of its object, with all its tries before it; it is delivered now or, if its class is not defined, when it is. Throws
+  /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded.
+  void retry(std::uint64_t id);
+
+  void discard(std::uint64_t id);
+
+private:
+  std::shared_ptr<front_desk> desk_;
+};
+
+} // namespace dormouse

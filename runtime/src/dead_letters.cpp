@@ -1,0 +1,133 @@
+#include <dormouse/runtime/dead_letters.hpp>
+
+#include "host/front_desk.hpp"
+#include "proxy/inbox_delivery.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+#include <mutex>
+
+namespace dormouse {
+namespace {
+
+std::chrono::system_clock::time_point from_ms(std::int64_t ms) {
+  return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms));
+}
+
+class awaited_commit final : public pending_commit {
+public:
+  std::future<expected<void>> durable() { return durable_.get_future(); }
+  void settle(const expected<void>& outcome) noexcept override { durable_.set_value(outcome); }
+
+private:
+  std::promise<expected<void>> durable_;
+};
+
+void commit_and_wait(store& to, std::unique_ptr<awaited_commit> commit) {
+  auto durable = commit->durable();
+  to.submit(std::move(commit));
+  value_or_throw(durable.get());
+}
+
+dead_letter read(store& from, std::uint64_t id) {
+  auto row = value_or_throw(from.get(keys::dead_letter(id)));
+  if (!row)
+    throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
+  auto letter = unseal_value<dead_letter>(frame_type::dead_letter, *row);
+  if (!letter)
+    throw failure({errc::corrupt, fmt::format("dead letter {} is unreadable itself: {}", id, letter.error().message)});
+  return std::move(*letter);
+}
+
+dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_letter>& letter) {
+  dead_letter_entry out;
+  out.id = id;
+  if (!letter) {
+    out.reason = "the letter is unreadable itself: " + letter.error().message;
+    return out;
+  }
+  out.reason = letter->reason;
+  out.time = from_ms(letter->time_ms);
+  for (const auto& each : letter->extra.history)
+    out.history.push_back({from_ms(each.time_ms), each.failure});
+  if (auto parts = keys::parse_inbox(letter->key))
+    out.object = parts->where;
+  if (auto result = from.read_result(letter->value)) {
+    out.method = result->path.top()->method;
+    out.request = std::move(result->extra.request);
+    out.result = std::move(result->result);
+  } else if (auto post = from.read_post(letter->value)) {
+    out.method = post->method;
+    out.arguments = std::move(post->arguments);
+  }
+  return out;
+}
+
+} // namespace
+
+std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size_t limit) const {
+  if (limit < 1 || limit > most_listed)
+    throw failure({errc::invalid_request, fmt::format("dead_letters::list is asked for {} letters; it gives 1..{}", limit, most_listed)});
+  return desk_->with_store([&](runtime_core& core) {
+    std::vector<dead_letter_entry> out;
+    auto row = core.store->scan(keys::dead_letter(after) + '\0', keys::all('D').second);
+    for (; row->valid() && out.size() < limit; row->next())
+      if (auto id = keys::parse_dead_letter(row->key()))
+        out.push_back(shown(*core.store, *id, unseal_value<dead_letter>(frame_type::dead_letter, row->value())));
+    value_or_throw(row->status());
+    return out;
+  });
+}
+
+dead_letter_entry dead_letters::get(std::uint64_t id) const {
+  return desk_->with_store([&](runtime_core& core) {
+    const auto letter = read(*core.store, id);
+    auto out = shown(*core.store, id, letter);
+    if (auto result = core.store->read_result(letter.value); result && result->body_is_blob != 0 && out.result && *out.result)
+      response_access::body(**out.result) = value_or_throw(core.store->load_response_body(result->fetch_id));
+    return out;
+  });
+}
+
+void dead_letters::retry(std::uint64_t id) {
+  desk_->with_store([&](runtime_core& core) {
+    std::lock_guard guard(core.defining); // a class that is being defined walks its inbox: either that finds the row, or it is delivered here
+    auto letter = read(*core.store, id);
+    auto parts = keys::parse_inbox(letter.key);
+    if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value)))
+      throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});
+    const auto* type = core.find_class(parts->where.binding);
+    envelope_ptr what;
+    if (type != nullptr)
+      what = value_or_throw(read_inbox_row(core, *type, letter.key, letter.value));
+    auto commit = std::make_unique<awaited_commit>();
+    commit->writes.push_back({keys::dead_letter(id), std::nullopt});
+    commit->writes.push_back({std::move(letter.key), std::move(letter.value)});
+    commit_and_wait(*core.store, std::move(commit));
+    if (what)
+      core.deliver(parts->where, *type, std::move(what));
+  });
+}
+
+void dead_letters::discard(std::uint64_t id) {
+  desk_->with_store([&](runtime_core& core) {
+    std::lock_guard guard(core.defining);
+    auto commit = std::make_unique<awaited_commit>();
+    // One that cannot be read can be discarded all the same.
+    auto row = value_or_throw(core.store->get(keys::dead_letter(id)));
+    if (!row)
+      throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
+    if (auto letter = unseal_value<dead_letter>(frame_type::dead_letter, *row)) {
+      if (auto parts = keys::parse_inbox(letter->key))
+        core.store->erase_bodies(*commit, parts->id);
+      else if (auto queued = keys::parse_queue(letter->key))
+        core.store->erase_bodies(*commit, queued->id);
+    }
+    commit->writes.push_back({keys::dead_letter(id), std::nullopt});
+    commit_and_wait(*core.store, std::move(commit));
+  });
+}
+
+} // namespace dormouse
