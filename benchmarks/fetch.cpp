@@ -3,7 +3,7 @@
 
 #include "bare_curl.hpp"
 #include "measure.hpp"
-#include "nginx.hpp"
+#include "nginx_server.hpp"
 #include "row.hpp"
 
 #include <dormouse/dormouse.hpp>
@@ -65,7 +65,7 @@ double our_rate(const std::string& url, int total, int in_flight) {
 } // namespace
 
 std::vector<row> fetch_roundtrip(const settings& how) {
-  const nginx server;
+  const test::nginx_server server;
   const auto url = server.url() + "/plain";
   const int total = how.quick ? 15'000 : 40'000;
   std::vector<row> rows;
@@ -83,7 +83,7 @@ std::vector<row> fetch_roundtrip(const settings& how) {
 }
 
 std::vector<row> fetch_added_latency(const settings& how) {
-  const nginx server;
+  const test::nginx_server server;
   const auto url = server.url() + "/plain";
   const int count = how.quick ? 400 : 2'000;
   scratch_directory directory;

@@ -3,7 +3,7 @@
 
 #include "bare_curl.hpp"
 #include "measure.hpp"
-#include "nginx.hpp"
+#include "nginx_server.hpp"
 #include "row.hpp"
 
 #include <dormouse/dormouse.hpp>
@@ -76,8 +76,9 @@ double measured(std::vector<double>& bodies_in_memory, const Run& run) {
 } // namespace
 
 std::vector<row> fetch_large(const settings& how) {
-  const nginx server(body_bytes);
-  const auto url = server.url() + "/large";
+  const test::nginx_server server;
+  server.put_file("large", std::string(body_bytes, 'L'));
+  const auto url = server.url() + "/files/large";
   const int total = how.quick ? 64 : 256;
   const int rounds = how.quick ? 3 : 5;
   std::vector<double> ours, limit, to_files, our_memory, limit_memory;

@@ -1,5 +1,7 @@
 #include "upstream/answer_plan.hpp"
 
+#include "upstream/url_text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -17,6 +19,11 @@ constexpr std::uint64_t most_chunks = 1'000'000;
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 40U;
 constexpr std::uint64_t most_hops = 1'000'000;
 constexpr std::uint64_t any_count = ~std::uint64_t{0};
+
+// An encoded body is held in memory, and encoding it takes the server's only thread.
+constexpr std::uint64_t most_encoded_bytes = std::uint64_t{1} << 28U;
+constexpr std::uint64_t most_pages = 1'000'000;
+constexpr std::uint64_t longest_expiry_s = 86'400;
 
 template <class Value> struct named {
   std::string_view name;
@@ -39,6 +46,16 @@ constexpr std::array paths{
     named<route>{"/headers", route::headers},
     named<route>{"/redirect", route::redirect},
     named<route>{"/redirect_chain", route::redirect_chain},
+    named<route>{"/set_cookie", route::set_cookie},
+    named<route>{"/cookies", route::cookies},
+    named<route>{"/upload", route::upload},
+    named<route>{"/site/login", route::site_login},
+    named<route>{"/site/account", route::site_account},
+    named<route>{"/site/logout", route::site_logout},
+    named<route>{"/auth/token", route::auth_token},
+    named<route>{"/auth/refresh", route::auth_refresh},
+    named<route>{"/api/profile", route::api_profile},
+    named<route>{"/api/orders", route::api_orders},
     named<route>{"/counters", route::counters},
     named<route>{"/summary", route::summary},
     named<route>{"/reset", route::reset},
@@ -54,45 +71,6 @@ constexpr std::array modes{
     named<answer_mode>{"hang", answer_mode::hang},
 };
 
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  if (c >= 'a' && c <= 'f') {
-    return c - 'a' + 10;
-  }
-  if (c >= 'A' && c <= 'F') {
-    return c - 'A' + 10;
-  }
-  return -1;
-}
-
-// Percent escapes only: '+' stays '+', since a location may well hold one.
-std::optional<std::string> unescape(std::string_view text) {
-  if (text.find('%') == std::string_view::npos) {
-    return std::string{text};
-  }
-  std::string plain;
-  plain.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      plain += text[i];
-      continue;
-    }
-    if (text.size() - i < 3) {
-      return std::nullopt;
-    }
-    const int high = hex_digit(text[i + 1]);
-    const int low = hex_digit(text[i + 2]);
-    if (high < 0 || low < 0) {
-      return std::nullopt;
-    }
-    plain += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return plain;
-}
-
 std::optional<std::uint64_t> read_number(std::string_view text, std::uint64_t least, std::uint64_t most) {
   std::uint64_t number = 0;
   const char* const end = text.data() + text.size();
@@ -103,12 +81,19 @@ std::optional<std::uint64_t> read_number(std::string_view text, std::uint64_t le
   return number;
 }
 
-// A header value may hold no control characters: one would split the head.
+constexpr std::array codings{
+    named<coding>{"identity", coding::identity},
+    named<coding>{"gzip", coding::gzip},
+    named<coding>{"br", coding::br},
+    named<coding>{"zstd", coding::zstd},
+};
+
+// A header value may hold no control characters but a tab: one would split the head.
 std::optional<std::string> read_header_value(std::string_view text) {
   auto value = unescape(text);
   const auto is_control = [](char c) {
     const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
   };
   if (value && std::any_of(value->begin(), value->end(), is_control)) {
     return std::nullopt;
@@ -129,6 +114,24 @@ template <class Field, class Read> bool store(Field& field, std::optional<Read>&
   return true;
 }
 
+bool add_set_cookie(answer_plan& plan, std::string_view text) {
+  const auto value = read_header_value(text);
+  if (value) {
+    plan.extra_headers += "set-cookie: " + *value + "\r\n";
+  }
+  return value.has_value();
+}
+
+// `name:value`, url-encoded as a whole. The name goes out as it is.
+bool add_any_header(answer_plan& plan, std::string_view text) {
+  const auto line = read_header_value(text);
+  if (!line || line->find(':') == std::string::npos || line->starts_with(':')) {
+    return false;
+  }
+  plan.extra_headers += *line + "\r\n";
+  return true;
+}
+
 template <class Field> bool store_milliseconds(Field& field, std::string_view text) {
   const auto count = read_number(text, 0, longest_delay_ms);
   if (!count) {
@@ -139,7 +142,7 @@ template <class Field> bool store_milliseconds(Field& field, std::string_view te
 }
 
 // Below 200 would announce an interim answer that is never followed by one.
-bool store_status(std::uint16_t& field, std::string_view text) {
+template <class Field> bool store_status(Field& field, std::string_view text) {
   return store(field, read_number(text, 200, 599));
 }
 
@@ -182,6 +185,31 @@ std::string_view read_parameter(answer_plan& plan, std::string_view name, std::s
   if (name == "n") {
     return or_problem(store(plan.hops, read_number(value, 0, most_hops)), "n: 0 to 1000000");
   }
+  if (name == "set_cookie" || (name == "c" && plan.where == route::set_cookie)) {
+    return or_problem(add_set_cookie(plan, value),
+                      name == "c" ? "c: a Set-Cookie value" : "set_cookie: a Set-Cookie value");
+  }
+  if (name == "header") {
+    return or_problem(add_any_header(plan, value), "header: an url-encoded name:value");
+  }
+  if (name == "encoding") {
+    return or_problem(store(plan.encoding, find_named(codings, value)),
+                      "encoding: identity, gzip, br or zstd");
+  }
+  if (name == "page") {
+    return or_problem(store(plan.page, read_number(value, 1, most_pages)), "page: 1 to 1000000");
+  }
+  if (name == "rate_limit") {
+    return or_problem(store(plan.rate_limit, read_number(value, 0, any_count)), "rate_limit: a count");
+  }
+  if (name == "uses") {
+    return or_problem(store(plan.uses, read_number(value, 0, any_count)), "uses: a count");
+  }
+  if (name == "expires_in") {
+    const auto count = read_number(value, 0, longest_expiry_s);
+    plan.expires_in = std::chrono::seconds{static_cast<std::int64_t>(count.value_or(0))};
+    return or_problem(count.has_value(), "expires_in: 0 to 86400");
+  }
   if (name == "answered") {
     plan.with_answered = value == "1";
   }
@@ -198,8 +226,25 @@ std::string_view without_origin(std::string_view target) {
   return path == std::string_view::npos ? std::string_view{} : target.substr(path);
 }
 
+// /repos/<owner>/<name>
+bool is_repo_path(std::string_view path) noexcept {
+  constexpr std::string_view prefix = "/repos/";
+  if (!path.starts_with(prefix)) {
+    return false;
+  }
+  path.remove_prefix(prefix.size());
+  const auto slash = path.find('/');
+  return slash != std::string_view::npos && slash > 0 && slash + 1 < path.size() &&
+         path.find('/', slash + 1) == std::string_view::npos;
+}
+
 void read_path(answer_plan& plan, std::string_view path) {
   constexpr std::string_view key_prefix = "/k/";
+  if (is_repo_path(path)) {
+    plan.where = route::repo;
+    plan.key = path;
+    return;
+  }
   if (!path.starts_with(key_prefix)) {
     plan.where = find_named(paths, path).value_or(route::unknown);
     plan.key = path;
@@ -222,9 +267,6 @@ answer_plan read_plan(std::string_view target) {
   target = without_origin(target);
   const auto mark = target.find('?');
   read_path(plan, target.substr(0, mark));
-  if (plan.where == route::redirect || plan.where == route::redirect_chain) {
-    plan.status = 302;
-  }
   auto query = mark == std::string_view::npos ? std::string_view{} : target.substr(mark + 1);
   while (!query.empty() && plan.problem.empty()) {
     const auto parameter = query.substr(0, query.find('&'));
@@ -235,6 +277,13 @@ answer_plan read_plan(std::string_view target) {
   }
   if (plan.where == route::redirect && plan.location.empty() && plan.problem.empty()) {
     plan.problem = "to: missing";
+  }
+  if (plan.where == route::set_cookie && plan.extra_headers.empty() && plan.problem.empty()) {
+    plan.problem = "c: missing";
+  }
+  if (plan.encoding != coding::identity && plan.bytes.value_or(0) > most_encoded_bytes &&
+      plan.problem.empty()) {
+    plan.problem = "bytes: 0 to 2^28 together with encoding";
   }
   return plan;
 }
@@ -256,20 +305,31 @@ bool breaks_answer(answer_mode mode) noexcept {
 
 bool is_work(route where) noexcept {
   switch (where) {
-  case route::key:
-  case route::echo:
-  case route::headers:
-  case route::plain:
-  case route::redirect:
-  case route::redirect_chain:
-    return true;
   case route::unknown:
   case route::counters:
   case route::summary:
   case route::reset:
     return false;
+  default:
+    return true;
   }
-  return false;
+}
+
+bool is_application(route where) noexcept {
+  switch (where) {
+  case route::upload:
+  case route::repo:
+  case route::site_login:
+  case route::site_account:
+  case route::site_logout:
+  case route::auth_token:
+  case route::auth_refresh:
+  case route::api_profile:
+  case route::api_orders:
+    return true;
+  default:
+    return false;
+  }
 }
 
 } // namespace dormouse::samples

@@ -7,6 +7,8 @@
 /// the upstream up, and two tests never disturb each other as long as their keys
 /// differ.
 
+#include "upstream/compression.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -24,6 +26,18 @@ enum class route : std::uint8_t {
   plain,
   redirect,
   redirect_chain,
+  set_cookie,
+  cookies,
+  // Work as well, of paths with a mind of their own.
+  upload,
+  repo,
+  site_login,
+  site_account,
+  site_logout,
+  auth_token,
+  auth_refresh,
+  api_profile,
+  api_orders,
   // Control: never counted, always answered at once.
   counters,
   summary,
@@ -46,18 +60,24 @@ struct answer_plan {
   route where = route::unknown;
   answer_mode mode = answer_mode::normal;
   bool with_answered = false; ///< /counters
-  std::uint16_t status = 200;
+  coding encoding = coding::identity;
+  std::optional<std::uint16_t> status; ///< that of the path if not given
   std::uint16_t fail_status = 503;
   std::uint32_t chunks = 10;
   std::chrono::milliseconds delay{0};
   std::optional<std::chrono::milliseconds> chunk_pause;
   std::optional<std::uint64_t> bytes;
   std::uint64_t fail_first = 0;
-  std::uint64_t hops = 0; ///< /redirect_chain
-  std::string key;        ///< what the request counts as
+  std::uint64_t hops = 0;                 ///< /redirect_chain
+  std::uint64_t page = 1;                 ///< /api/orders
+  std::uint64_t rate_limit = 5000;        ///< /repos
+  std::uint64_t uses = ~std::uint64_t{0}; ///< of a token of /auth
+  std::chrono::seconds expires_in{60};    ///< the same
+  std::string key;                        ///< what the request counts as
   std::string retry_after;
-  std::string location;     ///< /redirect
-  std::string_view problem; ///< a fixed text, empty when all is well
+  std::string location;      ///< /redirect
+  std::string extra_headers; ///< whole lines: what set_cookie and header asked for
+  std::string_view problem;  ///< a fixed text, empty when all is well
 };
 
 /// Never throws on bad input: `problem` names the first bad parameter, and
@@ -70,5 +90,8 @@ struct answer_plan {
 
 /// Whether requests of this route are counted as work.
 [[nodiscard]] bool is_work(route where) noexcept;
+
+/// Whether this route is answered by `applications`.
+[[nodiscard]] bool is_application(route where) noexcept;
 
 } // namespace dormouse::samples

@@ -1,7 +1,5 @@
 #include "upstream/answer_stream.hpp"
 
-#include "upstream/sample_content.hpp"
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -61,8 +59,7 @@ std::uint64_t answer_stream::piece_size() const noexcept {
 }
 
 std::string_view answer_stream::run_at(std::uint64_t offset) const noexcept {
-  const auto run = body_.generated ? alphabet_from(body_.first_letter + offset)
-                                   : std::string_view{body_.text}.substr(offset);
+  const auto run = body_.run_at(offset);
   return run.substr(0, std::min<std::uint64_t>(run.size(), piece_end_ - offset));
 }
 

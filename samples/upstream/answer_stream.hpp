@@ -7,6 +7,8 @@
 /// of the body. A generated body (`bytes=N`) is never built: its pieces point
 /// into a shared block, so a gigabyte costs as little memory as a kilobyte.
 
+#include "upstream/answer_body.hpp"
+
 #include <boost/asio/buffer.hpp>
 
 #include <cstddef>
@@ -16,13 +18,6 @@
 #include <string_view>
 
 namespace dormouse::samples {
-
-struct answer_body {
-  std::uint64_t size = 0;
-  std::string text; ///< the body itself, unless it is generated
-  bool generated = false;
-  std::uint32_t first_letter = 0; ///< of a generated body
-};
 
 struct answer_framing {
   bool chunked = false;

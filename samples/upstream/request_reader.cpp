@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <string_view>
+#include <utility>
 
 namespace dormouse::samples {
 
@@ -20,6 +21,15 @@ std::string lower_case(std::string_view name) {
   return lower;
 }
 
+bool looks_at_headers(route where) noexcept {
+  return where == route::headers || where == route::cookies || where == route::echo || is_application(where);
+}
+
+bool looks_at_body(route where) noexcept {
+  return where == route::echo || where == route::upload || where == route::site_login ||
+         where == route::auth_token || where == route::auth_refresh;
+}
+
 } // namespace
 
 request_reader::request_reader(incoming_request& request, const upstream_options& options)
@@ -35,6 +45,9 @@ void request_reader::on_request_impl(http::verb /*method*/, text method_text, te
                                      error_code& /*error*/) {
   request_.method = view(method_text);
   request_.plan = read_plan(view(target));
+  if (request_.plan.where == route::echo) {
+    request_.target = view(target);
+  }
   http_1_0_ = version == 10;
   header_room_ -= std::min(header_room_, target.size());
 }
@@ -54,14 +67,27 @@ void request_reader::on_field_impl(field name, text name_text, text value, error
 
   if (name == field::expect) {
     expects_continue_ = !http_1_0_ && boost::beast::iequals(value, "100-continue");
-  } else if (name == field::content_type && request_.plan.where == route::echo) {
-    request_.content_type = view(value);
   } else if (name == field::unknown && boost::beast::iequals(name_text, "idempotency-key")) {
     request_.idempotency_key = view(value);
   }
-  if (request_.plan.where == route::headers) {
-    request_.headers.emplace_back(lower_case(view(name_text)), view(value));
+  if (looks_at_headers(request_.plan.where)) {
+    keep_header(view(name_text), view(value));
   }
+}
+
+// /headers shows what came; to everyone else several Cookie headers are one.
+void request_reader::keep_header(std::string_view name, std::string_view value) {
+  auto lower = lower_case(name);
+  if (lower == "cookie" && request_.plan.where != route::headers) {
+    for (auto& [each, joined] : request_.headers) {
+      if (each == lower) {
+        joined += "; ";
+        joined += value;
+        return;
+      }
+    }
+  }
+  request_.headers.emplace_back(std::move(lower), value);
 }
 
 void request_reader::on_header_impl(error_code& /*error*/) {}
@@ -70,7 +96,7 @@ void request_reader::on_body_init_impl(const boost::optional<std::uint64_t>& /*c
                                        error_code& /*error*/) {}
 
 std::size_t request_reader::on_body_impl(text body, error_code& /*error*/) {
-  if (request_.plan.where == route::echo) {
+  if (looks_at_body(request_.plan.where)) {
     request_.body += view(body);
   }
   return body.size();

@@ -4,11 +4,12 @@
 ///
 /// Beast's basic_parser knows the grammar and calls back for each part. A full
 /// beast message would copy every header into a list; here only what the answer
-/// needs is kept: the plan from the target, one or two headers, and the body
-/// when it will be echoed. That keeps a request cheap to read and to hold.
+/// needs is kept: the plan from the target always, headers and body for the paths
+/// that look at them. That keeps a request cheap to read and to hold.
 
 #include "upstream/answer_plan.hpp"
 #include "upstream/upstream_options.hpp"
+#include "upstream/url_text.hpp"
 
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/core/string.hpp>
@@ -17,18 +18,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
+#include <string_view>
 
 namespace dormouse::samples {
 
 struct incoming_request {
   answer_plan plan;
   std::string method;
+  std::string target; ///< /echo only
   std::string idempotency_key;
-  std::string content_type;                                 ///< /echo only
-  std::string body;                                         ///< /echo only
-  std::vector<std::pair<std::string, std::string>> headers; ///< /headers only
+  std::string body;    ///< of paths that look at it
+  name_values headers; ///< the same; names in lower case
+
+  /// The first of that name, or what all of them say together if it is `cookie`;
+  /// empty when there is none. For paths that look at headers.
+  [[nodiscard]] std::string_view header(std::string_view name) const noexcept {
+    return find_value(headers, name);
+  }
 };
 
 class request_reader final : public boost::beast::http::basic_parser<true> {
@@ -55,6 +61,8 @@ private:
   void on_chunk_header_impl(std::uint64_t size, text extensions, error_code& error) override;
   std::size_t on_chunk_body_impl(std::uint64_t remain, text body, error_code& error) override;
   void on_finish_impl(error_code& error) override;
+
+  void keep_header(std::string_view name, std::string_view value);
 
   incoming_request& request_;
   std::size_t header_room_;

@@ -1,7 +1,7 @@
 #include "upstream/upstream_connection.hpp"
 
-#include "upstream/json_text.hpp"
-#include "upstream/sample_content.hpp"
+#include "upstream/reply.hpp"
+#include "upstream/work_reply.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -29,7 +29,6 @@ constexpr std::size_t writes_in_a_row = 4;
 
 constexpr std::chrono::milliseconds linger_time{2000};
 constexpr std::chrono::milliseconds default_slow_pause{10};
-constexpr std::uint64_t plain_size = 1024;
 
 // Room beyond the header limit, so that the parser is the one to notice it.
 constexpr std::size_t input_slack = 1024;
@@ -45,56 +44,14 @@ std::string_view reason_of(std::uint16_t status) {
   return {reason.data(), reason.size()};
 }
 
-answer_body text_body(std::string text) {
-  answer_body body;
-  body.size = text.size();
-  body.text = std::move(text);
-  return body;
-}
-
-answer_body generated_body(std::uint32_t first_letter, std::uint64_t size) {
-  answer_body body;
-  body.size = size;
-  body.generated = true;
-  body.first_letter = first_letter;
-  return body;
-}
-
-std::string key_json(const incoming_request& request, std::uint64_t hit) {
-  std::string out;
-  out.reserve(request.plan.key.size() + 96);
-  out += "{\"key\":";
-  append_json_string(out, request.plan.key);
-  out += ",\"hit\":";
-  append_number(out, hit);
-  out += ",\"method\":\"";
-  out += request.method; // a token: nothing in it needs escaping
-  out += "\",\"value\":\"";
-  append_number(out, value_of(request.plan.key));
-  out += "\"}";
-  return out;
-}
-
-std::string headers_json(const incoming_request& request) {
-  std::string out = "[";
-  for (const auto& [name, value] : request.headers) {
-    out += out.size() > 1 ? ",[" : "[";
-    append_json_string(out, name);
-    out += ',';
-    append_json_string(out, value);
-    out += ']';
-  }
-  out += ']';
-  return out;
-}
-
 } // namespace
 
-upstream_connection::upstream_connection(socket_type socket, traffic_counters& counters,
+upstream_connection::upstream_connection(socket_type socket, traffic_counters& counters, applications& behind,
                                          const upstream_options& options)
     : socket_{std::move(socket)},
       timer_{socket_.get_executor()},
       counters_{counters},
+      behind_{behind},
       options_{options},
       input_{options.header_limit + input_slack} {
   counters_.connection_opened();
@@ -260,7 +217,7 @@ void upstream_connection::begin_answer() {
 
   const auto& plan = request_.plan;
   if (!plan.problem.empty()) {
-    send_error(400, plan.problem);
+    send(error_reply(400, plan.problem), {});
     return;
   }
   if (!is_work(plan.where)) {
@@ -278,14 +235,13 @@ void upstream_connection::begin_answer() {
 void upstream_connection::answer_control() {
   const auto& plan = request_.plan;
   if (plan.where == route::unknown) {
-    send_error(404, "no such path");
+    send(error_reply(404, "no such path"), {});
     return;
   }
   const bool reads = request_.method == "GET" || request_.method == "HEAD";
   const bool allowed = plan.where == route::reset ? request_.method == "POST" : reads;
   if (!allowed) {
-    send_error(405, plan.where == route::reset ? "use POST" : "use GET",
-               plan.where == route::reset ? "allow: POST\r\n" : "allow: GET, HEAD\r\n");
+    send(wrong_method(plan.where == route::reset ? "POST" : "GET, HEAD"), {});
     return;
   }
   reply answer;
@@ -308,11 +264,11 @@ void upstream_connection::answer_work() {
     if (break_off(plan.mode)) {
       return;
     }
-    auto answer = work_reply(plan.status);
-    send(std::move(answer), {.truncated = true});
+    send(work_reply(request_, ticket_.hit(), std::nullopt, behind_), {.truncated = true});
     return;
   }
-  auto answer = work_reply(early && !breaks ? plan.fail_status : plan.status);
+  const auto failure = early && !breaks ? std::optional{plan.fail_status} : std::nullopt;
+  auto answer = work_reply(request_, ticket_.hit(), failure, behind_);
   const auto framing = work_framing(answer.body.size);
   send(std::move(answer), framing);
 }
@@ -336,44 +292,6 @@ bool upstream_connection::break_off(answer_mode mode) {
   return true;
 }
 
-upstream_connection::reply upstream_connection::work_reply(std::uint16_t status) {
-  const auto& plan = request_.plan;
-  reply answer;
-  answer.status = status;
-  if (!plan.retry_after.empty() && (plan.fail_first == 0 || ticket_.hit() <= plan.fail_first)) {
-    answer.extra_headers += "retry-after: " + plan.retry_after + "\r\n";
-  }
-  const bool redirects = status / 100 == 3;
-  if (redirects && plan.where == route::redirect) {
-    answer.extra_headers += "location: " + plan.location + "\r\n";
-  }
-  if (plan.where == route::redirect_chain) {
-    if (plan.hops == 0) {
-      answer.status = status == plan.status ? std::uint16_t{200} : status;
-    } else if (redirects) {
-      answer.extra_headers += "location: /redirect_chain?n=" + std::to_string(plan.hops - 1) +
-                              "&status=" + std::to_string(plan.status) + "\r\n";
-    }
-  }
-
-  if (plan.bytes) {
-    answer.content_type = "text/plain";
-    answer.body = generated_body(first_letter_of(plan.key), *plan.bytes);
-  } else if (plan.where == route::plain) {
-    answer.content_type = "text/plain";
-    answer.body = generated_body(0, plain_size);
-  } else if (plan.where == route::echo) {
-    answer.content_type = request_.content_type.empty() ? std::string_view{"application/octet-stream"}
-                                                        : std::string_view{request_.content_type};
-    answer.body = text_body(std::move(request_.body));
-  } else if (plan.where == route::headers) {
-    answer.body = text_body(headers_json(request_));
-  } else {
-    answer.body = text_body(key_json(request_, ticket_.hit()));
-  }
-  return answer;
-}
-
 answer_framing upstream_connection::work_framing(std::uint64_t size) const {
   const auto& plan = request_.plan;
   answer_framing framing;
@@ -392,26 +310,14 @@ void upstream_connection::refuse(const error_code& error) {
   keep_alive_ = false; // where the next request would start is anyone's guess
   http_1_0_ = false;
   if (error == http::error::header_limit) {
-    send_error(431, "header too large");
+    send(error_reply(431, "header too large"), {});
   } else if (error == http::error::body_limit) {
-    send_error(413, "body too large");
+    send(error_reply(413, "body too large"), {});
   } else if (error == http::error::bad_version) {
-    send_error(505, "only HTTP/1.0 and HTTP/1.1");
+    send(error_reply(505, "only HTTP/1.0 and HTTP/1.1"), {});
   } else {
-    send_error(400, "not an HTTP request");
+    send(error_reply(400, "not an HTTP request"), {});
   }
-}
-
-void upstream_connection::send_error(std::uint16_t status, std::string_view message,
-                                     std::string extra_headers) {
-  std::string json = "{\"error\":";
-  append_json_string(json, message);
-  json += '}';
-  reply answer;
-  answer.status = status;
-  answer.body = text_body(std::move(json));
-  answer.extra_headers = std::move(extra_headers);
-  send(std::move(answer), {});
 }
 
 void upstream_connection::send(reply answer, answer_framing framing) {

@@ -10,7 +10,9 @@
 /// that only half-closes is taken to be gone, as most servers do.
 
 #include "upstream/answer_stream.hpp"
+#include "upstream/applications.hpp"
 #include "upstream/receive_buffer.hpp"
+#include "upstream/reply.hpp"
 #include "upstream/request_reader.hpp"
 #include "upstream/traffic_counters.hpp"
 #include "upstream/upstream_options.hpp"
@@ -36,8 +38,9 @@ public:
   using executor_type = boost::asio::io_context::executor_type;
   using socket_type = boost::asio::basic_stream_socket<boost::asio::ip::tcp, executor_type>;
 
-  /// `counters` and `options` outlive the connection.
-  upstream_connection(socket_type socket, traffic_counters& counters, const upstream_options& options);
+  /// `counters`, `behind` and `options` outlive the connection.
+  upstream_connection(socket_type socket, traffic_counters& counters, applications& behind,
+                      const upstream_options& options);
   ~upstream_connection();
 
   upstream_connection(const upstream_connection&) = delete;
@@ -60,13 +63,6 @@ private:
     closed,
   };
 
-  struct reply {
-    std::uint16_t status = 200;
-    std::string_view content_type = "application/json";
-    answer_body body;
-    std::string extra_headers;
-  };
-
   // Reading.
   void advance();
   [[nodiscard]] bool take_request();
@@ -81,10 +77,8 @@ private:
   void answer_control();
   void answer_work();
   [[nodiscard]] bool break_off(answer_mode mode);
-  [[nodiscard]] reply work_reply(std::uint16_t status);
   [[nodiscard]] answer_framing work_framing(std::uint64_t size) const;
   void refuse(const error_code& error);
-  void send_error(std::uint16_t status, std::string_view message, std::string extra_headers = {});
   void send(reply answer, answer_framing framing);
 
   // Writing.
@@ -101,6 +95,7 @@ private:
   socket_type socket_;
   timer_type timer_;
   traffic_counters& counters_;
+  applications& behind_;
   const upstream_options& options_;
   receive_buffer input_;
   incoming_request request_;

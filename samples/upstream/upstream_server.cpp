@@ -1,5 +1,6 @@
 #include "upstream/upstream_server.hpp"
 
+#include "upstream/applications.hpp"
 #include "upstream/upstream_connection.hpp"
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -37,8 +38,9 @@ constexpr std::chrono::milliseconds accept_retry{20};
 // The running half of a server: its event loop, its thread, its listening socket.
 class upstream_server::service {
 public:
-  service(std::uint16_t port, traffic_counters& counters, const upstream_options& options)
-      : counters_{counters}, options_{options} {
+  service(std::uint16_t port, traffic_counters& counters, applications& behind,
+          const upstream_options& options)
+      : counters_{counters}, behind_{behind}, options_{options} {
     const asio::ip::tcp::endpoint endpoint{asio::ip::address_v4::loopback(), port};
     acceptor_.open(endpoint.protocol());
     acceptor_.set_option(asio::socket_base::reuse_address{true});
@@ -107,7 +109,7 @@ private:
         continue; // that client is gone already
       }
       try {
-        std::make_shared<upstream_connection>(std::move(socket), counters_, options_)->start();
+        std::make_shared<upstream_connection>(std::move(socket), counters_, behind_, options_)->start();
       } catch (const std::exception&) {
         accept_later(); // the loop reports it; the listening goes on
         throw;
@@ -127,6 +129,7 @@ private:
   }
 
   traffic_counters& counters_;
+  applications& behind_;
   const upstream_options& options_;
   // Destroyed last: what is left of the connections goes with it.
   asio::io_context context_{1};
@@ -135,7 +138,8 @@ private:
   std::thread thread_;
 };
 
-upstream_server::upstream_server(upstream_options options) : options_{options} {}
+upstream_server::upstream_server(upstream_options options)
+    : options_{options}, behind_{std::make_unique<applications>()} {}
 
 upstream_server::~upstream_server() { stop(); }
 
@@ -145,7 +149,7 @@ void upstream_server::start() {
   }
   const auto wanted = port_ != 0 ? port_ : options_.port;
   try {
-    service_ = std::make_unique<service>(wanted, counters_, options_);
+    service_ = std::make_unique<service>(wanted, counters_, *behind_, options_);
     port_ = service_->port();
   } catch (const boost::system::system_error& error) {
     throw std::runtime_error{"upstream_server: cannot listen on 127.0.0.1:" + std::to_string(wanted) + ": " +

@@ -25,6 +25,8 @@
 
 namespace dormouse::samples {
 
+class applications;
+
 class upstream_server {
 public:
   explicit upstream_server(upstream_options options = {});
@@ -55,7 +57,8 @@ private:
   class service;
 
   upstream_options options_;
-  traffic_counters counters_; ///< outlives the service, whose connections report to it
+  traffic_counters counters_;            ///< outlives the service, whose connections report to it
+  std::unique_ptr<applications> behind_; ///< the same
   std::uint16_t port_ = 0;
   std::unique_ptr<service> service_;
 };

@@ -1,6 +1,4 @@
-#include "crash/child_process.hpp"
-
-#include "crash/report_pipe.hpp"
+#include "subprocess.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -8,11 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 
 namespace dormouse::test {
@@ -22,16 +23,41 @@ namespace {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
+/// In PATH, and where PATH of an ordinary user does not lead.
+std::string find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos)
+    return name;
+  const auto* path = std::getenv("PATH");
+  const auto folders = std::string(path != nullptr ? path : "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin";
+  for (std::string_view rest = folders; !rest.empty();) {
+    const auto folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+    auto candidate = std::string(folder) + "/" + name;
+    if (::access(candidate.c_str(), X_OK) == 0)
+      return candidate;
+  }
+  throw std::runtime_error("there is no program " + name + "; scripts/setup installs it");
+}
+
+/// All that the child needs, made before the fork.
+struct launch {
+  const char* program;
+  char* const* arguments;
+  int report_descriptor;
+  int report_to;
+  pid_t parent;
+};
+
 /// Between fork and exec, with other threads in the parent: system calls only.
-[[noreturn]] void become(char* const* arguments, pid_t parent, int report_to) {
+[[noreturn]] void become(const launch& how) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent)
+  if (::getppid() != how.parent)
     ::_exit(127); // it died before the line above could matter
-  if (report_to == report_descriptor)
-    ::fcntl(report_to, F_SETFD, 0);
+  if (how.report_to == how.report_descriptor)
+    ::fcntl(how.report_to, F_SETFD, 0);
   else
-    ::dup2(report_to, report_descriptor);
-  ::execv(arguments[0], arguments);
+    ::dup2(how.report_to, how.report_descriptor);
+  ::execv(how.program, how.arguments);
   ::_exit(127);
 }
 
@@ -49,20 +75,20 @@ int reap(pid_t process) {
 
 } // namespace
 
-child_process::child_process(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), DORMOUSE_CRASH_CHILD);
-  std::vector<char*> pointers;
-  for (auto& argument : arguments)
-    pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
+subprocess::subprocess(subprocess_settings how) {
+  const auto program = find_program(how.arguments.at(0));
+  std::vector<char*> arguments;
+  for (auto& argument : how.arguments)
+    arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
 
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0)
     fail("pipe2");
-  const auto parent = ::getpid();
+  const launch next{program.c_str(), arguments.data(), how.report_descriptor, ends[1], ::getpid()};
   process_ = ::fork();
   if (process_ == 0)
-    become(pointers.data(), parent, ends[1]);
+    become(next);
   ::close(ends[1]);
   pipe_ = ends[0];
   if (process_ < 0) {
@@ -71,12 +97,12 @@ child_process::child_process(std::vector<std::string> arguments) {
   }
 }
 
-child_process::~child_process() {
+subprocess::~subprocess() {
   kill();
   ::close(pipe_);
 }
 
-std::optional<std::string> child_process::read_line(std::chrono::milliseconds patience) {
+std::optional<std::string> subprocess::read_line(std::chrono::milliseconds patience) {
   for (;;) {
     if (auto end = unread_.find('\n'); end != std::string::npos) {
       auto line = unread_.substr(0, end);
@@ -100,7 +126,12 @@ std::optional<std::string> child_process::read_line(std::chrono::milliseconds pa
   }
 }
 
-std::string child_process::kill() {
+bool subprocess::has_ended() const {
+  siginfo_t how{};
+  return process_ < 0 || (::waitid(P_PID, static_cast<id_t>(process_), &how, WEXITED | WNOHANG | WNOWAIT) == 0 && how.si_pid == process_);
+}
+
+std::string subprocess::kill() {
   if (process_ < 0)
     return "it was reaped before";
   // Not reaped yet, so the id cannot be another process's.
@@ -113,7 +144,7 @@ std::string child_process::kill() {
   return how.empty() ? "exit code 0" : how;
 }
 
-std::string child_process::wait() {
+std::string subprocess::wait() {
   const auto status = reap(process_);
   process_ = -1;
   return describe(status);
