@@ -265,6 +265,16 @@ TEST_CASE_FIXTURE(fixture, "R18: a store of a newer format is refused by name, a
   CHECK(refused(frame).code == errc::newer_format);
 }
 
+TEST_CASE_FIXTURE(fixture, "R18: a store of an older format is taken over: its rows are read, and an older program refuses it from then on") {
+  { runtime running(settings()); }
+  const auto older = seal(frame_type::store_info, encode(std::uint32_t{1}, std::uint64_t{7}, std::uint64_t{3}));
+  test::disk(directory.path()).put(keys::store_info(), older);
+  { runtime running(settings()); }
+  const auto now = test::disk(directory.path()).rows('M').at(keys::store_info());
+  CHECK(now == seal(frame_type::store_info, encode(store_format, std::uint64_t{7}, std::uint64_t{4})));
+  CHECK(store_format > 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "R21: a damaged format row is refused by name") {
   { runtime running(settings()); }
   auto row = test::disk(directory.path()).rows('M').at(keys::store_info());

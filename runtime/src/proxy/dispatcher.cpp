@@ -294,7 +294,6 @@ void dispatcher::finished(transfer_outcome& outcome) {
     core_.counts.retries.add();
     core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
     core_.observe(&fetch_observer::retried, fetch, &outcome.result, over.last_attempt, *delay);
-    land(over, nullptr, nullptr);
     return move(over, *delay);
   }
   if (!outcome.result) {
@@ -403,6 +402,7 @@ void dispatcher::body_lost(job& over) {
 }
 
 void dispatcher::move(job& again, milliseconds delay) {
+  land(again, nullptr, nullptr);
   again.state = job_state::moving;
   again.next_due_ms = now_ms() + delay.count();
   auto commit = std::make_unique<fetch_commit<fetch_moved>>(core_.dispatcher, again.fetch->id);

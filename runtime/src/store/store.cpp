@@ -73,6 +73,7 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
   if (info.epoch >= last_epoch)
     return fail(errc::storage_error, fmt::format("the store was opened {} times, which is the limit", info.epoch));
   ++info.epoch;
+  info.format = store_format; // all rows of earlier formats are read as they are
   write_set writes{{keys::store_info(), seal_value(frame_type::store_info, info)}};
   const write_set* sets[] = {&writes};
   if (auto written = engine->write(sets); !written)
