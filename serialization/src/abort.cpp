@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 
 #include <sys/random.h>
 
@@ -32,6 +33,13 @@ abort_signal abort_signal::any(std::initializer_list<abort_signal> signals) {
   if (out.sources_.size() > max_signal_sources)
     throw failure({errc::invalid_request, fmt::format("an abort signal hangs on {} controllers; the limit is {}", out.sources_.size(), max_signal_sources)});
   return out;
+}
+
+void abort_signal::check_sources() const {
+  if (sources_.size() > max_signal_sources)
+    throw failure({errc::corrupt, fmt::format("a stored abort signal hangs on {} controllers; the limit is {}", sources_.size(), max_signal_sources)});
+  if (std::adjacent_find(sources_.begin(), sources_.end(), std::greater_equal()) != sources_.end())
+    throw failure({errc::corrupt, "the controllers of a stored abort signal are not in order, each once"});
 }
 
 abort_controller::abort_controller() {

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -31,12 +32,21 @@ std::string shown(std::string_view text) {
   return out + (text.size() > 200 ? "..." : "");
 }
 
+/// WHATWG URL, query percent-encode set: a space in a query is %20. libcurl would make a '+' of it, which only a form means by it.
+std::string with_spaces_escaped(std::string_view text) {
+  const auto query = std::min(text.find('?'), text.size());
+  std::string out(text.substr(0, query));
+  for (char c : text.substr(query))
+    out += c == ' ' ? "%20" : std::string(1, c);
+  return out;
+}
+
 expected<void> set(CURLU* handle, std::string_view text) {
   if (text.size() > max_url_bytes)
     return fail(errc::invalid_url, fmt::format("URL '{}' has {} bytes; the limit is {}", shown(text), text.size(), max_url_bytes));
   if (text.find('\0') != std::string_view::npos)
     return fail(errc::invalid_url, fmt::format("URL '{}' contains a NUL byte", shown(text)));
-  auto code = curl_url_set(handle, CURLUPART_URL, std::string(text).c_str(), CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
+  auto code = curl_url_set(handle, CURLUPART_URL, with_spaces_escaped(text).c_str(), CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
   if (code != CURLUE_OK)
     return fail(errc::invalid_url, fmt::format("URL '{}' is not an absolute URL: {}", shown(text), curl_url_strerror(code)));
   return {};

@@ -85,6 +85,15 @@ public:
     return reply;
   }
   later<std::string> on_hop(fetch_result) { return fetch("https://next.example/").then<&watch::on_text>(); }
+  later<std::string> on_last_hop(fetch_result result) {
+    if (!result) return result.error().message;
+    return fetch("https://next.example/").then<&watch::on_text>();
+  }
+  later<std::uint64_t> count(std::uint64_t number) { return number; } // no slot, though it has the type of one
+  later<void> maybe_nothing(int which) {
+    if (which == 0) return {};
+    return ask_nothing();
+  }
 
   void on_repo(fetch_result result, std::string repo, std::uint64_t count) {
     last_ = repo + " " + std::to_string(count) + " " + (result ? result->text() : result.error().message);
@@ -140,7 +149,9 @@ public:
   using methods =
       dormouse::methods<"WATCH", method<"refresh", &watch::refresh>, method<"ask", &watch::ask>,
                         method<"ask_nothing", &watch::ask_nothing>, method<"ask_twice", &watch::ask_twice>,
-                        method<"on_hop", &watch::on_hop>, method<"repo", &watch::on_repo>,
+                        method<"on_hop", &watch::on_hop>, method<"on_last_hop", &watch::on_last_hop>,
+                        method<"count", &watch::count>, method<"maybe_nothing", &watch::maybe_nothing>,
+                        method<"repo", &watch::on_repo>,
                         method<"on_number", &watch::on_number>, method<"on_text", &watch::on_text>,
                         method<"on_plain", &watch::on_plain>, method<"with_request", &watch::with_request>,
                         method<"with_proxy", &watch::with_proxy>, method<"return_to", &watch::return_to>,
@@ -297,6 +308,26 @@ TEST_CASE("R15: a continuation may itself reply later") {
   CHECK(decode<std::string>(last.reply) == "at last");
 }
 
+TEST_CASE("R15: a method that may reply later may also reply at once") {
+  in_turn t;
+  auto failed = t.answer<&watch::on_last_hop>(unexpected<fetch_error>({fetch_errc::timeout, "too late", sent_state::maybe, 4}));
+  CHECK_FALSE(failed.reply_slot);
+  CHECK(decode<std::string>(failed.reply) == "too late");
+  CHECK(t.turn.taken.empty());
+  auto went_on = t.answer<&watch::on_last_hop>(response(200, {}, ""));
+  CHECK(went_on.reply_slot == std::size_t{0});
+  CHECK(went_on.reply.empty());
+
+  auto counted = t.run<&watch::count>(std::uint64_t{7});
+  CHECK_FALSE(counted.reply_slot);
+  CHECK(decode<std::uint64_t>(counted.reply) == 7);
+
+  auto nothing = t.run<&watch::maybe_nothing>(0);
+  CHECK_FALSE(nothing.reply_slot);
+  CHECK(nothing.reply.empty());
+  CHECK(t.run<&watch::maybe_nothing>(1).reply_slot == std::size_t{1});
+}
+
 TEST_CASE("a method that replies at once has no slot") {
   in_turn t;
   CHECK_FALSE(t.run<&watch::refresh>(std::string("x")).reply_slot);
@@ -400,7 +431,7 @@ TEST_CASE("an object sees its turn and nothing outside of one") {
 TEST_CASE("a class descriptor has every registered method with its wire name and constness") {
   const auto& about = describe<watch>();
   CHECK(about.binding == "WATCH");
-  CHECK(about.method_count == 19);
+  CHECK(about.method_count == 22);
   struct row {
     std::string_view name;
     bool read_only;

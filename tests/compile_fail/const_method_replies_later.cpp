@@ -1,4 +1,4 @@
-// R15: a reply that comes later needs a fetch, and a read-only turn has none.
+// R15: a reply that comes later needs a fetch, and a read-only turn has none; what it knows already it returns as it is.
 #include <dormouse/actors/class_descriptor.hpp>
 
 #ifdef DORMOUSE_COMPILE_FAIL
@@ -9,7 +9,7 @@
 
 class object : public dormouse::durable_object {
 public:
-  dormouse::later<int> ask() CONSTNESS { return dormouse::later<int>(0); }
+  dormouse::later<int> ask() CONSTNESS { return 0; }
 
   using methods = dormouse::methods<"OBJECT", dormouse::method<"ask", &object::ask>>;
 };

@@ -400,6 +400,25 @@ TEST_CASE_FIXTURE(fixture, "R13: a proxy that the environment names is not used"
   CHECK(proxy.connections() == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "R13: the environment takes no target out of the options' proxy") {
+  listening_socket proxy;
+  ::setenv("NO_PROXY", "*", 1);
+  ::setenv("no_proxy", "*", 1);
+  auto chosen = settings();
+  chosen.proxy = "http://127.0.0.1:" + proxy.port();
+  {
+    runtime running(chosen);
+    auto past = key("a");
+    past.timeout_ms = 300; // this proxy never answers
+    past.max_retries = 0;
+    CHECK(failed(fetched(object(running), past)).code == fetch_errc::timeout);
+  }
+  ::unsetenv("NO_PROXY");
+  ::unsetenv("no_proxy");
+  CHECK(proxy.connections() == 1);
+  CHECK(upstream.hits("a") == 0);
+}
+
 // --- bad input --------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at the call, by the name of what is wrong") {

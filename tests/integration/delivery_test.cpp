@@ -8,6 +8,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -450,6 +451,27 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for a slow upstream, and
   for (std::uint64_t i = 0; i < fetches; ++i)
     CHECK(answered(result_under(mine, std::to_string(i))).ok());
   CHECK(value_of(mine.call<&fetcher::count>()) == fetches);
+}
+
+TEST_CASE_FIXTURE(fixture, "R7: who shares the request of a fetch whose own time is over goes on without it") {
+  runtime running(settings());
+  auto mine = object(running);
+  const auto share = [&](const std::string& tag, abort_signal signal, std::optional<std::chrono::milliseconds> deadline) {
+    create_proxy_fetch(running.queue(), {.return_address = mine.where()})(
+      at("/k/shared-" + tag.substr(0, 1) + "?mode=hang&fail_first=1"), {.deadline = deadline, .sharing = sharing::single_flight, .signal = std::move(signal)})
+      .then<&fetcher::on_result>(tag);
+  };
+  share("a first", abort_signal::timeout(1s), std::nullopt);
+  share("b first", {}, 1s);
+  REQUIRE(eventually([this] { return upstream.hits("shared-a") == 1 && upstream.hits("shared-b") == 1; }));
+  share("a second", {}, std::nullopt);
+  share("b second", {}, std::nullopt);
+  CHECK(failed(result_under(mine, "a first")).code == fetch_errc::aborted);
+  CHECK(failed(result_under(mine, "b first")).code == fetch_errc::timeout);
+  CHECK(answered(result_under(mine, "a second")).ok());
+  CHECK(answered(result_under(mine, "b second")).ok());
+  CHECK(upstream.hits("shared-a") == 2);
+  CHECK(upstream.hits("shared-b") == 2);
 }
 
 TEST_CASE_FIXTURE(fixture, "R5: a fetch that is waited for keeps nobody awake") {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <set>
 #include <sstream>
 #include <string>
@@ -130,6 +131,19 @@ TEST_CASE_FIXTURE(fixture, "nginx: fetches at the same time share an HTTP/2 conn
   }
 }
 
+TEST_CASE_FIXTURE(fixture, "nginx: fetches that begin at the same time wait for the first HTTP/2 connection instead of making one each") {
+  nginx_server nginx(&ca);
+  runtime running(trusting());
+  auto mine = object(running);
+  std::set<std::uint64_t> connections;
+  for (const auto& got : many(mine, nginx.tls_url() + "/protocol", 100))
+    connections.insert(protocol_of(got).connection);
+  CHECK(connections.size() == 1);
+  // Whoever does not speak it costs them nothing but that wait.
+  for (const auto& got : many(mine, nginx.http1_url() + "/protocol", 100))
+    CHECK(protocol_of(got).version == "HTTP/1.1");
+}
+
 TEST_CASE_FIXTURE(fixture, "nginx: a server that ends its HTTP/2 connections all the time fails no fetch") {
   nginx_server nginx(&ca);
   runtime running(trusting());
@@ -152,22 +166,49 @@ TEST_CASE_FIXTURE(fixture, "TLS: a server that nobody vouches for is a NETWORK_E
     options chosen;
     std::string url;
   };
-  for (const auto& [who, chosen, url] :
+  for (const auto& each :
        {stranger{"not known to the system", settings(), nginx.tls_url()}, stranger{"another authority", others, nginx.tls_url()},
         stranger{"another name", misnamed, nginx.misnamed_url()}}) {
-    CAPTURE(who);
-    runtime running(chosen);
+    CAPTURE(each.who);
+    runtime running(each.chosen);
     auto mine = object(running);
     for (const std::string method : {"GET", "POST"}) {
-      const auto refused = failed(fetched(mine, {.tag = who + method, .url = url + "/plain", .method = method}));
+      const auto refused = failed(fetched(mine, {.tag = each.who + method, .url = each.url + "/plain", .method = method}));
       CHECK(to_string(refused.code) == "NETWORK_ERROR");
       CHECK(refused.sent == sent_state::no);
       CHECK(refused.attempts == 1);
-      CHECK(contains(refused.message, url));
+      CHECK(contains(refused.message, each.url));
       CHECK(contains(refused.message, "certificate"));
+      CHECK(contains(refused.message, "options::ca_file"));
     }
     CHECK(running.stats().retries == 0);
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: of fetches that begin at the same time each is told that nobody vouches for the server") {
+  nginx_server nginx(&ca);
+  runtime running(settings());
+  auto mine = object(running);
+  std::vector<order> orders;
+  for (int i = 0; i < 100; ++i)
+    orders.push_back({.tag = std::to_string(i), .url = nginx.tls_url() + "/plain"});
+  value_of(mine.call<&fetcher::send_all>(orders));
+  for (const auto& each : orders)
+    CHECK(failed(result_under(mine, each.tag)).code == fetch_errc::network_error);
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a ca_file that is gone when it is needed is named") {
+  nginx_server nginx(&ca);
+  auto chosen = settings();
+  chosen.ca_file = directory.path() / "ca.pem";
+  std::filesystem::copy_file(ca.file(), chosen.ca_file);
+  runtime running(chosen);
+  std::filesystem::remove(chosen.ca_file);
+  const auto refused = failed(fetched(object(running), {.tag = "a", .url = nginx.tls_url() + "/plain"}));
+  CHECK(to_string(refused.code) == "NETWORK_ERROR");
+  CHECK(refused.sent == sent_state::no);
+  CHECK(refused.attempts == 1);
+  CHECK(contains(refused.message, "options::ca_file"));
 }
 
 TEST_CASE_FIXTURE(fixture, "TLS: to a server that does not speak it nothing is sent") {
@@ -301,6 +342,31 @@ TEST_CASE_FIXTURE(fixture, "nginx: a refusal that comes before the body has gone
 
 // --- the ways of Node.js ----------------------------------------------------------------------------------------------------------------
 
+TEST_CASE_FIXTURE(fixture, "Node: trailers are no headers") {
+  node_server node(&ca);
+  runtime running(trusting());
+  auto mine = object(running);
+  for (const auto& url : {node.url(), node.tls_url()}) {
+    CAPTURE(url);
+    const auto got = answered(fetched(mine, {.tag = url, .url = url + "/chunked"}));
+    CHECK(got.text() == "one,two,three");
+    CHECK(got.headers().has("Trailer"));
+    CHECK_FALSE(got.headers().has("X-Sum"));
+    CHECK_FALSE(got.headers().has("Set-Cookie"));
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "Node: a trailer that looks like another response is none") {
+  node_server node;
+  runtime running(settings());
+  const std::string answer = "HTTP/1.1 200 OK\r\nX-First: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\nHTTP/1.1 500 No: x\r\nX-Second: 2\r\n\r\n";
+  const auto got = answered(fetched(object(running), {.tag = "a", .url = node.url() + "/raw?answer=" + url_encoded(answer)}));
+  CHECK(got.status() == 200);
+  CHECK(got.text() == "whole");
+  CHECK(got.headers().has("X-First"));
+  CHECK_FALSE(got.headers().has("X-Second"));
+}
+
 TEST_CASE_FIXTURE(fixture, "Node: of interim responses nothing is left in the response") {
   node_server node(&ca);
   runtime running(trusting());
@@ -375,7 +441,7 @@ TEST_CASE_FIXTURE(fixture, "R21: an answer that is not HTTP is a typed error") {
     std::string code;
     sent_state sent;
   };
-  for (const auto& [answer, code, sent] : {
+  for (const auto& each : {
          oddity{"", "NETWORK_ERROR", sent_state::maybe},
          oddity{"hello\r\n\r\n", "FETCH_FAILED", sent_state::maybe},
          oddity{"HTTP/1.1 200 OK\r\nna me: x\r\n\r\n", "FETCH_FAILED", sent_state::yes},
@@ -385,12 +451,29 @@ TEST_CASE_FIXTURE(fixture, "R21: an answer that is not HTTP is a typed error") {
          oddity{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx", "NETWORK_ERROR", sent_state::yes},
          oddity{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", "NETWORK_ERROR", sent_state::yes},
        }) {
-    CAPTURE(answer);
-    const auto wrong = failed(fetched(mine, {.tag = answer, .url = node.url() + "/raw?answer=" + url_encoded(answer), .max_retries = 0}));
-    CHECK(to_string(wrong.code) == code);
-    CHECK(wrong.sent == sent);
+    CAPTURE(each.answer);
+    const auto wrong = failed(fetched(mine, {.tag = each.answer, .url = node.url() + "/raw?answer=" + url_encoded(each.answer), .max_retries = 0}));
+    CHECK(to_string(wrong.code) == each.code);
+    CHECK(wrong.sent == each.sent);
   }
   CHECK(answered(fetched(mine, {.tag = "1.0", .url = node.url() + "/raw?answer=" + url_encoded("HTTP/1.0 200 OK\r\n\r\nto the end")})).text() == "to the end");
+}
+
+TEST_CASE_FIXTURE(fixture, "R21: a folded header is one, and a trailer is none") {
+  node_server node;
+  runtime running(settings());
+  auto mine = object(running);
+  const auto answer_to = [&](const std::string& tag, const std::string& answer) {
+    return answered(fetched(mine, {.tag = tag, .url = node.url() + "/raw?answer=" + url_encoded(answer), .max_retries = 0}));
+  };
+  const auto folded = answer_to("folded", "HTTP/1.1 200 OK\r\nX-Fold: one\r\n two\r\n\t three: four\r\nContent-Length: 2\r\n\r\nok");
+  CHECK(folded.headers().get("X-Fold") == "one two three: four");
+  CHECK(folded.text() == "ok");
+  const auto trailed = answer_to("trailed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Head: 1\r\n\r\n2\r\nok\r\n0\r\nX-Trailer: 1\r\nSet-Cookie: late=1\r\n\r\n");
+  CHECK(trailed.headers().get("X-Head") == "1");
+  CHECK_FALSE(trailed.headers().has("X-Trailer"));
+  CHECK_FALSE(trailed.headers().has("Set-Cookie"));
+  CHECK(trailed.text() == "ok");
 }
 
 // --- what later tests rest on -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <string>
-#include <utility>
 #include <vector>
 
 using namespace dormouse;
@@ -34,14 +33,24 @@ struct change {
 constexpr auto payload = "payload";
 
 const std::array changes{
-  change{"301", "GET", "GET", ""},          change{"302", "GET", "GET", ""},          change{"303", "GET", "GET", ""},
-  change{"307", "GET", "GET", ""},          change{"308", "GET", "GET", ""},          change{"301", "POST", "GET", ""},
-  change{"302", "POST", "GET", ""},         change{"303", "POST", "GET", ""},         change{"307", "POST", "POST", payload},
-  change{"308", "POST", "POST", payload},   change{"301", "PUT", "PUT", payload},     change{"302", "PUT", "PUT", payload},
-  change{"303", "PUT", "GET", ""},          change{"307", "PUT", "PUT", payload},     change{"308", "PUT", "PUT", payload},
-  change{"301", "HEAD", "HEAD", ""},        change{"302", "HEAD", "HEAD", ""},        change{"303", "HEAD", "HEAD", ""},
-  change{"307", "HEAD", "HEAD", ""},        change{"308", "HEAD", "HEAD", ""},        change{"303", "DELETE", "GET", ""},
-  change{"301", "DELETE", "DELETE", payload}, change{"302", "PATCH", "PATCH", payload}, change{"303", "PATCH", "GET", ""},
+  change{"301", "GET", "GET", ""}, change{"302", "GET", "GET", ""},
+  change{"303", "GET", "GET", ""}, change{"307", "GET", "GET", ""},
+  change{"308", "GET", "GET", ""},
+  change{"301", "POST", "GET", ""}, change{"302", "POST", "GET", ""},
+  change{"303", "POST", "GET", ""}, change{"307", "POST", "POST", payload},
+  change{"308", "POST", "POST", payload},
+  change{"301", "PUT", "PUT", payload}, change{"302", "PUT", "PUT", payload},
+  change{"303", "PUT", "GET", ""}, change{"307", "PUT", "PUT", payload},
+  change{"308", "PUT", "PUT", payload},
+  change{"301", "DELETE", "DELETE", payload}, change{"302", "DELETE", "DELETE", payload},
+  change{"303", "DELETE", "GET", ""}, change{"307", "DELETE", "DELETE", payload},
+  change{"308", "DELETE", "DELETE", payload},
+  change{"301", "PATCH", "PATCH", payload}, change{"302", "PATCH", "PATCH", payload},
+  change{"303", "PATCH", "GET", ""}, change{"307", "PATCH", "PATCH", payload},
+  change{"308", "PATCH", "PATCH", payload},
+  change{"301", "HEAD", "HEAD", ""}, change{"302", "HEAD", "HEAD", ""},
+  change{"303", "HEAD", "HEAD", ""}, change{"307", "HEAD", "HEAD", ""},
+  change{"308", "HEAD", "HEAD", ""},
 };
 
 } // namespace
@@ -49,18 +58,19 @@ const std::array changes{
 TEST_CASE_FIXTURE(fixture, "redirects: each status leaves each method and body alone, or makes it a GET without one") {
   runtime running(settings());
   auto mine = object(running);
-  for (const auto& [status, method, becomes, body] : changes) {
-    CAPTURE(status);
-    CAPTURE(method);
+  for (const auto& each : changes) {
+    CAPTURE(each.status);
+    CAPTURE(each.method);
     upstream.reset_counters();
-    const bool has_body = method != "GET" && method != "HEAD";
-    const order what{.tag = status + method, .url = redirect_to("/echo?a=b", "&status=" + status), .method = method, .body = has_body ? payload : ""};
+    const bool has_body = each.method != "GET" && each.method != "HEAD";
+    order what{.tag = each.status + each.method, .url = redirect_to("/echo?a=b", "&status=" + each.status), .method = each.method};
+    what.body = has_body ? payload : "";
     const auto got = answered(fetched(mine, what));
     CHECK(got.status() == 200);
-    CHECK(got.headers().get("X-Method") == becomes);
-    CHECK(got.text() == body);
+    CHECK(got.headers().get("X-Method") == each.becomes);
+    CHECK(got.text() == each.body);
     // Without a body nothing that describes one.
-    CHECK(got.headers().get("Content-Type") == (!body.empty() ? "text/plain;charset=UTF-8" : "application/octet-stream"));
+    CHECK(got.headers().get("Content-Type") == (!each.body.empty() ? "text/plain;charset=UTF-8" : "application/octet-stream"));
     CHECK(got.url() == at("/echo?a=b"));
     CHECK(got.redirected());
     CHECK(upstream.hits("/redirect") == 1);
@@ -81,7 +91,11 @@ TEST_CASE_FIXTURE(fixture, "redirects: a GET that was a POST has none of the hea
 TEST_CASE_FIXTURE(fixture, "redirects: a Location is resolved against the URL it came from") {
   runtime running(settings());
   auto mine = object(running);
-  const std::vector<std::pair<std::string, std::string>> locations{
+  struct place {
+    std::string location;
+    std::string target;
+  };
+  const std::vector<place> places{
     {"/echo?a=1", "/echo?a=1"},
     {"echo", "/echo"},
     {"./echo?b", "/echo?b"},
@@ -90,14 +104,15 @@ TEST_CASE_FIXTURE(fixture, "redirects: a Location is resolved against the URL it
     {"//" + authority() + "/echo?c", "/echo?c"},
     {"HTTP://" + authority() + "/echo", "/echo"},
     {"?to=%2Fecho%3Fd", "/echo?d"}, // over two hops
+    {"/echo?with space", "/echo?with%20space"},
     {"/echo?\xc3\xbc", "/echo?%c3%bc"},
     {"/echo?e#fragment", "/echo?e"},
   };
-  for (const auto& [location, target] : locations) {
-    CAPTURE(location);
-    const auto got = answered(fetched(mine, {.tag = location, .url = redirect_to(location)}));
-    CHECK(got.headers().get("X-Request-Target") == target);
-    CHECK(got.url() == at(target));
+  for (const auto& each : places) {
+    CAPTURE(each.location);
+    const auto got = answered(fetched(mine, {.tag = each.location, .url = redirect_to(each.location)}));
+    CHECK(got.headers().get("X-Request-Target") == each.target);
+    CHECK(got.url() == at(each.target));
   }
 }
 
@@ -206,4 +221,18 @@ TEST_CASE_FIXTURE(fixture, "redirects: what is none is a response") {
     CHECK(answered(fetched(mine, {.tag = "error" + status, .url = url, .redirect = redirect_mode::error})).status() == std::stoi(status));
   }
   CHECK(answered(fetched(mine, {.tag = "leads nowhere", .url = at("/k/a?status=302")})).status() == 302);
+}
+
+TEST_CASE_FIXTURE(fixture, "redirects: mode error refuses a redirect that leads nowhere too") {
+  runtime running(settings());
+  CHECK(failed(fetched(object(running), {.tag = "a", .url = at("/k/a?status=302"), .redirect = redirect_mode::error})).code == fetch_errc::network_error);
+}
+
+TEST_CASE_FIXTURE(fixture, "redirects: one that leads to two places leads nowhere") {
+  runtime running(settings());
+  const auto torn = failed(fetched(object(running), {.tag = "a", .url = at("/k/a?status=302&header=location:%2Fk%2Fb&header=location:%2Fk%2Fc")}));
+  CHECK(torn.code == fetch_errc::network_error);
+  CHECK(contains(torn.message, "Location"));
+  CHECK(torn.attempts == 1);
+  CHECK(upstream.total() == 1);
 }

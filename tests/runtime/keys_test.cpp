@@ -97,6 +97,13 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   auto no_such_priority = keys::queue("", fetch_priority::low, 7, 7);
   no_such_priority[1] = 3;
   CHECK_FALSE(keys::parse_queue(no_such_priority));
+  // A time before 1970 is never written.
+  for (auto key : {keys::queue("", fetch_priority::low, 7, 7), keys::queue("slow", fetch_priority::low, 7, 7), keys::deadline(7, 7)}) {
+    CAPTURE(key);
+    key[key.size() - 16] = '\x80';
+    CHECK_FALSE(keys::parse_queue(key));
+    CHECK_FALSE(keys::parse_deadline(key));
+  }
   // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
   CHECK_FALSE(keys::parse_inbox("ITHING\0a\0\x02"s + std::string(8, '\0')));
 }

@@ -160,6 +160,7 @@ TEST_CASE("R11: Retry-After is seconds or a date of RFC 9110") {
   CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:30 GMT", now_ms) == 10s); // now is 22:13:20
   CHECK(parse_retry_after("Tuesday, 14-Nov-23 22:13:30 GMT", now_ms) == 10s);
   CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:00 GMT", now_ms) == 0ms); // past: at once
+  CHECK(parse_retry_after("Fri, 31 Dec 2147483647 23:59:59 GMT", now_ms) == std::chrono::days(366)); // bounded too
   for (const std::string nonsense : {"", "-5", "soon", "12 apples", "99999999999999999999"}) {
     CAPTURE(nonsense);
     CHECK_FALSE(parse_retry_after(nonsense, now_ms));

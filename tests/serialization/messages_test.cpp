@@ -366,6 +366,27 @@ TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
   CHECK(seen.refused_by_payload > 10'000);
 }
 
+TEST_CASE("R21: a stored abort signal is held to the rules of one that is made") {
+  const auto stored = [](const std::vector<abort_id>& sources) { return decode<abort_signal>(encode(sources, std::int64_t{7})); };
+  const auto whole = stored({{0, 5}, {1, 2}, {1, 3}});
+  REQUIRE(whole);
+  CHECK(whole->sources().size() == 3);
+  CHECK(whole->at_ms() == 7);
+  for (const auto& sources : std::vector<std::vector<abort_id>>{{{1, 3}, {1, 2}}, {{1, 2}, {1, 2}}}) {
+    const auto refused = stored(sources);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == error{errc::corrupt, "the controllers of a stored abort signal are not in order, each once"});
+  }
+  std::vector<abort_id> many;
+  for (std::uint64_t i = 0; i < max_signal_sources; ++i)
+    many.push_back({0, i});
+  CHECK(stored(many));
+  many.push_back({1, 0});
+  const auto refused = stored(many);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == error{errc::corrupt, "a stored abort signal hangs on 65 controllers; the limit is 64"});
+}
+
 TEST_CASE("R9: a request is repeatable by its method or by its idempotency key") {
   for (const auto* safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
     CAPTURE(safe);

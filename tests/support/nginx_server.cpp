@@ -86,6 +86,7 @@ std::string nginx_server::configuration() const {
   server {{
     listen 127.0.0.1:{0} ssl http2 reuseport backlog=4096;
     listen 127.0.0.2:{1} ssl http2 reuseport backlog=4096;
+    listen 127.0.0.1:{6} ssl reuseport backlog=4096;
     include locations.conf;
   }}
   server {{
@@ -94,7 +95,7 @@ std::string nginx_server::configuration() const {
     include locations.conf;
   }})",
                                                                          tls_.number(), misnamed_.number(), departing_.number(), ca_->server_certificate(),
-                                                                         ca_->server_key(), ca_->file());
+                                                                         ca_->server_key(), ca_->file(), http1_.number());
   return fmt::format(R"(daemon off;
 master_process off;
 worker_processes 1;
@@ -133,6 +134,10 @@ std::string nginx_server::tls_url() const {
 
 std::string nginx_server::misnamed_url() const {
   return "https://127.0.0.2:" + misnamed_.number();
+}
+
+std::string nginx_server::http1_url() const {
+  return "https://127.0.0.1:" + http1_.number();
 }
 
 std::string nginx_server::departing_url() const {

@@ -29,6 +29,7 @@ public:
   std::string url() const;           ///< http://127.0.0.1:PORT
   std::string tls_url() const;       ///< https://127.0.0.1:PORT
   std::string misnamed_url() const;  ///< https://127.0.0.2:PORT, an address that the certificate does not name
+  std::string http1_url() const;     ///< https://127.0.0.1:PORT, a server without HTTP/2
   std::string departing_url() const; ///< https://127.0.0.1:PORT, a server that ends every connection after three requests
   std::string ca_file() const;       ///< what signed its certificate
 
@@ -58,6 +59,7 @@ private:
   reserved_port plain_{"127.0.0.1"};
   reserved_port tls_{"127.0.0.1"};
   reserved_port misnamed_{"127.0.0.2"};
+  reserved_port http1_{"127.0.0.1"};
   reserved_port departing_{"127.0.0.1"};
   std::optional<subprocess> process_;
 };

@@ -3,6 +3,7 @@
 #include "proxy/curl_transport.hpp"
 
 #include "proxy/curl_lane.hpp"
+#include "proxy/response_head.hpp"
 #include "proxy/retry.hpp"
 
 #include <dormouse/serialization/codec.hpp>
@@ -40,6 +41,9 @@ constexpr std::size_t lane_transfers = 256;
 /// A body is written to its file in pieces that are at least this large.
 constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 
+/// How long a file of certificates may have changed before it is read again.
+constexpr long ca_cache_seconds = 300;
+
 struct easy_free {
   void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
 };
@@ -72,8 +76,7 @@ struct exchange {
 
   // This hop's response so far.
   std::uint16_t status = 0;
-  dormouse::headers response_headers;
-  std::size_t header_bytes = 0;
+  response_head head;
   std::string body;      ///< what is not in the file
   blob_writer_ptr file;  ///< the front of a body that is large
   std::size_t body_bytes = 0;
@@ -84,6 +87,13 @@ struct exchange {
   bool refusal_passes = false; ///< another attempt may go better
   char detail[CURL_ERROR_SIZE] = {};
 };
+
+/// Where libcurl knows a file and a folder of certificates they are the same ones. It keeps in memory what it has read of a file, and when there is
+/// a folder besides it reads all of the file again for every connection.
+bool system_has_ca_file() {
+  const auto* file = curl_version_info(CURLVERSION_NOW)->cainfo;
+  return file != nullptr && ::access(file, R_OK) == 0;
+}
 
 bool is_retryable_status(std::uint16_t status) {
   return status == 408 || status == 429 || status == 502 || status == 503 || status == 504;
@@ -99,9 +109,7 @@ std::string joined(const std::vector<std::string>& cookies) {
 }
 
 /// A response begins, or there is none yet.
-void forget_response(exchange& on) {
-  on.response_headers = {};
-  on.header_bytes = 0;
+void forget_body(exchange& on) {
   on.body.clear();
   on.file.reset();
   on.body_bytes = 0;
@@ -130,27 +138,16 @@ bool spill(exchange& on) {
 std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
   auto& on = *static_cast<exchange*>(user);
   const std::size_t bytes = size * count;
-  std::string_view line(data, bytes);
   on.answered = true;
-  while (!line.empty() && (line.back() == '\n' || line.back() == '\r'))
-    line.remove_suffix(1);
-  if (line.starts_with("HTTP/")) { // a response begins: the last one counts, not a 100 before it
-    forget_response(on);
-  }
-  on.header_bytes += bytes;
-  if (on.header_bytes > on.settings->max_header_bytes) {
-    on.refused_as = fetch_errc::too_large;
-    on.refusal = fmt::format("the response headers are over options::max_header_bytes = {}", on.settings->max_header_bytes);
+  auto taken = on.head.take({data, bytes}, on.settings->max_header_bytes);
+  if (!taken) {
+    const bool large = taken.error().code == errc::too_large;
+    on.refused_as = large ? fetch_errc::too_large : fetch_errc::fetch_failed;
+    on.refusal = large ? taken.error().message : "the response is not valid HTTP: " + taken.error().message;
     return 0;
   }
-  auto colon = line.find(':');
-  if (line.starts_with("HTTP/") || line.empty() || colon == std::string_view::npos)
-    return bytes;
-  if (auto added = on.response_headers.try_append(line.substr(0, colon), line.substr(colon + 1)); !added) {
-    on.refused_as = fetch_errc::fetch_failed;
-    on.refusal = "the response is not valid HTTP: " + added.error().message;
-    return 0;
-  }
+  if (*taken == response_head::line_kind::status)
+    forget_body(on);
   return bytes;
 }
 
@@ -231,6 +228,7 @@ private:
   const url_policy& policy_;
   const wall_clock& clock_;
   const std::shared_ptr<blob_store> blobs_;
+  const bool trusts_file_; ///< and so no folder of certificates
   std::vector<std::shared_ptr<curl_lane>> lanes_; ///< never empty once one was used
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
   std::unordered_map<std::uint64_t, exchange*> by_token_;
@@ -239,7 +237,7 @@ private:
 
 curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock,
                                std::shared_ptr<blob_store> blobs)
-  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), blobs_(std::move(blobs)) {}
+  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), blobs_(std::move(blobs)), trusts_file_(!settings_.ca_file.empty() || system_has_ca_file()) {}
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
@@ -345,7 +343,8 @@ bool curl_transport::begin_hop(exchange& next) {
   }
   next.allowed = *allowed;
   next.status = 0;
-  forget_response(next);
+  next.head = {};
+  forget_body(next);
   next.detail[0] = '\0';
 
   auto* easy = next.easy.get();
@@ -361,11 +360,9 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_PROXY, settings_.proxy.c_str()); // if there is none, never silently one from the environment
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); // nor does the environment say which targets go around it: to those the socket callback would be open
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  // Rather another stream on a connection that is being made than another connection; without TLS there are no streams to wait for.
-  if (fetch.is_repeatable() && next.target.scheme == "https")
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   if (!settings_.ca_file.empty())
     curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
@@ -373,18 +370,24 @@ bool curl_transport::begin_hop(exchange& next) {
     curl_easy_setopt(easy, CURLOPT_SSLCERT, settings_.client_certificate.c_str());
     curl_easy_setopt(easy, CURLOPT_SSLKEY, settings_.client_key.c_str());
   }
+  if (trusts_file_)
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, ca_cache_seconds);
   if (next.lane == nullptr)
     next.lane = &lane_with_room();
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &next);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &curl_lane::close_socket);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, next.lane);
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // what a proxy says of its tunnel is no part of the response
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &next);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &next);
   if (!fetch.is_repeatable())
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+  else if (next.target.scheme == "https") // where HTTP/2 may be: rather a stream on a connection that is being made than another connection
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
 
   curl_slist* list = nullptr;
   const auto add = [&list](const std::string& line) {
@@ -449,16 +452,16 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
       return refuse(hop, fetch_errc::fetch_failed, "the answer is not HTTP", sent_state::yes);
     hop.status = static_cast<std::uint16_t>(status);
     const auto mode = hop.job.fetch->redirect;
-    if (is_redirect_status(hop.status) && hop.response_headers.has("Location") && mode != redirect_mode::manual) {
-      if (mode == redirect_mode::error)
-        return refuse(hop, fetch_errc::network_error, fmt::format("the server answered with a redirect ({}) and the fetch forbids them", status), sent_state::yes);
+    if (is_redirect_status(hop.status) && mode == redirect_mode::error)
+      return refuse(hop, fetch_errc::network_error, fmt::format("the server answered with a redirect ({}) and the fetch forbids them", status), sent_state::yes);
+    if (is_redirect_status(hop.status) && mode == redirect_mode::follow && hop.head.fields().has("Location")) {
       if (follow_redirect(hop))
         begin_hop(hop);
       return;
     }
     if (hop.body_bytes > settings_.max_inline_bytes && !spill(hop))
       return refuse(hop, sent_state::yes);
-    return finish(hop, response(hop.status, std::move(hop.response_headers), std::move(hop.body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
+    return finish(hop, response(hop.status, std::move(hop.head).take_fields(), std::move(hop.body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
   }
   long request_bytes = 0;
   curl_off_t pretransfer = 0;
@@ -491,7 +494,10 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
       failed.code = fetch_errc::network_error;
       break;
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
       failed.code = fetch_errc::network_error;
+      failed.message += settings_.ca_file.empty() ? "; trusted are the system's certificates, unless options::ca_file names others"
+                                                  : fmt::format("; trusted are the certificates of options::ca_file = '{}'", settings_.ca_file);
       retryable = false;
       break;
     default:
@@ -504,7 +510,7 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
 /// What this hop's response sets counts for the next hop, and for the object when it handles the result.
 void curl_transport::take_cookies(exchange& hop) {
   const auto now = clock_.now_ms();
-  for (auto& field : hop.response_headers.get_set_cookie())
+  for (auto& field : hop.head.fields().get_set_cookie())
     if (hop.jar->receive(hop.target, field, now)) // what RFC 6265bis ignores is ignored
       hop.cookies.push_back({hop.target.target(), std::move(field), now});
 }
@@ -515,7 +521,12 @@ bool curl_transport::follow_redirect(exchange& hop) {
     refuse(hop, fetch_errc::network_error, fmt::format("more than {} redirects", max_redirects), sent_state::yes);
     return false;
   }
-  auto next = resolve_url(hop.target, *hop.response_headers.get("Location"));
+  const auto locations = hop.head.fields().get_all("Location");
+  if (locations.size() > 1) {
+    refuse(hop, fetch_errc::network_error, fmt::format("a redirect ({}) with {} Location fields leads nowhere", hop.status, locations.size()), sent_state::yes);
+    return false;
+  }
+  auto next = resolve_url(hop.target, locations.front());
   if (!next) {
     refuse(hop, next.error().code == errc::blocked ? fetch_errc::blocked : fetch_errc::network_error, "redirect: " + next.error().message, sent_state::yes);
     return false;

@@ -23,6 +23,10 @@ namespace {
 constexpr milliseconds store_again_after{500};
 constexpr milliseconds worker_patience{2000};
 
+/// libcurl counts in whole milliseconds and may be early by some. An attempt that is cut to what is left of its fetch gets these on top, so that the end
+/// has come when it times out: else it would be taken for one that was merely slow.
+constexpr milliseconds rounding{5};
+
 /// What fetches must have in common to share one request.
 std::string flight_of(const fetch_message& fetch) {
   return encode(fetch.url, fetch.headers.fields(), fetch.redirect, fetch.extra.jar, fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
@@ -240,7 +244,7 @@ void dispatcher::assign(job& next) {
   least->in_flight.insert(next.fetch->id);
   auto timeout = milliseconds(next.fetch->timeout_ms);
   if (const auto end = next.fetch->end_ms(); end != 0)
-    timeout = std::clamp(milliseconds(end - now_ms()), milliseconds(1), timeout);
+    timeout = std::clamp(milliseconds(end - now_ms()) + rounding, milliseconds(1), timeout);
   core_.counts.attempts.add();
   core_.counts.in_flight_fetches.add();
   core_.origins.note(next.origin, [](origin_stats& of) {
@@ -303,7 +307,9 @@ void dispatcher::finished(transfer_outcome& outcome) {
     if (outcome.result.error().code == fetch_errc::aborted)
       core_.counts.aborted.add();
   }
-  land(over, &outcome.result, outcome.body, outcome.cookies);
+  const auto end = fetch.end_ms();
+  const bool time_is_over = !outcome.result && end != 0 && now_ms() >= end; // its own: that is no answer to those that share its request
+  land(over, time_is_over ? nullptr : &outcome.result, outcome.body, outcome.cookies);
   store_result(over, std::move(outcome.result), std::move(outcome.body), std::move(outcome.cookies));
 }
 

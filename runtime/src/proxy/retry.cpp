@@ -26,12 +26,14 @@ std::optional<milliseconds> retry_delay(const fetch_message& fetch, const transf
 }
 
 std::optional<milliseconds> parse_retry_after(const std::string& value, std::int64_t now_ms) {
+  constexpr std::int64_t longest_s = 366 * 86'400;
   std::int64_t seconds = 0;
   auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), seconds);
   if (code == std::errc{} && end == value.data() + value.size() && seconds >= 0)
-    return milliseconds(std::min<std::int64_t>(seconds, 366 * 86'400) * 1000);
+    return milliseconds(std::min(seconds, longest_s) * 1000);
+  // In seconds as long as it can be any time: libcurl takes years up to 2147483647.
   if (auto when = curl_getdate(value.c_str(), nullptr); when >= 0)
-    return milliseconds(std::max<std::int64_t>(0, std::int64_t{when} * 1000 - now_ms));
+    return milliseconds(std::max<std::int64_t>(0, std::min(std::int64_t{when}, now_ms / 1000 + longest_s) * 1000 - now_ms));
   return std::nullopt;
 }
 

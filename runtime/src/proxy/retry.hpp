@@ -15,7 +15,7 @@ namespace dormouse {
 /// Nothing is repeated that may have been received unless it is repeatable, nor anything whose next attempt would begin after its deadline.
 std::optional<std::chrono::milliseconds> retry_delay(const fetch_message& fetch, const transfer_outcome& outcome, std::int64_t now_ms, std::mt19937_64& random);
 
-/// RFC 9110 section 5.6.7 and 10.2.3: seconds, or a date.
+/// RFC 9110 section 5.6.7 and 10.2.3: seconds, or a date. At most 366 days.
 std::optional<std::chrono::milliseconds> parse_retry_after(const std::string& value, std::int64_t now_ms);
 
 } // namespace dormouse

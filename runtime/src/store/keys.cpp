@@ -71,6 +71,12 @@ std::uint64_t time_bits(std::int64_t ms) {
   return ms < 0 ? 0 : static_cast<std::uint64_t>(ms);
 }
 
+/// So a key with one is damaged. Taken as it is, it would lead to another key, and the row could not be erased.
+std::optional<std::int64_t> get_time(std::string_view in) {
+  const auto ms = static_cast<std::int64_t>(get_u64(in));
+  return ms < 0 ? std::nullopt : std::optional(ms);
+}
+
 std::string queue_prefix(std::string_view name, fetch_priority priority) {
   std::string out(1, name.empty() ? 'Q' : 'N');
   out.reserve(name.size() + 20);
@@ -213,8 +219,11 @@ std::optional<queue_parts> parse_queue(std::string_view key) {
   }
   if (key.size() != bytes || static_cast<unsigned char>(key[0]) > 2)
     return std::nullopt;
+  const auto due = get_time(key.substr(1));
+  if (!due)
+    return std::nullopt;
   out.priority = static_cast<fetch_priority>(key[0]);
-  out.due_ms = static_cast<std::int64_t>(get_u64(key.substr(1)));
+  out.due_ms = *due;
   out.id = get_u64(key.substr(9));
   return out;
 }
@@ -232,7 +241,8 @@ std::optional<inbox_parts> parse_inbox(std::string_view key) {
 std::optional<deadline_parts> parse_deadline(std::string_view key) {
   if (key.size() != 17 || key[0] != 'E')
     return std::nullopt;
-  return deadline_parts{static_cast<std::int64_t>(get_u64(key.substr(1))), get_u64(key.substr(9))};
+  const auto at = get_time(key.substr(1));
+  return at ? std::optional(deadline_parts{*at, get_u64(key.substr(9))}) : std::nullopt;
 }
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key) {

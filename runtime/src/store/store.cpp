@@ -9,17 +9,6 @@
 namespace dormouse {
 namespace {
 
-struct store_info {
-  std::uint32_t format = store_format;
-  std::uint64_t identity = 0;
-  std::uint64_t epoch = 0; ///< how often the store was opened
-
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(format, identity, epoch);
-  }
-};
-
 std::uint64_t random_identity() {
   std::random_device source;
   return (std::uint64_t{source()} << 32U) | source();

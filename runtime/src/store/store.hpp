@@ -15,6 +15,7 @@
 #include "store/committer.hpp"
 #include "store/dead_letter.hpp"
 #include "store/keys.hpp"
+#include "store/store_info.hpp"
 
 #include <dormouse/serialization/messages.hpp>
 
@@ -28,9 +29,6 @@
 #include <vector>
 
 namespace dormouse {
-
-/// 2: messages may carry extensions, and there are jars, aborts and named queues. Rows of format 1 are read as they are.
-inline constexpr std::uint32_t store_format = 2;
 
 /// Where a body is: in a file, or, as earlier versions wrote it, in its row.
 struct stored_body {

@@ -74,9 +74,13 @@ void call_and_encode(durable_object& object, Tuple&& arguments, invocation& call
   };
   if constexpr (std::is_void_v<result>)
     std::apply(run, std::forward<Tuple>(arguments));
-  else if constexpr (unwrap_later<result>::is_later)
-    call.reply_slot = std::apply(run, std::forward<Tuple>(arguments)).slot();
-  else
+  else if constexpr (unwrap_later<result>::is_later) {
+    const auto reply = std::apply(run, std::forward<Tuple>(arguments));
+    call.reply_slot = reply.slot();
+    if constexpr (!std::is_void_v<reply_of<result>>)
+      if (!call.reply_slot)
+        encode_to(call.reply, reply.value());
+  } else
     encode_to(call.reply, std::apply(run, std::forward<Tuple>(arguments)));
 }
 

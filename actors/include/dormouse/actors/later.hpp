@@ -3,24 +3,58 @@
 /// A promise to reply: a method that returns `later<R>` replies when its continuation does, and with what the continuation
 /// returns (R15). It is what `.then<&T::m>()` evaluates to. The caller's place on the return path is stored with the
 /// fetch, so the object may hibernate in between.
+///
+/// A method that knows the reply already returns it: a plain value converts, and the reply is then this turn's, as without `later`.
+///
+///   later<std::string> on_page(fetch_result page) {
+///     if (!page) return page.error().message;             // the caller hears now
+///     return fetch(next_).then<&T::on_page>();            // or when on_page has the next page
+///   }
 
+#include <concepts>
 #include <cstddef>
+#include <optional>
 #include <type_traits>
+#include <utility>
+#include <variant>
 
 namespace dormouse {
 
+namespace detail {
+
+/// Which of the turn's fetches a reply hangs on.
+struct fetch_slot {
+  std::size_t index;
+};
+
+} // namespace detail
+
 template <class R>
 class later {
+  using stored = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+
 public:
   using value_type = R;
 
-  /// `slot`: which of the turn's fetches the reply hangs on. Made by `.then<>()`.
-  explicit later(std::size_t slot) noexcept : slot_(slot) {}
+  /// Made by `.then<>()`.
+  explicit later(detail::fetch_slot slot) noexcept : slot_(slot.index) {}
 
-  std::size_t slot() const noexcept { return slot_; }
+  /// The reply is there already.
+  template <class Value>
+    requires(!std::is_void_v<R> && !std::same_as<std::remove_cvref_t<Value>, later> && std::convertible_to<Value, stored>)
+  later(Value&& value) : value_(std::forward<Value>(value)) {}
+
+  /// The same for void: `return {};`.
+  later() noexcept
+    requires std::is_void_v<R>
+  = default;
+
+  std::optional<std::size_t> slot() const noexcept { return slot_; } ///< nothing if the reply is there
+  const stored& value() const noexcept { return *value_; }            ///< only if it is
 
 private:
-  std::size_t slot_;
+  std::optional<std::size_t> slot_;
+  std::optional<stored> value_;
 };
 
 namespace detail {

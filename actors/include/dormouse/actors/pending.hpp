@@ -66,7 +66,7 @@ public:
       typename params::type values(std::forward<Context>(context)...);
       auto bytes = std::apply([](const auto&... each) { return encode(each...); }, values);
       auto slot = submit(owner::methods::binding, owner::methods::template name_of<Method>(), std::move(bytes));
-      return later<reply_of<std::decay_t<typename traits::return_type>>>(slot);
+      return later<reply_of<std::decay_t<typename traits::return_type>>>(detail::fetch_slot{slot});
     }
   }
 

@@ -56,12 +56,21 @@ public:
   friend bool operator==(const abort_signal&, const abort_signal&) = default;
 
   template <class Archive>
-  void serialize(Archive& ar) {
+  void save(Archive& ar) const {
     ar(sources_, at_ms_);
+  }
+
+  /// Bytes from disk are held to the same rules; throws `failure{corrupt}`.
+  template <class Archive>
+  void load(Archive& ar) {
+    ar(sources_, at_ms_);
+    check_sources();
   }
 
 private:
   friend class abort_controller;
+
+  void check_sources() const;
 
   std::vector<abort_id> sources_;
   std::int64_t at_ms_ = 0;

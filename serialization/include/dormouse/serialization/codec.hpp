@@ -71,7 +71,9 @@ expected<T> decode(std::string_view bytes) {
     ar(value);
     ar.finish();
     return value;
-  } catch (const std::exception& e) { // cereal's own, bad_alloc, or a type's serialize refusing its values
+  } catch (const failure& e) { // a type's serialize refusing its values
+    return fail(errc::corrupt, e.what_failed().message);
+  } catch (const std::exception& e) { // cereal's own, or bad_alloc
     return fail(errc::corrupt, e.what());
   }
 }

@@ -29,10 +29,11 @@ inline constexpr std::size_t max_cookies = 3000;
 class cookie_jar {
 public:
   /// Takes in one Set-Cookie field of a response from `from`: `parse_set_cookie` and `put`.
-  /// Error: `invalid_cookie`, naming the cookie and the rule by which it is ignored; the jar is as before.
+  /// Error: `invalid_cookie`, naming the cookie and the rule by which it is ignored; the jar is as before, but for what has expired.
   [[nodiscard]] expected<void> receive(const url& from, std::string_view field, std::int64_t now_ms);
 
-  /// Sets a cookie for the program: `make_cookie` and `put`. Errors: `invalid_cookie`, `invalid_url`; the jar is as before.
+  /// Sets a cookie for the program: `make_cookie` and `put`. Errors: `invalid_cookie`, `invalid_url`; the jar is as
+  /// before, but for what has expired.
   [[nodiscard]] expected<void> set(const std::string& name, const std::string& value, const cookie_attributes& attributes, std::int64_t now_ms);
 
   /// Stores a cookie that `from` sets; `from` must be a URL that may (5.7). It replaces the one of the same name, domain, host-only flag and path

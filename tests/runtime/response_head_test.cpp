@@ -1,0 +1,103 @@
+#include "proxy/response_head.hpp"
+
+#include "outcome.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+using namespace dormouse;
+using test::contains;
+
+namespace {
+
+using fields = std::vector<headers::field>;
+
+constexpr std::size_t plenty = 64 * 1024;
+
+/// Gives the head each line; the error of the first that it refuses.
+expected<void> take_all(response_head& head, const std::vector<std::string>& lines, std::size_t max_bytes = plenty) {
+  for (const auto& line : lines)
+    if (auto taken = head.take(line, max_bytes); !taken)
+      return unexpected<error>(taken.error());
+  return {};
+}
+
+fields fields_of(const std::vector<std::string>& lines) {
+  response_head head;
+  value_or_throw(take_all(head, lines));
+  return head.fields().fields();
+}
+
+error refusal_of(const std::vector<std::string>& lines) {
+  response_head head;
+  auto taken = take_all(head, lines);
+  REQUIRE_FALSE(taken);
+  return taken.error();
+}
+
+} // namespace
+
+TEST_CASE("a header section ends its lines in CRLF or LF") {
+  const fields both{{"A", "1"}, {"b", ""}};
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "b:\r\n", "\r\n"}) == both);
+  CHECK(fields_of({"HTTP/1.1 200 OK\n", "A: 1\n", "b:\n", "\n"}) == both);
+  CHECK(fields_of({"HTTP/2 200 \r\n", "A: 1\r\n", "b: \t \r\n", "\r\n"}) == both);
+}
+
+TEST_CASE("of several responses to one request the last one counts") {
+  response_head head;
+  CHECK(head.take("HTTP/1.1 100 Continue\r\n", plenty) == response_head::line_kind::status);
+  CHECK(head.take("Early: 1\r\n", plenty) == response_head::line_kind::other);
+  CHECK(head.take("\r\n", plenty) == response_head::line_kind::other);
+  CHECK(head.fields().has("Early"));
+  CHECK(head.take("HTTP/1.1 200 OK\r\n", plenty) == response_head::line_kind::status);
+  CHECK(head.fields().empty());
+  REQUIRE(take_all(head, {"Late: 1\r\n", "\r\n"}));
+  CHECK(std::move(head).take_fields().fields() == fields{{"Late", "1"}});
+}
+
+TEST_CASE("a header line that begins with a blank goes on with the one before") {
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: one\r\n", " two\r\n", "\t three: four \r\n", "B: 2\r\n", "\r\n"}) == fields{{"A", "one two three: four"}, {"B", "2"}});
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A:\r\n", " x\r\n", " \r\n", "\r\n"}) == fields{{"A", "x"}});
+}
+
+TEST_CASE("R21: trailers are no headers") {
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "Set-Cookie: a=b\r\n", " c\r\n", "no colon\r\n", "Location: http://127.0.0.1/\r\n"}) == fields{{"A", "1"}});
+}
+
+TEST_CASE("R21: what is no header is refused by name") {
+  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{{"na me: x\r\n", "'na me'"},
+                                                                                   {": x\r\n", "''"},
+                                                                                   {" folded: first\r\n", "' folded'"},
+                                                                                   {"A: \x01\r\n", "0x01"},
+                                                                                   {"A: one\r two\r\n", "0x0d"},
+                                                                                   {"HTTP/1.1 204: again\r\n", "'HTTP/1.1 204'"},
+                                                                                   {"nothing\x02\r\n", "\"nothing\\"}}) {
+    CAPTURE(line);
+    const auto refused = refusal_of({"HTTP/1.1 200 OK\r\n", line, "\r\n"});
+    CHECK(refused.code == errc::invalid_header);
+    CHECK(contains(refused.message, part));
+    CHECK(refused.message.find_first_of("\r\n\x01\x02") == std::string::npos);
+  }
+}
+
+TEST_CASE("R12: the headers of one response are bounded, its trailers included") {
+  const std::vector<std::string> lines{"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "B: 2\r\n"};
+  std::size_t bytes = 0;
+  for (const auto& line : lines)
+    bytes += line.size();
+  response_head head;
+  CHECK(take_all(head, lines, bytes));
+  CHECK(take_all(head, lines, bytes)); // each response by itself
+  auto refused = take_all(head, lines, bytes - 1);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == error{errc::too_large, "the response headers are over options::max_header_bytes = " + std::to_string(bytes - 1)});
+  // A field that goes on and on is a part of it.
+  std::vector<std::string> folds(100, " x\r\n");
+  folds.insert(folds.begin(), {"HTTP/1.1 200 OK\r\n", "A: 1\r\n"});
+  refused = take_all(head, folds, 300);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::too_large);
+}
