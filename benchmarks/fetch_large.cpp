@@ -1,5 +1,5 @@
-/// Bodies of 16 MiB from nginx on loopback: each is durable before its object hears of it, and is whole in memory only while the object handles it. Against libcurl
-/// alone, which receives the same bodies into memory and forgets them.
+/// Bodies of 16 MiB from nginx on loopback: each is durable before its object hears of it, and is whole in memory only while the object handles it.
+/// Against libcurl alone, which receives the same bodies into memory and forgets them.
 
 #include "bare_curl.hpp"
 #include "measure.hpp"

@@ -58,6 +58,11 @@ dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_lette
     out.method = result->path.top()->method;
     out.request = std::move(result->extra.request);
     out.result = std::move(result->result);
+  } else if (auto answer = from.read_reply(letter->value)) {
+    out.method = answer->path.top()->method;
+  } else if (auto call = from.read_call(letter->value)) {
+    out.method = call->method;
+    out.arguments = std::move(call->arguments);
   } else if (auto post = from.read_post(letter->value)) {
     out.method = post->method;
     out.arguments = std::move(post->arguments);
@@ -93,10 +98,11 @@ dead_letter_entry dead_letters::get(std::uint64_t id) const {
 
 void dead_letters::retry(std::uint64_t id) {
   desk_->with_store([&](runtime_core& core) {
-    std::lock_guard guard(core.defining); // a class that is being defined walks its inbox: either that finds the row, or it is delivered here
+    std::lock_guard guard(core.defining);
+    core.walks.wait_for_all(); // an inbox that is walked from now on has the row, and one that is being walked has not: here it is delivered
     auto letter = read(*core.store, id);
     auto parts = keys::parse_inbox(letter.key);
-    if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value)))
+    if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) && !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
       throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});
     const auto* type = core.find_class(parts->where.binding);
     envelope_ptr what;

@@ -36,6 +36,10 @@ public:
     return std::chrono::system_clock::time_point(1'000s);
   }
   const address& self() const override { return self_; }
+  expected<std::size_t> enqueue_call(const address& to, call_message&& what) override {
+    calls.emplace_back(to, std::move(what));
+    return 2 * (calls.size() - 1) + 1;
+  }
   expected<void> abort(const abort_id& id, std::string reason) override {
     aborts.emplace_back(id, std::move(reason));
     return {};
@@ -48,6 +52,7 @@ public:
   void hibernate() override { ++hibernations; }
 
   std::vector<fetch_message> taken;
+  std::vector<std::pair<address, call_message>> calls;
   std::vector<std::pair<abort_id, std::string>> aborts;
   std::map<std::string, cookie_jar> jars;
   std::optional<error> refuse;

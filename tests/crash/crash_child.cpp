@@ -4,9 +4,12 @@
 //   crash_child fetch <directory> <upstream> <life> <seed>     "started", then per acknowledged call "<delivered> <fetcher> <token>"
 //   crash_child finish <directory> <expected tokens>           lets the work end that was begun; exit code 0 when it has
 //   crash_child count <directory> <calls at once>              "add <value>" and "read <value>"
+//   crash_child haul <directory> <upstream>                    how many large bodies were delivered in this life, whenever there are more
+//   crash_child unload <directory> <upstream>                  lets all large bodies arrive; exit code 0 when they have
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/crash_settings.hpp"
+#include "crash/hauler.hpp"
 #include "crash/objects.hpp"
 #include "crash/report_pipe.hpp"
 #include "eventually.hpp"
@@ -105,6 +108,40 @@ void finish(const std::string& directory, std::uint64_t expected_tokens) {
   }
 }
 
+void begin_hauls(runtime& host, const std::string& upstream) {
+  host.define<hauler>();
+  for (std::size_t i = 0; i < hauler_count; ++i)
+    host.get<hauler>(hauler_id(i)).call<&hauler::begin>(upstream).get();
+}
+
+[[noreturn]] void haul_until_killed(const std::string& directory, const std::string& upstream) {
+  runtime host(haul_options(directory));
+  begin_hauls(host, upstream);
+  report("0");
+  for (std::uint64_t told = 0;;) {
+    if (!eventually([&] { return host.stats().delivered > told; }))
+      throw std::runtime_error("no body is delivered");
+    told = host.stats().delivered;
+    report(std::to_string(told));
+  }
+}
+
+void unload(const std::string& directory, const std::string& upstream) {
+  runtime host(haul_options(directory));
+  begin_hauls(host, upstream);
+  const auto all_came = [&host] {
+    for (std::size_t i = 0; i < hauler_count; ++i) {
+      const auto hauls = host.get<hauler>(hauler_id(i)).call<&hauler::hauls>().get();
+      if (hauls.size() < hauls_each || hauls.back().results == 0)
+        return false;
+    }
+    return true;
+  };
+  if (!eventually(all_came, std::chrono::seconds(120)))
+    throw std::runtime_error("not all bodies came");
+  host.stop();
+}
+
 [[noreturn]] void serve() {
   samples::raise_open_file_limit();
   samples::upstream_server upstream;
@@ -120,6 +157,12 @@ int run(const std::vector<std::string>& arguments) {
     fetch_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)), std::stoull(arguments.at(4)));
   if (what == "count")
     count_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "haul")
+    haul_until_killed(arguments.at(1), arguments.at(2));
+  if (what == "unload") {
+    unload(arguments.at(1), arguments.at(2));
+    return 0;
+  }
   if (what == "upstream")
     serve();
   if (what != "finish")

@@ -1,5 +1,6 @@
 #include "crash/durable_view.hpp"
 
+#include "blob_files.hpp"
 #include "crash/crash_settings.hpp"
 #include "store/rocksdb_engine.hpp"
 #include "store/store.hpp"
@@ -57,9 +58,11 @@ private:
       if (!fetch)
         return false;
       ++view_.queued[key_in(fetch->url)];
-      if (fetch->body_is_blob != 0)
-        owners_.insert(keys::blob(fetch->id, 'q'));
-      return true;
+      if (fetch->body_is_blob == 0)
+        return true;
+      owners_.insert(keys::blob(fetch->id, 'q'));
+      auto body = store_.find_body(fetch->id, blob_side::request);
+      return body && body->file && store_.blobs()->load(*body->file);
     });
   }
 
@@ -73,14 +76,15 @@ private:
         view_.waiting_calls.emplace_back(where->where.instance_id, std::get<1>(arguments));
         return true;
       }
-      auto result = store_.read_result(value); // and its blob
+      auto result = store_.read_result(value);
       if (!result || result->path.top()->method != "on_result")
         return false;
       auto context = detail::decode_arguments<std::tuple<std::string, std::uint64_t, std::uint32_t>>(result->path.top()->context);
       ++view_.arrived[key_of(where->where.instance_id, std::get<1>(context))];
-      if (result->body_is_blob != 0)
-        owners_.insert(keys::blob(result->fetch_id, 'r'));
-      return true;
+      if (result->body_is_blob == 0)
+        return true;
+      owners_.insert(keys::blob(result->fetch_id, 'r'));
+      return store_.load_response_body(result->fetch_id).has_value();
     });
   }
 
@@ -117,7 +121,9 @@ private:
 durable_view read_durable(const std::filesystem::path& directory, const std::filesystem::path& scratch) {
   if (!std::filesystem::exists(directory))
     return {}; // killed before it made it
-  return reader(*open_copy(directory, scratch)).read();
+  auto view = reader(*open_copy(directory, scratch)).read();
+  view.blob_files = blob_files(directory).size();
+  return view;
 }
 
 } // namespace dormouse::test

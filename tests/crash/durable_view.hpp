@@ -27,6 +27,7 @@ struct durable_view {
   std::size_t attempt_marks = 0;
   std::size_t blobs = 0;
   std::size_t lost_blobs = 0; ///< of no queued fetch and no arrived result
+  std::size_t blob_files = 0; ///< those that no row names included: a crash may leave them
   std::size_t dead_letters = 0;
   std::size_t unreadable = 0; ///< rows of whatever kind that did not pass their checks
 };

@@ -144,6 +144,7 @@ public:
     CHECK(view.waiting_calls.size() == 0);
     CHECK(view.attempt_marks == 0);
     CHECK(view.blobs == 0);
+    CHECK(view.blob_files == 0);
     check_records(view);
 
     std::size_t fetches = 0;

@@ -1,10 +1,10 @@
+#include "movable_clock.hpp"
 #include "sanitized.hpp"
 #include "transports.hpp"
 #include "upstream_fixture.hpp"
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -34,15 +34,6 @@ struct dead_port {
     upstream.start();
     upstream.stop();
   }
-};
-
-class movable_clock final : public wall_clock {
-public:
-  std::chrono::system_clock::time_point now() const override { return wall_clock::now() + ahead_.load(); }
-  void advance(std::chrono::seconds by) { ahead_ = ahead_.load() + by; }
-
-private:
-  std::atomic<std::chrono::seconds> ahead_{};
 };
 
 using counts = std::map<std::string, std::uint64_t>;
@@ -388,7 +379,7 @@ TEST_CASE_FIXTURE(fixture, "R11: Retry-After is honoured") {
 TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across restarts") {
   auto clock = std::make_shared<movable_clock>();
   {
-    runtime running(settings(), {.clock = clock, .wrap_engine = {}, .wrap_transport = {}});
+    runtime running(settings(), with_clock(clock));
     value_of(object(running).call<&fetcher::send>(key("a", "fail_first=2&retry_after=250")));
     REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
     clock->advance(251s);
@@ -396,14 +387,14 @@ TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across r
     CHECK(upstream.hits("a") == 2);
   }
   clock->advance(251s);
-  runtime running(settings(), {.clock = clock, .wrap_engine = {}, .wrap_transport = {}});
+  runtime running(settings(), with_clock(clock));
   CHECK(answered(result_under(object(running), "a")).ok());
   CHECK(upstream.hits("a") == 3);
 }
 
 TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while the fetch waits for its retry and while nobody runs") {
   auto clock = std::make_shared<movable_clock>();
-  const ports outside{.clock = clock, .wrap_engine = {}, .wrap_transport = {}};
+  const ports outside = with_clock(clock);
   auto waits = key("waits", "status=503&retry_after=200");
   waits.deadline_ms = 250'000;
   waits.max_retries = 100;

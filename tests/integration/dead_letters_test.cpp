@@ -105,7 +105,7 @@ TEST_CASE_FIXTURE(upstream_fixture, "a dead letter with a large body keeps it un
   CHECK(running.dead_letters().list().empty());
 }
 
-TEST_CASE("a post that keeps throwing is a dead letter with its arguments; pages, limits and a stopped runtime") {
+TEST_CASE("a post that keeps throwing is a dead letter with its arguments. Pages, limits and a stopped runtime") {
   scratch_directory directory;
   grumbler::grumbles = true;
   runtime running({.directory = directory.path(), .idle_after = std::chrono::milliseconds(0)});

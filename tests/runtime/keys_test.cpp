@@ -2,12 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 using namespace std::string_literals;
+using dormouse::abort_id;
 using dormouse::address;
 using dormouse::fetch_priority;
 namespace keys = dormouse::keys;
@@ -57,6 +59,84 @@ TEST_CASE("keys: the queue is ordered by priority, then due time, then id") {
   CHECK(keys::deadline(255, 9) < keys::deadline(256, 1));
 }
 
+TEST_CASE("keys: each named queue is a range of its own, ordered as the default one, whatever the names begin with") {
+  const std::vector<std::string> queues{"A", "AB", "A_", "Z", "_", "a", "aa", "b"}; // in the order of their bytes
+  std::vector<std::string> rows;
+  for (const auto& name : queues)
+    for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
+      for (std::int64_t due_ms : {255, 256})
+        for (std::uint64_t id : {std::uint64_t{0}, ~std::uint64_t{0}})
+          rows.push_back(keys::queue(name, priority, due_ms, id));
+  CHECK(std::is_sorted(rows.begin(), rows.end()));
+  CHECK(std::adjacent_find(rows.begin(), rows.end()) == rows.end());
+  for (const auto& name : queues)
+    for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
+      const auto range = keys::queue_of(name, priority);
+      for (const auto& row : rows) {
+        const auto parts = keys::parse_queue(row);
+        REQUIRE(parts);
+        CHECK(holds(range, row) == (parts->queue == name && parts->priority == priority));
+      }
+      CHECK_FALSE(holds(range, keys::queue("", priority, 255, 1)));
+      CHECK_FALSE(holds(keys::queue_of("", priority), keys::queue(name, priority, 255, 1)));
+    }
+}
+
+TEST_CASE("keys: from one named queue to the next, past all rows of the first") {
+  const std::vector<std::string> queues{"A", "AB", "A_", "Z", "_", "a", "aa", "b"};
+  std::vector<std::string> rows;
+  for (const auto& name : queues) {
+    rows.push_back(keys::queue(name, fetch_priority::high, 0, 0));
+    rows.push_back(keys::queue(name, fetch_priority::low, 1'700'000'000'000, ~std::uint64_t{0}));
+  }
+  std::vector<std::string> found;
+  std::string from = "N";
+  for (auto at = rows.begin(); at != rows.end(); at = std::lower_bound(rows.begin(), rows.end(), from)) {
+    const auto name = keys::queue_name(*at);
+    REQUIRE(name);
+    found.push_back(*name);
+    from = keys::behind_queue(*name);
+  }
+  CHECK(found == queues);
+  for (const auto& nonsense : {""s, "N"s, "NA"s, "N\0"s, "Nnot a name\0"s, "QA\0"s, "N" + std::string(65, 'a') + '\0'})
+    CHECK_FALSE(keys::queue_name(nonsense));
+}
+
+TEST_CASE("keys: the rows of one signal are together, in order of the fetches, and apart from every other's") {
+  const std::uint64_t most = ~std::uint64_t{0};
+  const std::vector<abort_id> signals{{0, 0}, {0, 1}, {0, most}, {1, 0}, {255, 7}, {256, 7}, {most, most - 1}, {most, most}};
+  std::vector<std::string> rows;
+  for (const auto& id : signals)
+    for (std::uint64_t fetch : {std::uint64_t{0}, std::uint64_t{255}, std::uint64_t{256}, most})
+      rows.push_back(keys::signal(id, fetch));
+  CHECK(std::is_sorted(rows.begin(), rows.end()));
+  CHECK(std::adjacent_find(rows.begin(), rows.end()) == rows.end());
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    CAPTURE(i);
+    for (std::size_t row = 0; row < rows.size(); ++row)
+      CHECK(holds(keys::signal_of(signals[i]), rows[row]) == (row / 4 == i));
+    CHECK(holds(keys::all('G'), rows[4 * i]));
+    CHECK(holds(keys::all('S'), keys::abort_mark(signals[i])));
+    CHECK_FALSE(holds(keys::signal_of(signals[i]), keys::abort_mark(signals[i])));
+  }
+  for (std::size_t i = 1; i < signals.size(); ++i)
+    CHECK(keys::abort_mark(signals[i - 1]) < keys::abort_mark(signals[i]));
+  CHECK(keys::parse_signal(keys::signal({1, 2}, 0xfedcba9876543210)) == 0xfedcba9876543210);
+}
+
+TEST_CASE("keys: jars are told apart by object and by name, NUL bytes included") {
+  std::vector<std::string> rows;
+  for (const auto& id : ids)
+    for (const auto& name : ids)
+      rows.push_back(keys::jar({"THING", id}, name));
+  for (const auto& row : rows)
+    CHECK(holds(keys::all('C'), row));
+  std::sort(rows.begin(), rows.end());
+  CHECK(std::adjacent_find(rows.begin(), rows.end()) == rows.end());
+  CHECK(keys::jar({"A", "x"}, "y") != keys::jar({"A", "xy"}, ""));
+  CHECK(keys::jar({"A", "x"}, "b") < keys::jar({"A", "y"}, "a"));
+}
+
 TEST_CASE("keys: what is written is parsed back") {
   for (const auto& id : ids)
     for (std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {
@@ -73,6 +153,15 @@ TEST_CASE("keys: what is written is parsed back") {
     CHECK(parts->due_ms == 1'700'000'000'123);
     CHECK(parts->id == 0xfedcba9876543210);
   }
+  for (const std::string name : {"a", "_", "bulk_2", "Q", "N"}) {
+    const auto parts = keys::parse_queue(keys::queue(name, fetch_priority::low, 1'700'000'000'123, 0xfedcba9876543210));
+    REQUIRE(parts);
+    CHECK(parts->queue == name);
+    CHECK(parts->priority == fetch_priority::low);
+    CHECK(parts->due_ms == 1'700'000'000'123);
+    CHECK(parts->id == 0xfedcba9876543210);
+  }
+  CHECK(keys::parse_attempt(keys::attempt(0xfedcba9876543210)) == 0xfedcba9876543210);
   const auto late = keys::parse_deadline(keys::deadline(1'700'000'000'123, 42));
   REQUIRE(late);
   CHECK(late->deadline_ms == 1'700'000'000'123);
@@ -92,7 +181,10 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   };
   refused(keys::inbox({"THING", "a\0b"s}, 7), [](std::string_view key) { return keys::parse_inbox(key).has_value(); });
   refused(keys::queue("", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
+  refused(keys::queue("bulk", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
   refused(keys::deadline(7, 7), [](std::string_view key) { return keys::parse_deadline(key).has_value(); });
+  refused(keys::attempt(7), [](std::string_view key) { return keys::parse_attempt(key).has_value(); });
+  refused(keys::signal({7, 7}, 7), [](std::string_view key) { return keys::parse_signal(key).has_value(); });
 
   auto no_such_priority = keys::queue("", fetch_priority::low, 7, 7);
   no_such_priority[1] = 3;
@@ -104,6 +196,11 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
     CHECK_FALSE(keys::parse_queue(key));
     CHECK_FALSE(keys::parse_deadline(key));
   }
+  no_such_priority = keys::queue("bulk", fetch_priority::low, 7, 7);
+  no_such_priority[6] = 3;
+  CHECK_FALSE(keys::parse_queue(no_such_priority));
+  CHECK_FALSE(keys::parse_queue("N\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1))); // a queue without a name
+  CHECK_FALSE(keys::parse_queue("Nno name\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1)));
   // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
   CHECK_FALSE(keys::parse_inbox("ITHING\0a\0\x02"s + std::string(8, '\0')));
 }
@@ -124,9 +221,11 @@ TEST_CASE("keys: a range holds its own rows and no others") {
   CHECK_FALSE(holds(keys::queue_of("", fetch_priority::normal), low));
   CHECK(holds(keys::queue_of("", fetch_priority::low), low));
 
-  const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),  keys::dead_letter(1), keys::deadline(1, 1),
-                                      keys::inbox({"A", "x"}, 1),       keys::store_info(), keys::object({"A", "x"}), high};
-  const std::string kinds = "ABDEIMOQ";
+  const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),         keys::jar({"A", "x"}, "y"),  keys::dead_letter(1),
+                                      keys::deadline(1, 1),             keys::signal({1, 1}, 1),    keys::inbox({"A", "x"}, 1),  keys::store_info(),
+                                      keys::queue("bulk", fetch_priority::high, 0, 0),             keys::object({"A", "x"}),    high,
+                                      keys::abort_mark({1, 1})};
+  const std::string kinds = "ABCDEGIMNOQS";
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       CAPTURE(kinds[k]);

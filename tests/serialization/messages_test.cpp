@@ -66,6 +66,43 @@ public:
     return out;
   }
 
+  abort_signal signal() {
+    const auto at = abort_signal::timeout(std::chrono::milliseconds(1 + below(1'000'000)), std::chrono::system_clock::time_point());
+    switch (below(4)) {
+    case 0: return {};
+    case 1: return at;
+    case 2: return abort_controller().signal();
+    default: return abort_signal::any({abort_controller().signal(), at, abort_controller().signal()});
+    }
+  }
+
+  fetch_message::extension fetch_extension() {
+    if (below(3) == 0) return {};
+    return {.queue = bytes(10),
+            .not_before_ms = static_cast<std::int64_t>(number()),
+            .delivery = static_cast<delivery>(below(2)),
+            .sharing = static_cast<sharing>(below(2)),
+            .signal = signal(),
+            .jar = bytes(10)};
+  }
+
+  result_message::extension result_extension() {
+    if (below(3) == 0) return {};
+    result_message::extension out{.request = {.method = bytes(8),
+                                              .url = bytes(60),
+                                              .headers = fields(),
+                                              .body = bytes(100),
+                                              .body_bytes = number(),
+                                              .queue = bytes(10),
+                                              .created_ms = static_cast<std::int64_t>(number()),
+                                              .attempts = static_cast<std::uint32_t>(number())},
+                                  .jar = bytes(10),
+                                  .cookies = {}};
+    for (auto left = below(5); left > 0; --left)
+      out.cookies.push_back({bytes(60), bytes(60), static_cast<std::int64_t>(number())});
+    return out;
+  }
+
   fetch_message fetch() {
     return {.id = number(),
             .method = bytes(8),
@@ -84,7 +121,8 @@ public:
             .priority = static_cast<fetch_priority>(below(3)),
             .created_ms = static_cast<std::int64_t>(number()),
             .attempts = static_cast<std::uint32_t>(number()),
-            .path = path()};
+            .path = path(),
+            .extra = fetch_extension()};
   }
 
   result_message result() {
@@ -97,6 +135,7 @@ public:
       out.result =
           unexpected<fetch_error>({static_cast<fetch_errc>(1 + below(8)), bytes(60),
                                    static_cast<sent_state>(below(3)), static_cast<std::uint32_t>(number())});
+    out.extra = result_extension();
     return out;
   }
 
@@ -152,6 +191,40 @@ result_message golden_error() {
           .body_is_blob = 0};
 }
 
+/// A signal whose controllers are the same in every run: as bytes, for a new one is like no other.
+abort_signal golden_signal() {
+  return value_or_throw(decode<abort_signal>(encode(
+      std::vector<abort_id>{{0x1112131415161718, 0x2122232425262728}, {0x3132333435363738, 0x4142434445464748}},
+      std::int64_t{1'700'000'030'000})));
+}
+
+fetch_message golden_extended_fetch() {
+  auto out = golden_fetch();
+  out.extra = {.queue = "bulk",
+               .not_before_ms = 1'700'000'010'000,
+               .delivery = delivery::at_most_once,
+               .sharing = sharing::single_flight,
+               .signal = golden_signal(),
+               .jar = "session"};
+  return out;
+}
+
+result_message golden_extended_result() {
+  auto out = golden_response();
+  out.extra = {.request = {.method = "PUT",
+                           .url = "https://example.com/asked",
+                           .headers = {{"X-Asked", "yes"}},
+                           .body = "asked",
+                           .body_bytes = 5,
+                           .queue = "mail",
+                           .created_ms = 1'700'000'000'001,
+                           .attempts = 3},
+               .jar = "session",
+               .cookies = {{"https://example.com/hop", "a=1; Path=/", 1'700'000'000'002},
+                           {"https://example.com/final", "b=2", 1'700'000'000'003}}};
+  return out;
+}
+
 post_message golden_post() { return {"refresh", std::string("\x03\0\0\0\0\0\0\0abc", 11)}; }
 
 std::string from_hex(const std::string& file) {
@@ -192,8 +265,8 @@ template <class T> void is_golden(const std::string& name, frame_type type, cons
   auto frame = seal_value(type, value);
   const char* regenerate = std::getenv("DORMOUSE_REGENERATE_GOLDEN");
   if (regenerate != nullptr && regenerate == name) {
-    std::ofstream(file) << "# A frame as format version 1 has it; see docs/on-disk-format.md. Never edited, "
-                           "never rewritten after a release.\n"
+    std::ofstream(file) << "# A frame as store format " << name.substr(1, 1)
+                        << " has it; see docs/on-disk-format.md. Never edited, never rewritten after a release.\n"
                         << to_hex(frame);
     FAIL("wrote ", file, "; read the difference, then run again without DORMOUSE_REGENERATE_GOLDEN");
   }
@@ -308,6 +381,84 @@ TEST_CASE("R21: the post frame of format version 1 is for ever") {
   is_golden("v1_post", frame_type::post, golden_post());
 }
 
+TEST_CASE("R21: the extended fetch of store format 2 is for ever") {
+  is_golden("v2_fetch_extended", frame_type::fetch, golden_extended_fetch());
+}
+
+TEST_CASE("R21: the extended result of store format 2 is for ever") {
+  is_golden("v2_result_extended", frame_type::result, golden_extended_result());
+}
+
+TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {
+  auto fetch = golden_extended_fetch();
+  fetch.extra = {};
+  CHECK(encode(fetch) == encode(golden_fetch()));
+  auto result = golden_extended_result();
+  result.extra = {};
+  CHECK(encode(result) == encode(golden_response()));
+  for (const std::string name : {"v1_fetch", "v1_result_response", "v1_result_error"}) {
+    CAPTURE(name);
+    const auto frame = from_hex(std::string(DORMOUSE_TEST_GOLDEN_DIR) + "/" + name + ".hex");
+    if (name == "v1_fetch") {
+      const auto old = unseal_value<fetch_message>(frame_type::fetch, frame);
+      REQUIRE(old);
+      CHECK(old->extra == fetch_message::extension{});
+      CHECK(old->extra.delivery == delivery::at_least_once);
+      CHECK(old->extra.sharing == sharing::none);
+      CHECK(old->extra.signal.never());
+    } else {
+      const auto old = unseal_value<result_message>(frame_type::result, frame);
+      REQUIRE(old);
+      CHECK(old->extra == result_message::extension{});
+    }
+  }
+}
+
+TEST_CASE("R21: each single thing that an extension says is written") {
+  const std::vector<fetch_message::extension> of_fetches{
+      {.queue = "q"},
+      {.not_before_ms = 1},
+      {.delivery = delivery::at_most_once},
+      {.sharing = sharing::single_flight},
+      {.signal = abort_controller().signal()},
+      {.signal = abort_signal::timeout(std::chrono::milliseconds(1))},
+      {.jar = "j"}};
+  for (const auto& extra : of_fetches) {
+    auto what = golden_fetch();
+    what.extra = extra;
+    CHECK(encode(what).size() > encode(golden_fetch()).size());
+    comes_back(frame_type::fetch, what);
+  }
+  const std::vector<result_message::extension> of_results{
+      {.request = {.method = "GET"}}, {.request = {.attempts = 1}}, {.jar = "j"}, {.cookies = {{"u", "f", 1}}}};
+  for (const auto& extra : of_results) {
+    auto what = golden_error();
+    what.extra = extra;
+    CHECK(encode(what).size() > encode(golden_error()).size());
+    comes_back(frame_type::result, what);
+  }
+}
+
+TEST_CASE("R21: a truncated extension is corrupt, and so is anything behind it") {
+  const auto judge_all = [](const std::string& plain, const std::string& extended, auto decodes) {
+    REQUIRE(extended.starts_with(plain));
+    for (std::size_t size = 0; size < extended.size(); ++size) {
+      CAPTURE(size);
+      // Where the extension begins, the old message ends.
+      CHECK(decodes(std::string_view(extended).substr(0, size)) == (size == plain.size()));
+    }
+    CHECK(decodes(extended));
+    CHECK_FALSE(decodes(extended + '\0'));
+  };
+  judge_all(encode(golden_fetch()), encode(golden_extended_fetch()),
+            [](std::string_view bytes) { return decode<fetch_message>(bytes).has_value(); });
+  judge_all(encode(golden_response()), encode(golden_extended_result()),
+            [](std::string_view bytes) { return decode<result_message>(bytes).has_value(); });
+  const auto why = decode<fetch_message>(encode(golden_extended_fetch()).substr(0, encode(golden_fetch()).size() + 3));
+  REQUIRE_FALSE(why);
+  CHECK(why.error().code == errc::corrupt);
+}
+
 TEST_CASE("R21: every flipped bit and every truncation of a message is found") {
   for (const auto& good :
        {seal_value(frame_type::fetch, golden_fetch()), seal_value(frame_type::result, golden_response()),
@@ -343,7 +494,8 @@ TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
   generator random(seed);
   const std::string frames[] = {
       seal_value(frame_type::fetch, golden_fetch()), seal_value(frame_type::result, golden_response()),
-      seal_value(frame_type::result, golden_error()), seal_value(frame_type::post, golden_post())};
+      seal_value(frame_type::result, golden_error()), seal_value(frame_type::post, golden_post()),
+      seal_value(frame_type::fetch, golden_extended_fetch()), seal_value(frame_type::result, golden_extended_result())};
   tally seen;
   for (int round = 0; round < 100'000; ++round) {
     auto which = random.below(std::size(frames));
@@ -351,6 +503,7 @@ TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
     if (random.below(2) == 0) bytes = with_true_header(bytes);
     switch (which) {
     case 0:
+    case 4:
       judge<fetch_message>(frame_type::fetch, bytes, seen);
       break;
     case 3:
@@ -397,6 +550,33 @@ TEST_CASE("R9: a request is repeatable by its method or by its idempotency key")
     CHECK_FALSE(fetch_message{.method = unsafe}.is_repeatable());
     CHECK(fetch_message{.method = unsafe, .idempotency_key = "k"}.is_repeatable());
   }
+}
+
+TEST_CASE("R9: delivery at most once makes no method repeatable") {
+  for (const auto* method : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST"}) {
+    fetch_message once{.method = method, .idempotency_key = "k"};
+    CHECK(once.is_repeatable());
+    once.extra.delivery = delivery::at_most_once;
+    CHECK_FALSE(once.is_repeatable());
+  }
+}
+
+TEST_CASE("a fetch ends by itself at its deadline or at its signal's time, whichever comes first") {
+  const auto at = [](std::int64_t ms) {
+    return abort_signal::timeout(std::chrono::milliseconds(ms), std::chrono::system_clock::time_point());
+  };
+  fetch_message fetch;
+  CHECK(fetch.end_ms() == 0);
+  fetch.extra.signal = abort_controller().signal();
+  CHECK(fetch.end_ms() == 0);
+  fetch.deadline_ms = 7;
+  CHECK(fetch.end_ms() == 7);
+  fetch.extra.signal = at(5);
+  CHECK(fetch.end_ms() == 5);
+  fetch.extra.signal = at(9);
+  CHECK(fetch.end_ms() == 7);
+  fetch.deadline_ms = 0;
+  CHECK(fetch.end_ms() == 9);
 }
 
 TEST_CASE("R14: fetch error codes have stable numbers and names") {
@@ -478,6 +658,10 @@ TEST_CASE("R14: the other numbers that frames carry are stable") {
   CHECK(static_cast<int>(fetch_priority::high) == 0);
   CHECK(static_cast<int>(fetch_priority::normal) == 1);
   CHECK(static_cast<int>(fetch_priority::low) == 2);
+  CHECK(static_cast<int>(delivery::at_least_once) == 0);
+  CHECK(static_cast<int>(delivery::at_most_once) == 1);
+  CHECK(static_cast<int>(sharing::none) == 0);
+  CHECK(static_cast<int>(sharing::single_flight) == 1);
 }
 
 TEST_CASE("a failure carries its error") {

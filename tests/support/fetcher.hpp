@@ -32,10 +32,18 @@ struct order {
   std::int64_t initial_delay_ms = 10;
   fetch_priority priority = fetch_priority::normal;
   redirect_mode redirect = redirect_mode::follow;
+  abort_signal signal = {};
+  std::string queue = {};
+  std::int64_t delay_ms = 0;
+  std::int64_t not_before_ms = 0; ///< since the epoch
+  dormouse::delivery delivery = dormouse::delivery::at_least_once;
+  dormouse::sharing sharing = dormouse::sharing::none;
+  std::string jar = {}; ///< empty: none
 
   template <class Archive>
   void serialize(Archive& ar) {
     ar(tag, url, method, body, headers, idempotency_key, timeout_ms, deadline_ms, max_retries, initial_delay_ms, priority, redirect);
+    ar(signal, queue, delay_ms, not_before_ms, delivery, sharing, jar);
   }
 
   fetch_init init() const {
@@ -45,13 +53,20 @@ struct order {
                    .retry = {.max_retries = max_retries, .initial_delay = milliseconds(initial_delay_ms)},
                    .redirect = redirect,
                    .idempotency_key = idempotency_key,
-                   .priority = priority};
+                   .priority = priority,
+                   .delivery = delivery,
+                   .sharing = sharing,
+                   .delay = milliseconds(delay_ms),
+                   .signal = signal,
+                   .queue = queue};
     if (!body.empty())
       out.body = body;
     if (timeout_ms != 0)
       out.timeout = milliseconds(timeout_ms);
     if (deadline_ms != 0)
       out.deadline = milliseconds(deadline_ms);
+    if (not_before_ms != 0)
+      out.not_before = std::chrono::system_clock::time_point(milliseconds(not_before_ms));
     return out;
   }
 };
@@ -61,10 +76,13 @@ public:
   /// How many continuations are still to throw.
   static inline std::atomic<int> refusals{0};
   static inline std::atomic<int> continuations_run{0};
+  /// How often `give_up` and `touch` have begun. Turns of one object run one at a time: when the next one begins, the commit of this one is on its way.
+  static inline std::atomic<int> turns_begun{0};
 
   void send(order what) {
     ++orders_;
-    fetch(what.url, what.init()).then<&fetcher::on_result>(what.tag);
+    auto described = what.jar.empty() ? fetch(what.url, what.init()) : browser(what.jar).fetch(what.url, what.init());
+    described.then<&fetcher::on_result>(what.tag);
   }
   void send_all(std::vector<order> all) {
     for (auto& each : all)
@@ -85,6 +103,25 @@ public:
     sequence_.push_back(tag);
     refuse();
   }
+
+  void give_up(abort_controller which, std::string why) {
+    ++turns_begun;
+    abort(which, std::move(why));
+  }
+  void send_then_give_up(order what, abort_controller which, std::string why) {
+    send(std::move(what));
+    give_up(which, std::move(why));
+  }
+  void give_up_then_send(abort_controller which, std::string why, order what) {
+    give_up(which, std::move(why));
+    send(std::move(what));
+  }
+  void give_up_and_throw(abort_controller which) {
+    give_up(which, "changed my mind");
+    throw std::runtime_error("changed my mind");
+  }
+  bool has_given_up(abort_signal signal) const { return aborted(signal); }
+  void touch() { ++turns_begun; }
 
   later<std::string> ask(order what) {
     ++orders_;
@@ -119,7 +156,10 @@ public:
   }
 
   using methods = dormouse::methods<"FETCHER", method<"send", &fetcher::send>, method<"send_all", &fetcher::send_all>, method<"send_and_throw", &fetcher::send_and_throw>,
-                                    method<"send_bytes", &fetcher::send_bytes>, method<"on_result", &fetcher::on_result>, method<"ask", &fetcher::ask>,
+                                    method<"send_bytes", &fetcher::send_bytes>, method<"on_result", &fetcher::on_result>, method<"give_up", &fetcher::give_up>,
+                                    method<"send_then_give_up", &fetcher::send_then_give_up>, method<"give_up_then_send", &fetcher::give_up_then_send>,
+                                    method<"give_up_and_throw", &fetcher::give_up_and_throw>, method<"has_given_up", &fetcher::has_given_up>,
+                                    method<"touch", &fetcher::touch>, method<"ask", &fetcher::ask>,
                                     method<"on_answer", &fetcher::on_answer>, method<"ask_twice", &fetcher::ask_twice>, method<"on_first", &fetcher::on_first>,
                                     method<"results", &fetcher::results>, method<"sequence", &fetcher::sequence>, method<"count", &fetcher::count>,
                                     method<"orders", &fetcher::orders>, method<"answers", &fetcher::answers>>;

@@ -54,6 +54,7 @@ public:
 
   std::size_t written() const { return written_; }
   std::size_t failed() const { return failed_; }
+  std::size_t failed_reads() const { return failed_reads_; }
 
   auto wrap() {
     return [self = shared_from_this()](std::unique_ptr<storage_engine> inner) -> std::unique_ptr<storage_engine> {
@@ -67,8 +68,10 @@ private:
     engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner) : valve_(std::move(valve)), inner_(std::move(inner)) {}
 
     expected<std::optional<std::string>> get(std::string_view key) override {
-      if (!key.empty() && key.front() == valve_->unreadable_kind_)
+      if (!key.empty() && key.front() == valve_->unreadable_kind_) {
+        ++valve_->failed_reads_;
         return fail(errc::storage_error, "the test's storage cannot be read");
+      }
       return inner_->get(key);
     }
 
@@ -113,6 +116,7 @@ private:
   std::atomic<char> unreadable_kind_{0};
   std::atomic<std::size_t> written_{0};
   std::atomic<std::size_t> failed_{0};
+  std::atomic<std::size_t> failed_reads_{0};
 };
 
 } // namespace dormouse::test

@@ -19,6 +19,7 @@ struct upstream_fixture {
     upstream.start();
     fetcher::refusals = 0;
     fetcher::continuations_run = 0;
+    fetcher::turns_begun = 0;
   }
 
   options settings() const { return {.directory = directory.path(), .allow = {"127.0.0.1"}, .idle_after = std::chrono::milliseconds(20), .proxy_workers = 1}; }

@@ -24,6 +24,12 @@ constexpr std::chrono::milliseconds storage_retry{500};
 /// What an awake object costs besides its state, for `max_active_bytes`.
 constexpr std::size_t activation_bytes = 2048;
 
+call_result<std::string> take_reply(invocation& call) {
+  if (call.refusal)
+    return tl::unexpected<call_error>(std::move(*call.refusal));
+  return std::move(call.reply);
+}
+
 class activation final : public caf::event_based_actor {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
@@ -46,6 +52,8 @@ private:
   void process(envelope_ptr what);
   void run_call(envelope& what);
   void run_message(const envelope_ptr& what);
+  void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
+  static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
   readiness ensure_ready(error& why);
   std::optional<error> load();
@@ -58,6 +66,7 @@ private:
   expected<encoded_state> encode_state();
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
+  void commit(turn_commit::consequences then);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
@@ -192,8 +201,8 @@ void activation::run_call(envelope& what) {
   }
   turn_commit::consequences then;
   if (call.reply_slot && what.sink) {
-    // The caller waits at the bottom of the fetch's return path.
-    auto& path = in_turn.fetches().at(*call.reply_slot).message.path;
+    // The caller waits at the bottom of the return path of what the reply hangs on.
+    auto& path = in_turn.path_of(*call.reply_slot);
     auto own = path.pop();
     auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
     then.later_caller = caller;
@@ -201,24 +210,30 @@ void activation::run_call(envelope& what) {
     (void)path.push(std::move(*own));
   } else {
     then.sink = std::move(what.sink);
-    then.reply = std::move(call.reply);
+    then.reply = take_reply(call);
   }
   commit(in_turn, std::move(*state), std::move(then));
 }
 
-/// A result or a post: something that is in the inbox and leaves it only with the commit of the turn that handled it.
+/// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
 void activation::run_message(const envelope_ptr& what) {
   const auto* method = what->method;
   invocation call{.arguments = what->arguments, .reply = {}, .reply_slot = {}};
-  return_path rest;
+  return_path rest = what->path; // who waits for what this turn comes to
   fetch_result result;
-  if (what->result) {
-    rest = what->result->path;
+  if (what->result || what->answer) {
+    rest = what->result ? what->result->path : what->answer->path;
     auto hop = *rest.pop();
     what->arguments = std::move(hop.context);
+    call.arguments = what->arguments;
     method = entry_.type.find(hop.method);
-    if (method == nullptr || !method->takes_result)
-      return give_up(what, {errc::unknown_method, fmt::format("class {} has no method '{}' that takes a fetch_result", entry_.type.binding, hop.method)});
+    if (method == nullptr || !(what->result ? method->takes_result : method->takes_answer))
+      return give_up(what, {errc::unknown_method, fmt::format("class {} has no method '{}' that takes a {}", entry_.type.binding, hop.method,
+                                                              what->result ? "fetch_result" : "call_result")});
+  }
+  if (what->answer)
+    call.answer = &what->answer->answer;
+  if (what->result) {
     result = what->result->result; // a copy: if the handler throws it is tried again
     if (what->has_blob) {
       // Only now: what waits in mailboxes, or for its commit, or to be tried again, holds no large body.
@@ -227,42 +242,67 @@ void activation::run_message(const envelope_ptr& what) {
         return body.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, body.error(), fault::disk);
       response_access::body(*result) = std::move(*body);
     }
-    call.arguments = what->arguments;
     call.result = &result;
   }
   turn in_turn(core_, entry_.where, jars_);
   auto failed = what->result ? take_cookies(what->result->extra, in_turn) : std::nullopt;
   if (!failed)
     failed = invoke(*method, call, in_turn);
-  expected<encoded_state> state;
-  if (!failed) {
-    state = encode_state();
-    if (!state) {
-      discard();
-      failed = state.error();
-    }
-  }
-  if (failed) {
-    if (in_turn.met_storage_error())
-      return try_again(what, storage_retry);
-    what->history.push_back({core_.clock->now_ms(), to_string(*failed)});
-    if (++what->failures >= max_handler_failures)
-      return give_up(what, *failed);
-    return try_again(what, first_redelivery * (1 << what->failures));
-  }
   turn_commit::consequences then;
-  if (call.reply_slot) {
-    auto& path = in_turn.fetches().at(*call.reply_slot).message.path;
-    auto own = path.pop();
-    path = rest;
-    (void)path.push(std::move(*own)); // one was popped to get here
-  } else if (!rest.empty()) {
+  if (!failed && call.reply_slot)
+    failed = put_below(in_turn.path_of(*call.reply_slot), rest);
+  encoded_state state;
+  if (!failed && !method->read_only) {
+    auto encoded = encode_state();
+    if (encoded)
+      state = std::move(*encoded);
+    else
+      failed = encoded.error();
+  }
+  if (failed && !in_turn.met_storage_error() && !what->path.empty()) {
+    // Whoever called hears of it and decides; nothing is tried again here.
+    in_turn.undo();
+    if (!method->read_only)
+      discard();
+    then.handled = what;
+    then.reply = tl::unexpected<call_error>(call_error{failed->code, std::move(failed->message), entry_.where});
+    then.reply_path = what->path;
+    commit(std::move(then));
+    return core_.directory.finished(entry_);
+  }
+  if (failed)
+    return fail_message(what, in_turn, *failed);
+  if (!call.reply_slot && !rest.empty()) {
     then.reply_path = std::move(rest);
-    then.reply = std::move(call.reply);
+    then.reply = take_reply(call);
   }
   then.handled = what;
-  commit(in_turn, std::move(*state), std::move(then));
+  if (method->read_only)
+    commit(std::move(then));
+  else
+    commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
+}
+
+/// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
+void activation::fail_message(const envelope_ptr& what, turn& in_turn, const error& why) {
+  in_turn.undo();
+  discard();
+  if (in_turn.met_storage_error())
+    return try_again(what, storage_retry);
+  what->history.push_back({core_.clock->now_ms(), to_string(why)});
+  if (++what->failures >= max_handler_failures)
+    return give_up(what, why);
+  try_again(what, first_redelivery * (1 << what->failures));
+}
+
+/// Puts those who wait below the one that is on the path already. Error: `path_too_long`.
+std::optional<error> activation::put_below(return_path& path, const return_path& those_who_wait) {
+  auto own = path.pop();
+  path = those_who_wait;
+  if (auto pushed = path.push(std::move(*own)); !pushed)
+    return pushed.error();
+  return std::nullopt;
 }
 
 // --- the object -------------------------------------------------------------------------------------------------------------------------
@@ -390,7 +430,7 @@ expected<std::string> activation::run_read(const method_descriptor& method, std:
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
-  return std::move(call.reply);
+  return for_outside(take_reply(call));
 }
 
 expected<activation::encoded_state> activation::encode_state() {
@@ -421,9 +461,16 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   core_.store->put_object(next->writes, entry_.where, state.bytes);
   std::move(state.jars.begin(), state.jars.end(), std::back_inserter(next->writes));
   next->add_fetches(in_turn.take_fetches());
+  next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
   core_.store->submit(std::move(next));
+}
+
+/// Of a turn that left the object as it was.
+void activation::commit(turn_commit::consequences then) {
+  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  core_.store->submit(std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then)));
 }
 
 /// A reply that depends on commits in flight waits for them.
@@ -443,18 +490,27 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
   delayed_send(this, after, redeliver{what});
 }
 
-/// Moves a message from the inbox to the dead letters.
+/// Moves a message from the inbox to the dead letters. Whoever waits for what the handler would have come to hears why; the letter keeps only the
+/// way to the handler, so that a retry answers nobody twice.
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
   auto key = keys::inbox(entry_.where, what->inbox_id);
   if (auto row = core_.store->get(key); row && *row) {
     auto commit = std::make_unique<burial_commit>(core_);
-    core_.store->bury(commit->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms(), what->history);
-    if (what->result) {
-      auto rest = what->result->path;
-      rest.pop();
-      if (auto hop = rest.pop(); hop && waiting_callers::is_caller(*hop))
-        commit->caller = core_.callers.take(*hop);
+    if (what->result || what->answer) {
+      auto& path = what->result ? what->result->path : what->answer->path;
+      auto rest = path;
+      auto own = rest.pop();
+      const auto* waits = rest.top();
+      if (waits != nullptr && waiting_callers::is_caller(*waits)) {
+        commit->caller = core_.callers.take(*waits);
+      } else if (waits != nullptr) {
+        commit->waiting_object = answer_object(core_, commit->writes, std::move(rest), tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where}));
+        path = {};
+        (void)path.push(std::move(*own)); // an empty path has room
+        *row = what->result ? seal_value(frame_type::result, *what->result) : seal_value(frame_type::reply, *what->answer);
+      }
     }
+    core_.store->bury(commit->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms(), what->history);
     commit->why = why;
     commit->damaged = of == fault::disk;
     core_.store->submit(std::move(commit));

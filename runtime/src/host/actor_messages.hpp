@@ -26,8 +26,11 @@ struct envelope {
   std::string arguments;
   std::unique_ptr<reply_sink> sink; ///< null: nobody waits
 
-  // A result.
+  return_path path;    ///< of a call from another object: who gets the answer
+
+  // A result, or an answer.
   std::unique_ptr<result_message> result;
+  std::unique_ptr<reply_message> answer;
 
   // What is in the inbox is erased by the commit of the turn that handles it.
   std::uint64_t inbox_id = 0; ///< 0: not in the inbox
@@ -38,6 +41,13 @@ struct envelope {
   std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery
 };
 using envelope_ptr = std::shared_ptr<envelope>;
+
+/// A message for another object that is in its inbox when a commit is durable, and is handed to it then.
+struct delivery_order {
+  address to;
+  const class_descriptor* type = nullptr; ///< null: not defined here; it stays in the inbox
+  envelope_ptr what;
+};
 
 // To an activation.
 struct retire_if_idle {};
@@ -90,6 +100,9 @@ struct class_defined {
   const class_descriptor* type = nullptr;
   std::shared_ptr<void> acknowledge; ///< released when the class is known
 };
+struct class_settled { ///< everything that was written before the class was known is durable
+  const class_descriptor* type = nullptr;
+};
 struct recovery_ready {
   std::string binding;
 };
@@ -127,6 +140,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::result_stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::store_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetch_moved)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_defined)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_settled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::recovery_ready)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::dispatcher_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::worker_died)

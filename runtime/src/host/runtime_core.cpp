@@ -55,9 +55,16 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
   return found == classes_.end() ? nullptr : found->second;
 }
 
-void runtime_core::add_class(const class_descriptor& type) {
+std::pair<const class_descriptor*, std::uint64_t> runtime_core::class_and_id(std::string_view binding) const {
+  std::shared_lock guard(classes_mutex_);
+  auto found = classes_.find(binding);
+  return {found == classes_.end() ? nullptr : found->second, store->next_id()};
+}
+
+std::uint64_t runtime_core::add_class(const class_descriptor& type) {
   std::unique_lock guard(classes_mutex_);
   classes_.emplace(std::string(type.binding), &type);
+  return store->next_id();
 }
 
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const {
@@ -119,6 +126,13 @@ void runtime_core::deliver(const address& to, const class_descriptor& type, enve
   // Refused only when stopping; then the inbox row is still there for the next start.
   if (auto activation = directory.pin(to, type, admission::always))
     caf::anon_send(*activation, std::move(what));
+}
+
+void runtime_core::deliver(delivery_order what) {
+  if (what.type != nullptr)
+    deliver(what.to, *what.type, std::move(what.what));
+  else
+    counts.undeliverable.add(); // it stays in the inbox until its class is defined
 }
 
 } // namespace dormouse

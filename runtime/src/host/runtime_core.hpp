@@ -20,6 +20,7 @@
 #include <spdlog/fwd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,29 @@
 #include <string_view>
 
 namespace dormouse {
+
+/// Classes that are defined and whose inboxes are not walked yet: what is put back into an inbox meanwhile would be found by the walk as well.
+class walks_to_come {
+public:
+  void begin() {
+    std::lock_guard guard(mutex_);
+    ++count_;
+  }
+  void end() {
+    std::lock_guard guard(mutex_);
+    --count_;
+    none_.notify_all();
+  }
+  void wait_for_all() {
+    std::unique_lock lock(mutex_);
+    none_.wait(lock, [this] { return count_ == 0; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable none_;
+  int count_ = 0;
+};
 
 struct runtime_core {
   runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened, url_policy allowed);
@@ -45,11 +69,18 @@ struct runtime_core {
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
 
+  walks_to_come walks;
   std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile
 
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
-  void add_class(const class_descriptor& type);
+
+  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever makes the row delivers it if it is, and
+  /// the walk that begins with a definition finds it if not. Both at once, so that no row belongs to both or to neither.
+  std::pair<const class_descriptor*, std::uint64_t> class_and_id(std::string_view binding) const;
+
+  /// Returns an id: what was made for this class before has a lower one.
+  std::uint64_t add_class(const class_descriptor& type);
 
   // Named queues, the default one under the empty name.
   struct queue_places {
@@ -74,6 +105,7 @@ struct runtime_core {
 
   /// Wakes the object if need be and hands it a message that must not be lost.
   void deliver(const address& to, const class_descriptor& type, envelope_ptr what);
+  void deliver(delivery_order what);
 
   /// Last: its committer settles commits that use all of the above.
   std::unique_ptr<class store> store;

@@ -47,6 +47,7 @@ void turn::undo() noexcept {
   for (const auto& fetch : fetches_)
     core_.leave_queue(fetch.message.extra.queue);
   fetches_.clear();
+  calls_.clear();
   aborts_.clear();
 }
 
@@ -77,7 +78,29 @@ expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
     return unexpected<error>(admitted.error());
   }
   fetches_.push_back(std::move(*admitted));
-  return fetches_.size() - 1;
+  return 2 * (fetches_.size() - 1);
+}
+
+expected<std::size_t> turn::enqueue_call(const address& to, call_message&& what) {
+  if (auto good = validate(to); !good)
+    return unexpected<error>(good.error());
+  const auto [type, id] = core_.class_and_id(to.binding);
+  if (type == nullptr)
+    return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
+  auto bytes = what.arguments.size();
+  if (const auto* top = what.path.top())
+    bytes += top->context.size();
+  if (bytes > core_.settings.max_inline_bytes)
+    return fail(errc::too_large, fmt::format("a call of {}.{} (arguments and the continuation's context) has {} bytes; the limit is options::max_inline_bytes = {}", to.binding,
+                                             what.method, bytes, core_.settings.max_inline_bytes));
+  if (core_.counts.pending_messages.get() + calls_.size() >= core_.settings.max_pending_messages) {
+    core_.counts.overloaded.add();
+    return fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", core_.settings.max_pending_messages));
+  }
+  what.id = id;
+  what.from = self_;
+  calls_.push_back({to, type, std::move(what)});
+  return 2 * (calls_.size() - 1) + 1;
 }
 
 } // namespace dormouse

@@ -24,6 +24,13 @@ struct admitted_fetch {
 /// an exception where it fetched. What takes long, to get it on the disk, is left to the commit (committer.hpp).
 expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch);
 
+/// A checked call to another object.
+struct admitted_call {
+  address to;
+  const class_descriptor* type = nullptr;
+  call_message message;
+};
+
 /// Error: `invalid_request` for a reason over the limit.
 expected<void> check_abort_reason(const std::string& reason);
 
@@ -43,6 +50,7 @@ public:
   std::chrono::milliseconds default_timeout() const override { return core_.settings.default_timeout; }
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
   const address& self() const override { return self_; }
+  expected<std::size_t> enqueue_call(const address& to, call_message&& what) override;
   expected<void> abort(const abort_id& id, std::string reason) override;
   expected<bool> aborted(const abort_id& id) override;
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
@@ -53,18 +61,22 @@ public:
   /// Whether a fetch was refused because storage failed: no fault of the handler's.
   bool met_storage_error() const noexcept { return met_storage_error_; }
 
-  std::vector<admitted_fetch>& fetches() noexcept { return fetches_; }
+  /// The return path of what has this slot: fetches have even ones, calls odd ones.
+  return_path& path_of(std::size_t slot) { return slot % 2 == 0 ? fetches_.at(slot / 2).message.path : calls_.at(slot / 2).message.path; }
+
   std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
+  std::vector<admitted_call> take_calls() noexcept { return std::exchange(calls_, {}); }
   std::vector<abort_request> take_aborts() noexcept { return std::exchange(aborts_, {}); }
 
   /// Whether it did something besides changing the state.
-  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty(); }
+  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty(); }
 
 private:
   runtime_core& core_;
   const address& self_;
   jar_cache& jars_;
   std::vector<admitted_fetch> fetches_;
+  std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;
   bool hibernate_ = false;
   bool met_storage_error_ = false;

@@ -4,11 +4,48 @@
 
 namespace dormouse {
 
+expected<std::string> for_outside(call_result<std::string> reply) {
+  if (reply)
+    return std::move(*reply);
+  auto& why = reply.error();
+  return fail(why.code, std::move(why.message));
+}
+
+delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply) {
+  auto answer = std::make_unique<reply_message>();
+  answer->path = std::move(waiting);
+  const auto to = answer->path.top()->object;
+  const auto [type, id] = core.class_and_id(to.binding);
+  answer->id = id;
+  answer->answer = std::move(reply);
+  core.store->put_reply(writes, *answer);
+  auto what = std::make_shared<envelope>();
+  what->inbox_id = id;
+  what->answer = std::move(answer);
+  return {to, type, std::move(what)};
+}
+
 turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then)
   : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
   gate = std::move(tied_to);
   if (then_.handled)
     core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
+  if (const auto* waits = then_.reply_path.top(); waits != nullptr && !waiting_callers::is_caller(*waits))
+    deliveries_.push_back(answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
+}
+
+
+void turn_commit::add_calls(std::vector<admitted_call> calls) {
+  deliveries_.reserve(deliveries_.size() + calls.size());
+  for (auto& [to, type, message] : calls) {
+    core_.store->put_call(writes, to, message);
+    auto what = std::make_shared<envelope>();
+    what->inbox_id = message.id;
+    what->method = type->find(message.method);
+    what->arguments = std::move(message.arguments);
+    what->path = std::move(message.path);
+    deliveries_.push_back({std::move(to), type, std::move(what)});
+  }
 }
 
 void turn_commit::add_fetches(std::vector<admitted_fetch> fetches) {
@@ -56,12 +93,14 @@ void turn_commit::let_out() {
   }
   if (aborts_) // behind the fetches: one of them may be meant
     caf::anon_send(core_.dispatcher, aborts_requested{std::move(aborts_)});
+  for (auto& each : deliveries_)
+    core_.deliver(std::move(each));
   if (then_.sink)
-    then_.sink->resolve(std::move(then_.reply));
+    then_.sink->resolve(for_outside(std::move(then_.reply)));
   if (auto hop = then_.reply_path.pop()) {
     auto caller = waiting_callers::is_caller(*hop) ? core_.callers.take(*hop) : nullptr;
     if (caller)
-      caller->resolve(std::move(then_.reply));
+      caller->resolve(for_outside(std::move(then_.reply)));
     else
       core_.counts.strangers_dropped.add();
   }

@@ -13,13 +13,19 @@
 
 namespace dormouse {
 
+/// A reply as a caller from outside gets it.
+expected<std::string> for_outside(call_result<std::string> reply);
+
+/// Puts what a call came to into the inbox of the object at the top of the path that waits for it; to be delivered when that is durable.
+delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply);
+
 /// A committing turn. Lets its reply and its fetches out when durable; when it fails, tells the caller, and gives a handled message back.
 class turn_commit final : public pending_commit {
 public:
   struct consequences {
     std::unique_ptr<reply_sink> sink;   ///< the caller of this turn
-    std::string reply;                  ///< for the sink, or for the top of `reply_path`
-    return_path reply_path;             ///< who waits for this continuation's result, if anybody
+    expected<std::string, call_error> reply; ///< for the sink, or for the top of `reply_path`
+    return_path reply_path;             ///< who waits for this turn's result, if anybody: another object, or a caller outside
     std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
     envelope_ptr handled;               ///< a message from the inbox, erased by this commit
   };
@@ -29,6 +35,7 @@ public:
 
   void add_fetches(std::vector<admitted_fetch> fetches);
   void add_aborts(std::vector<abort_request> aborts);
+  void add_calls(std::vector<admitted_call> calls);
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
@@ -41,6 +48,7 @@ private:
   consequences then_;
   std::shared_ptr<std::vector<queued_fetch>> fetches_;
   std::shared_ptr<std::vector<abort_request>> aborts_;
+  std::vector<delivery_order> deliveries_;
 };
 
 /// Writes nothing: holds a reply back until everything it could have seen is durable.
@@ -75,9 +83,12 @@ public:
     }
     if (caller)
       caller->resolve(unexpected<error>(why));
+    if (outcome && waiting_object)
+      core_.deliver(std::move(*waiting_object));
   }
 
   std::unique_ptr<reply_sink> caller; ///< who waited for the reply, if anybody
+  std::optional<delivery_order> waiting_object; ///< the same, if it is an object
   error why;
   bool damaged = false; ///< what is on disk, and not that it could not be handled
 

@@ -22,14 +22,16 @@ namespace {
 
 constexpr milliseconds store_again_after{500};
 constexpr milliseconds worker_patience{2000};
+constexpr milliseconds tick_of_a_timer{2};
 
-/// libcurl counts in whole milliseconds and may be early by some. An attempt that is cut to what is left of its fetch gets these on top, so that the end
-/// has come when it times out: else it would be taken for one that was merely slow.
-constexpr milliseconds rounding{5};
+/// Whether the last attempt took all that was left of the fetch's time. Not asked of the wall clock, which another timer measures than the attempt's.
+bool ran_out_of_time(const job& over) {
+  return over.rest.count() != 0 && over.last_attempt + tick_of_a_timer >= over.rest;
+}
 
 /// What fetches must have in common to share one request.
 std::string flight_of(const fetch_message& fetch) {
-  return encode(fetch.url, fetch.headers.fields(), fetch.redirect, fetch.extra.jar, fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
+  return encode(fetch.url, fetch.headers.fields(), fetch.idempotency_key, fetch.redirect, fetch.extra.jar, fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
 }
 
 } // namespace
@@ -86,6 +88,7 @@ caf::behavior dispatcher::make_behavior() {
       pump();
     },
     [this](class_defined& what) { define(what); },
+    [this](class_settled& what) { walk_inbox(what); },
     [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
     [this](const worker_died& what) {
       if (workers_[what.worker].worker.generation() == what.generation)
@@ -114,6 +117,8 @@ void dispatcher::take(queued_fetch& next) {
   auto origin = origin_of(next.fetch);
   if (queue_.wants(next.fetch, next.due_ms, origin))
     add(std::make_shared<fetch_message>(std::move(next.fetch)), next.due_ms, std::move(origin));
+  else if (auto mark = abort_of(next.fetch)) // not when its time comes, which may be in a year
+    end_one(next.fetch.id, keys::queue(next.fetch.extra.queue, next.fetch.priority, next.due_ms, next.fetch.id), &mark->reason);
 }
 
 void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin) {
@@ -125,14 +130,22 @@ void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, 
   next.due_ms = due_ms;
   next.origin = std::move(origin);
   queue_.entered(*next.fetch, next.origin);
-  for (const auto& source : next.fetch->extra.signal.sources())
-    if (auto mark = core_.store->load_abort(source); mark && *mark)
-      return end(next, &(*mark)->reason); // aborted before it was asked for, or while nobody was there to hear it
+  if (auto mark = abort_of(*next.fetch))
+    return end(next, &mark->reason); // aborted before it was asked for, or while nobody was there to hear it
   wait(next);
+}
+
+std::optional<abort_mark> dispatcher::abort_of(const fetch_message& fetch) const {
+  for (const auto& source : fetch.extra.signal.sources())
+    if (auto mark = core_.store->load_abort(source); mark && *mark)
+      return std::move(*mark);
+  return std::nullopt;
 }
 
 void dispatcher::wait(job& next) {
   next.state = job_state::waiting;
+  if (const auto end = next.fetch->end_ms(); end != 0)
+    next_deadline_ms_ = std::min(next_deadline_ms_, end); // it may have passed while nobody could act on it
   ready_.add(place_of(next), now_ms());
 }
 
@@ -150,6 +163,10 @@ void dispatcher::pump() {
 }
 
 void dispatcher::send(job& next) {
+  if (const auto end_ms = next.fetch->end_ms(); end_ms != 0 && end_ms <= now_ms()) {
+    give_places_back(next);
+    return end(next, nullptr);
+  }
   if (follows(next))
     return give_places_back(next);
   switch (gates_.admit(next.origin, now_ms())) {
@@ -163,7 +180,7 @@ void dispatcher::send(job& next) {
       give_places_back(next);
       return store_error(next, fetch_errc::circuit_open, fmt::format("the circuit of {} is open: {} attempts in a row have failed", next.origin,
                                                                      options_of(core_.settings, next.origin).circuit.failures),
-                         next.fetch->attempts > 0 ? sent_state::maybe : sent_state::no);
+                         sent_before(*next.fetch));
   }
   if (next.fetch->is_repeatable())
     assign(next);
@@ -214,26 +231,16 @@ void dispatcher::assign(job& next) {
   std::optional<blob_ref> file;
   if (next.fetch->body_is_blob != 0 && next.fetch->body.empty()) {
     auto body = core_.store->find_body(next.fetch->id, blob_side::request);
-    if (!body) {
-      gates_.abandoned(next.origin, now_ms());
-      give_places_back(next);
-      if (body.error().code == errc::storage_error)
-        return move(next, store_again_after);
-      return store_error(next, fetch_errc::fetch_failed, body.error().message, sent_state::no);
-    }
+    if (!body)
+      return keep_back(next, body.error());
     file = body->file;
     next.fetch->body = std::move(body->bytes);
   }
   std::optional<stored_jar> jar;
   if (const auto& name = next.fetch->extra.jar; !name.empty()) {
     auto bytes = core_.store->load_jar(next.fetch->path.top()->object, name);
-    if (!bytes) {
-      gates_.abandoned(next.origin, now_ms());
-      give_places_back(next);
-      if (bytes.error().code == errc::storage_error)
-        return move(next, store_again_after);
-      return store_error(next, fetch_errc::fetch_failed, fmt::format("cookie jar '{}': {}", name, bytes.error().message), sent_state::no);
-    }
+    if (!bytes)
+      return keep_back(next, {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
     jar = stored_jar{std::move(*bytes)};
   }
   auto least = std::min_element(workers_.begin(), workers_.end(), [](const worker_slot& a, const worker_slot& b) { return a.in_flight.size() < b.in_flight.size(); });
@@ -243,8 +250,9 @@ void dispatcher::assign(job& next) {
   by_token_.emplace(next.token, next.fetch->id);
   least->in_flight.insert(next.fetch->id);
   auto timeout = milliseconds(next.fetch->timeout_ms);
-  if (const auto end = next.fetch->end_ms(); end != 0)
-    timeout = std::clamp(milliseconds(end - now_ms()) + rounding, milliseconds(1), timeout);
+  next.rest = milliseconds(0);
+  if (const auto end = next.fetch->end_ms(); end != 0 && milliseconds(end - now_ms()) <= timeout)
+    timeout = next.rest = std::max(milliseconds(1), milliseconds(end - now_ms()));
   core_.counts.attempts.add();
   core_.counts.in_flight_fetches.add();
   core_.origins.note(next.origin, [](origin_stats& of) {
@@ -253,6 +261,16 @@ void dispatcher::assign(job& next) {
   });
   core_.observe(&fetch_observer::started, *next.fetch);
   assignments_[next.worker].push_back({next.token, next.fetch, timeout, file, std::move(jar)});
+}
+
+/// It cannot go out, for its body or its jar cannot be read.
+void dispatcher::keep_back(job& next, const error& why) {
+  gates_.abandoned(next.origin, now_ms());
+  give_places_back(next);
+  if (why.code != errc::storage_error)
+    return store_error(next, fetch_errc::fetch_failed, why.message, sent_before(*next.fetch));
+  land(next, nullptr, nullptr);
+  move(next, store_again_after);
 }
 
 void dispatcher::flush_assignments() {
@@ -291,8 +309,7 @@ void dispatcher::finished(transfer_outcome& outcome) {
   judge(over, outcome);
   auto& fetch = *over.fetch;
   ++fetch.attempts;
-  const auto aborts_at = fetch.extra.signal.at_ms();
-  if (!outcome.result && outcome.result.error().code == fetch_errc::timeout && aborts_at != 0 && now_ms() >= aborts_at)
+  if (!outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over) && fetch.extra.signal.at_ms() == fetch.end_ms())
     outcome.result.error() = {fetch_errc::aborted, "the time of the abort signal has come", outcome.result.error().sent, 0};
   else if (auto delay = retry_delay(fetch, outcome, now_ms(), random_)) {
     core_.counts.retries.add();
@@ -402,6 +419,8 @@ void dispatcher::body_lost(job& over) {
   over.body.reset();
   if (auto delay = retry_delay(*over.fetch, lost, now_ms(), random_)) {
     core_.counts.retries.add();
+    core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
+    core_.observe(&fetch_observer::retried, *over.fetch, &lost.result, over.last_attempt, *delay);
     return move(over, *delay);
   }
   store_result(over, std::move(lost.result));
@@ -454,6 +473,8 @@ void dispatcher::moved(const fetch_moved& what) {
   if (!what.durable) // it is still where it was
     return wait(again);
   queue_.moved(*again.fetch, again.due_ms);
+  if (const auto end_ms = again.fetch->end_ms(); end_ms != 0)
+    next_deadline_ms_ = std::min(next_deadline_ms_, end_ms); // as in `wait`
   forget(found);
   schedule_tick();
 }
@@ -466,14 +487,22 @@ void dispatcher::forget(window::iterator over) {
 
 // --- watching ---------------------------------------------------------------------------------------------------------------------------
 
-/// Results for a class are delivered from here on, and what is in its inbox first.
+/// From here on whoever writes to the inbox of such an object delivers what it wrote. What was written before is found by a walk, which begins when all of
+/// it is durable.
 void dispatcher::define(class_defined& what) {
+  inboxes_.announce(*what.type);
+  core_.walks.begin();
+  core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, class_settled{what.type}));
+  what.acknowledge.reset();
+}
+
+void dispatcher::walk_inbox(class_settled& what) {
   std::set<std::uint64_t> being_stored;
   for (const auto& [id, each] : window_)
     if (each.state == job_state::storing)
       being_stored.insert(id);
-  inboxes_.define(*what.type, std::move(being_stored));
-  what.acknowledge.reset();
+  inboxes_.walk_inbox(*what.type, std::move(being_stored));
+  core_.walks.end();
   inboxes_.recover_some(std::string(what.type->binding));
 }
 

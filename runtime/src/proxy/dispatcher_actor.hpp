@@ -16,6 +16,7 @@
 
 #include <caf/event_based_actor.hpp>
 
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -44,6 +45,7 @@ private:
   void take(queued_fetch& next);
   void add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin);
   void wait(job& next);
+  std::optional<abort_mark> abort_of(const fetch_message& fetch) const;
 
   // Going out.
   void pump();
@@ -52,6 +54,7 @@ private:
   void mark(job& next);
   void marked(const attempt_marked& what);
   void assign(job& next);
+  void keep_back(job& next, const error& why);
   void flush_assignments();
   void give_places_back(const job& over);
 
@@ -75,14 +78,17 @@ private:
   void recover_queues();
   void recover_marks();
   void recover_aborts();
+  void purge_aborts();
   void expire();
   bool end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason);
   void end(job& late, const std::string* abort_reason);
+  sent_state sent_before(const fetch_message& fetch) const;
   void abort(const abort_request& what);
   void give_back(job& lost, std::string_view why);
 
   // Watching.
   void define(class_defined& what);
+  void walk_inbox(class_settled& what);
   void tick();
   void schedule_tick();
   void replace_worker(std::size_t index, std::string_view why);

@@ -19,9 +19,10 @@ constexpr std::int64_t purge_every_ms = 3'600'000;
 
 /// What an earlier process left: how much is queued, what must not be repeated, and what was aborted.
 void dispatcher::recover() {
-  recover_aborts();
   recover_queues();
   recover_marks();
+  recover_aborts();
+  purge_aborts();
   for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
     if (auto parts = keys::parse_deadline(row->key())) {
       next_deadline_ms_ = parts->deadline_ms;
@@ -77,7 +78,6 @@ void dispatcher::recover_marks() {
       return;
     auto& lost = found->second;
     ready_.remove(place_of(lost), now_ms());
-    ++lost.fetch->attempts;
     store_error(lost, fetch_errc::fetch_failed,
                 fmt::format("the process ended while the {} was going out; it may have been received, so it is not repeated", lost.fetch->method), sent_state::maybe);
   };
@@ -88,6 +88,7 @@ void dispatcher::recover_marks() {
     auto fetch = read_queued(*core_.store, parts, value);
     if (!fetch)
       return false; // damaged: the refill buries it
+    ++(*fetch)->attempts; // the one that the mark is of: should it be aborted too, it may have been received all the same
     auto origin = origin_of(**fetch);
     add(std::move(*fetch), parts->due_ms, std::move(origin));
     return true;
@@ -116,8 +117,33 @@ void dispatcher::recover_marks() {
     core_.store->submit(std::move(leftover));
 }
 
-/// Forgets the aborts that are older than `abort_memory`.
+/// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same order as those of the signals that
+/// the fetches hang on, so one walk over both finds all that meet.
 void dispatcher::recover_aborts() {
+  auto leftover = std::make_unique<row_erasure>();
+  auto mark = core_.store->scan(keys::all('S'));
+  auto signal = core_.store->scan(keys::all('G'));
+  while (mark->valid() && signal->valid()) {
+    const auto aborted = mark->key().substr(1);
+    const auto order = aborted.compare(signal->key().substr(1, aborted.size()));
+    if (order < 0) {
+      mark->next();
+      continue;
+    }
+    if (order == 0) {
+      const auto reason = unseal_value<abort_mark>(frame_type::abort_mark, mark->value()).value_or(abort_mark{}).reason; // a damaged one aborts all the same
+      const auto id = keys::parse_signal(signal->key());
+      if (!id || !end_one(*id, std::string(signal->value()), &reason))
+        leftover->writes.push_back({std::string(signal->key()), std::nullopt});
+    }
+    signal->next();
+  }
+  if (!leftover->writes.empty())
+    core_.store->submit(std::move(leftover));
+}
+
+/// Forgets the aborts that are older than `abort_memory`.
+void dispatcher::purge_aborts() {
   const auto now = now_ms();
   next_purge_ms_ = now + purge_every_ms;
   const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
@@ -133,7 +159,7 @@ void dispatcher::recover_aborts() {
 void dispatcher::expire() {
   const auto now = now_ms();
   if (now >= next_purge_ms_)
-    recover_aborts();
+    purge_aborts();
   if (next_deadline_ms_ > now)
     return;
   next_deadline_ms_ = never;
@@ -188,9 +214,15 @@ bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const s
   return true;
 }
 
+/// R9, of one that is not out now. Only what must not be repeated leaves a mark: of anything else that an earlier process has queued nobody knows
+/// whether it was out when that ended.
+sent_state dispatcher::sent_before(const fetch_message& fetch) const {
+  return fetch.attempts > 0 || (fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id)) ? sent_state::maybe : sent_state::no;
+}
+
 void dispatcher::end(job& late, const std::string* abort_reason) {
   const auto& fetch = *late.fetch;
-  auto sent = fetch.attempts > 0 ? sent_state::maybe : sent_state::no;
+  auto sent = sent_before(fetch);
   switch (late.state) {
     case job_state::storing:
       return; // its result was first
@@ -239,6 +271,8 @@ void dispatcher::give_back(job& lost, std::string_view why) {
   gates_.abandoned(lost.origin, now_ms());
   if (lost.fetch->is_repeatable() && ++lost.lost_workers < most_lost_workers) {
     core_.counts.retries.add();
+    core_.origins.note(lost.origin, [](origin_stats& of) { ++of.retries; });
+    core_.observe(&fetch_observer::retried, *lost.fetch, nullptr, lost.last_attempt);
     land(lost, nullptr, nullptr);
     return wait(lost);
   }

@@ -22,6 +22,18 @@ private:
   std::uint64_t fetch_id_;
 };
 
+/// Tells the dispatcher when everything that was submitted before is durable.
+class class_barrier final : public pending_commit {
+public:
+  class_barrier(caf::actor dispatcher, class_settled what) : dispatcher_(std::move(dispatcher)), what_(std::move(what)) { behind_files = true; }
+
+  void settle(const expected<void>&) noexcept override { caf::anon_send(dispatcher_, std::move(what_)); }
+
+private:
+  caf::actor dispatcher_;
+  class_settled what_;
+};
+
 /// Clears away rows that lead nowhere; should it fail, they are there next time.
 class row_erasure final : public pending_commit {
 public:

@@ -26,27 +26,41 @@ expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor
     what->result = std::make_unique<result_message>(std::move(*result));
     return what;
   }
-  auto post = core.store->read_post(value);
-  if (!post)
+  if (auto answer = core.store->read_reply(value)) {
+    what->answer = std::make_unique<reply_message>(std::move(*answer));
+    return what;
+  }
+  std::string method;
+  if (auto call = core.store->read_call(value)) {
+    method = std::move(call->method);
+    what->arguments = std::move(call->arguments);
+    what->path = std::move(call->path);
+  } else if (auto post = core.store->read_post(value)) {
+    method = std::move(post->method);
+    what->arguments = std::move(post->arguments);
+  } else {
     return unexpected<error>(result.error());
-  what->method = type.find(post->method);
-  what->arguments = std::move(post->arguments);
+  }
+  what->method = type.find(method);
   if (what->method == nullptr)
-    return fail(errc::unknown_method, fmt::format("class {} has no method '{}'", type.binding, post->method));
+    return fail(errc::unknown_method, fmt::format("class {} has no method '{}'", type.binding, method));
   return what;
 }
 
-void inbox_delivery::define(const class_descriptor& type, std::set<std::uint64_t> being_stored) {
-  walk next{&type, core_.store->scan(keys::inbox_of(type.binding)), std::move(being_stored)};
-  core_.add_class(type); // behind the scan: a post is taken from here on, and it must not be in the walk as well
-  walks_.insert_or_assign(std::string(type.binding), std::move(next));
+void inbox_delivery::announce(const class_descriptor& type) {
+  announced_.insert_or_assign(std::string(type.binding), core_.add_class(type));
+}
+
+void inbox_delivery::walk_inbox(const class_descriptor& type, std::set<std::uint64_t> being_stored) {
+  auto announced = announced_.extract(std::string(type.binding));
+  walks_.insert_or_assign(announced.key(), walk{&type, core_.store->scan(keys::inbox_of(type.binding)), std::move(being_stored), announced.mapped()});
 }
 
 void inbox_delivery::recover_some(const std::string& binding) {
   auto found = walks_.find(binding);
   if (found == walks_.end())
     return;
-  auto& [type, rows, being_stored] = found->second;
+  auto& [type, rows, being_stored, first_new_id] = found->second;
   auto again = std::shared_ptr<void>(nullptr, [to = caf::actor_cast<caf::weak_actor_ptr>(core_.dispatcher), binding](void*) {
     if (auto alive = caf::actor_cast<caf::actor>(to))
       caf::anon_send(alive, recovery_ready{binding});
@@ -62,6 +76,8 @@ void inbox_delivery::recover_some(const std::string& binding) {
       core_.store->submit(std::move(burial));
       continue;
     }
+    if (!(*what)->result && parts->id >= first_new_id)
+      continue;
     (*what)->recovery = again;
     core_.deliver(parts->where, *type, std::move(*what));
   }
@@ -72,7 +88,7 @@ void inbox_delivery::recover_some(const std::string& binding) {
 void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   const auto to = result->path.top()->object;
   const auto* type = core_.find_class(to.binding);
-  if (type == nullptr) {
+  if (type == nullptr || announced_.contains(to.binding)) {
     core_.counts.undeliverable.add(); // it stays in the inbox until its class is defined
     return;
   }

@@ -20,8 +20,11 @@ class inbox_delivery {
 public:
   explicit inbox_delivery(runtime_core& core) : core_(core) {}
 
+  /// The class is known from here on; results that become durable are left for the walk until that has begun.
+  void announce(const class_descriptor& type);
+
   /// `being_stored`: fetches whose results are on their way to disk; they are delivered by `deliver`.
-  void define(const class_descriptor& type, std::set<std::uint64_t> being_stored);
+  void walk_inbox(const class_descriptor& type, std::set<std::uint64_t> being_stored);
 
   /// The next batch of a class.
   void recover_some(const std::string& binding);
@@ -36,9 +39,11 @@ private:
     const class_descriptor* type = nullptr;
     std::unique_ptr<row_cursor> rows;
     std::set<std::uint64_t> being_stored;
+    std::uint64_t first_new_id = 0; ///< calls, answers and posts with this id or a later one are delivered by who wrote them
   };
 
   runtime_core& core_;
+  std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
   std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
 };
 

@@ -30,6 +30,7 @@ struct job {
   std::uint64_t token = 0; ///< of the attempt in flight
   std::size_t worker = 0;
   std::chrono::steady_clock::time_point assigned_at;
+  std::chrono::milliseconds rest{}; ///< what was left of the fetch's time, if the attempt may take no longer; else 0
   std::chrono::microseconds last_attempt{};
   std::uint32_t lost_workers = 0; ///< that had it when they were replaced
 

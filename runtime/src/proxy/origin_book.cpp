@@ -1,5 +1,7 @@
 #include "proxy/origin_book.hpp"
 
+#include <iterator>
+
 namespace dormouse {
 namespace {
 
@@ -22,11 +24,17 @@ origin_stats& origin_book::entry(const std::string& origin) {
     by_use_.splice(by_use_.begin(), by_use_, found->second);
     return by_use_.front();
   }
-  // One with something in flight stays, or its gauge would be lost.
-  if (by_use_.size() >= most_origins && by_use_.back().in_flight == 0) {
-    add_up(other_, by_use_.back());
-    by_name_.erase(by_use_.back().origin);
-    by_use_.pop_back();
+  // One with something in flight stays, or its gauge would be lost. It is in use, so it goes to the front. Two places are looked at for
+  // each origin that comes, so that what was too much while all were in use is given back.
+  for (int looks = 0; looks < 2 && by_use_.size() >= most_origins; ++looks) {
+    auto last = std::prev(by_use_.end());
+    if (last->in_flight != 0) {
+      by_use_.splice(by_use_.begin(), by_use_, last);
+      continue;
+    }
+    add_up(other_, *last);
+    by_name_.erase(last->origin);
+    by_use_.erase(last);
   }
   by_use_.push_front({.origin = origin});
   by_name_.emplace(origin, by_use_.begin());

@@ -1,6 +1,7 @@
 #include "proxy/queue_window.hpp"
 
 #include "proxy/fetch_commit.hpp"
+#include "proxy/origin_gates.hpp"
 
 #include <dormouse/serialization/url.hpp>
 
@@ -40,6 +41,19 @@ std::size_t queue_window::held_by(const std::string& origin) const {
   return found == by_origin_.end() ? 0 : found->second;
 }
 
+/// Those in flight are in the window too: an origin that may have many of them must not have to wait for their end.
+bool queue_window::has_its_share(const std::string& origin) const {
+  const auto window = core_.settings.max_window;
+  const auto in_flight = std::min(options_of(core_.settings, origin).max_in_flight, window / 2);
+  return held_by(origin) >= std::min(window - 1, in_flight + std::max<std::size_t>(1, window / 4));
+}
+
+bool queue_window::wants_more(const std::string& origin) const {
+  const auto window = core_.settings.max_window;
+  const auto in_flight = std::min(options_of(core_.settings, origin).max_in_flight, window / 2);
+  return held_by(origin) <= in_flight + window / 8 && !has_its_share(origin);
+}
+
 void queue_window::park(backlog& rest, const std::string& origin, std::string key) {
   auto [at, is_new] = rest.parked.try_emplace(origin, std::move(key));
   if (!is_new && key < at->second)
@@ -59,7 +73,7 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
     rest.from = std::min(rest.from, std::move(key));
     return false;
   }
-  if (held_by(origin) >= most_per_origin_ || rest.parked.contains(origin)) {
+  if (has_its_share(origin) || rest.parked.contains(origin)) {
     park(rest, origin, std::move(key));
     return false;
   }
@@ -97,7 +111,7 @@ void queue_window::refill() {
       continue;
     std::vector<std::string> ready;
     for (const auto& [origin, from] : rest.parked)
-      if (held_by(origin) <= most_per_origin_ / 2)
+      if (wants_more(origin))
         ready.push_back(origin);
     for (const auto& origin : ready)
       read_parked(of, rest, origin);
@@ -125,7 +139,7 @@ void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
       continue;
     }
     auto origin = origin_of(**fetch);
-    if (held_by(origin) >= most_per_origin_ || rest.parked.contains(origin))
+    if (has_its_share(origin) || rest.parked.contains(origin))
       park(rest, origin, std::string(row->key()));
     else
       owner_.add(std::move(*fetch), parts->due_ms, std::move(origin));
@@ -151,7 +165,7 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
     auto fetch = read_queued(*core_.store, parts, row->value());
     if (!fetch || origin_of(**fetch) != origin)
       continue; // a damaged one is buried by whoever reads all
-    if (held_by(origin) >= most_per_origin_) {
+    if (has_its_share(origin)) {
       from = row->key();
       return;
     }

@@ -3,8 +3,8 @@
 /// The part of the queue that is in memory: a bounded window of due fetches, refilled from disk by range scans, so that a million queued fetches cost
 /// disk and not memory. For each named queue and priority it knows up to where the rows on disk have been read.
 ///
-/// One slow origin must not fill the window while others wait behind it on disk. So an origin has at most a quarter of it; its further rows are passed
-/// over, and read from where the passing over began once enough of its fetches are gone.
+/// One slow origin must not fill the window while others wait behind it on disk. So an origin has at most a quarter of it, besides what it may have in
+/// flight; its further rows are passed over, and read from where the passing over began once enough of its fetches are gone.
 ///
 /// Belongs to the dispatcher.
 
@@ -37,7 +37,7 @@ public:
     std::function<void(std::shared_ptr<fetch_message>, std::int64_t due_ms, std::string origin)> add;
   };
 
-  queue_window(runtime_core& core, callbacks owner) : core_(core), owner_(std::move(owner)), most_per_origin_(std::max<std::size_t>(1, core.settings.max_window / 4)) {}
+  queue_window(runtime_core& core, callbacks owner) : core_(core), owner_(std::move(owner)) {}
 
   /// A named queue that has rows or may get some.
   void open(const std::string& queue);
@@ -70,6 +70,8 @@ private:
 
   backlog& behind(const fetch_message& fetch) { return backlogs_.at({fetch.extra.queue, fetch.priority}); }
   std::size_t held_by(const std::string& origin) const;
+  bool has_its_share(const std::string& origin) const; ///< no more of it
+  bool wants_more(const std::string& origin) const;    ///< half of what waited is gone
   static void park(backlog& rest, const std::string& origin, std::string key);
   void read_on(const backlogs::key_type& of, backlog& rest);
   void read_parked(const backlogs::key_type& of, backlog& rest, const std::string& origin);
@@ -77,7 +79,6 @@ private:
 
   runtime_core& core_;
   const callbacks owner_;
-  const std::size_t most_per_origin_;
   backlogs backlogs_;
   std::unordered_map<std::string, std::size_t> by_origin_; ///< in the window
 };

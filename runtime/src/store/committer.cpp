@@ -42,6 +42,10 @@ void group_committer::take(std::unique_ptr<pending_commit> commit) {
     gate->behind_.push_back(std::move(commit));
     return;
   }
+  if (commit->behind_files && !held_.empty()) {
+    behind_files_.push_back(std::move(commit));
+    return;
+  }
   const auto is_durable = [](const blob_writer_ptr& file) { return file->is_durable(); };
   if (!std::all_of(commit->new_blobs.begin(), commit->new_blobs.end(), is_durable)) {
     if (gate != nullptr)
@@ -68,6 +72,8 @@ void group_committer::files_synced(pending_commit* of, const expected<void>& out
     for (auto behind = std::exchange(gate->behind_, {}); !behind.empty(); behind.pop_front())
       take(std::move(behind.front())); // behind another one that is held, it waits again
   }
+  if (held_.empty())
+    std::move(behind_files_.begin(), behind_files_.end(), std::back_inserter(waiting_)), behind_files_.clear();
   arrived_.notify_one();
 }
 

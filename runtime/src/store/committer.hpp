@@ -42,6 +42,8 @@ public:
   std::vector<blob_writer_ptr> new_blobs; ///< files that rows in `writes` name: on the disk before, kept when durable
   std::vector<blob_ref> old_blobs;        ///< files whose rows `writes` erases: removed when durable
 
+  bool behind_files = false; ///< waits for the commits before it whose files are still being synced, too
+
 private:
   friend class group_committer;
 
@@ -104,6 +106,7 @@ private:
   std::condition_variable arrived_;
   batch waiting_;
   std::unordered_map<pending_commit*, std::unique_ptr<pending_commit>> held_; ///< their files are being synced
+  batch behind_files_; ///< wait until `held_` is empty
   bool stopping_ = false;
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> syncs_{0};

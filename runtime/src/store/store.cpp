@@ -191,6 +191,14 @@ void store::put_post(write_set& writes, const address& to, std::uint64_t id, con
   writes.push_back({keys::inbox(to, id), seal_value(frame_type::post, post)});
 }
 
+void store::put_call(write_set& writes, const address& to, const call_message& call) const {
+  writes.push_back({keys::inbox(to, call.id), seal_value(frame_type::call, call)});
+}
+
+void store::put_reply(write_set& writes, const reply_message& reply) const {
+  writes.push_back({keys::inbox(reply.path.top()->object, reply.id), seal_value(frame_type::reply, reply)});
+}
+
 void store::erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const {
   commit.writes.push_back({keys::inbox(where, id), std::nullopt});
   if (has_blob)
@@ -241,6 +249,17 @@ expected<result_message> store::read_result(std::string_view row) const {
 
 expected<post_message> store::read_post(std::string_view row) const {
   return unseal_value<post_message>(frame_type::post, row);
+}
+
+expected<call_message> store::read_call(std::string_view row) const {
+  return unseal_value<call_message>(frame_type::call, row);
+}
+
+expected<reply_message> store::read_reply(std::string_view row) const {
+  auto reply = unseal_value<reply_message>(frame_type::reply, row);
+  if (reply && reply->path.empty())
+    return fail(errc::corrupt, "an answer without a return path");
+  return reply;
 }
 
 expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {

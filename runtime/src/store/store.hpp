@@ -48,6 +48,7 @@ public:
 
   /// Unique in this directory for ever: 24 bits of epoch, 40 bits of count.
   std::uint64_t next_id() noexcept { return (epoch_ << 40U) | next_count_.fetch_add(1, std::memory_order_relaxed); }
+  bool is_of_earlier_process(std::uint64_t id) const noexcept { return id >> 40U != epoch_; }
 
   /// The state of an object, nothing if it has none. Errors: `corrupt` naming the object, `storage_error`.
   expected<std::optional<std::string>> load_object(const address& where);
@@ -80,6 +81,9 @@ public:
 
   void put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const;
 
+  void put_call(write_set& writes, const address& to, const call_message& call) const;
+  void put_reply(write_set& writes, const reply_message& reply) const; ///< for the object at the top of its path
+
   /// An inbox row that has been handled, and the body that may belong to it.
   void erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const;
 
@@ -92,6 +96,8 @@ public:
   expected<fetch_message> read_fetch(std::string_view row) const;
   expected<result_message> read_result(std::string_view row) const; ///< without a large body
   expected<post_message> read_post(std::string_view row) const;
+  expected<call_message> read_call(std::string_view row) const;
+  expected<reply_message> read_reply(std::string_view row) const;
 
   /// What the 'B' row says. Errors: `corrupt` if there is none or it is damaged, `storage_error`.
   expected<stored_body> find_body(std::uint64_t id, blob_side side) const;

@@ -4,6 +4,7 @@
 
 #include <dormouse/actors/durable_object.hpp>
 #include <dormouse/actors/methods.hpp>
+#include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/fetch_result.hpp>
 
@@ -19,14 +20,17 @@ namespace dormouse {
 struct invocation {
   std::string_view arguments;
   fetch_result* result = nullptr; ///< moved from; null for an ordinary call
+  const call_result<std::string>* answer = nullptr; ///< the same for the answer to a call, encoded
   std::string reply;              ///< encoded; empty for void
+  std::optional<call_error> refusal; ///< the reply is an error, although the turn commits
   std::optional<std::size_t> reply_slot; ///< the reply comes later, with the continuation of that fetch of the turn
 };
 
 struct method_descriptor {
   std::string_view name;
   bool read_only;
-  bool takes_result;
+  bool takes_result; ///< a fetch_result first
+  bool takes_answer; ///< a call_result first
   /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws.
   void (*invoke)(durable_object&, invocation&);
 };
@@ -64,6 +68,19 @@ Tuple decode_arguments(std::string_view bytes) {
   }
 }
 
+/// A method that returns a `call_result` may reply with an error, and its turn commits.
+template <class Value>
+void encode_reply(invocation& call, const Value& value) {
+  if constexpr (unwrap_call_result<Value>::is_call_result) {
+    if (!value)
+      call.refusal = value.error();
+    else if constexpr (!std::is_void_v<typename unwrap_call_result<Value>::type>)
+      encode_to(call.reply, *value);
+  } else {
+    encode_to(call.reply, value);
+  }
+}
+
 template <class T, auto Function, class Tuple>
 void call_and_encode(durable_object& object, Tuple&& arguments, invocation& call) {
   using traits = member_traits<std::remove_cv_t<decltype(Function)>>;
@@ -75,13 +92,28 @@ void call_and_encode(durable_object& object, Tuple&& arguments, invocation& call
   if constexpr (std::is_void_v<result>)
     std::apply(run, std::forward<Tuple>(arguments));
   else if constexpr (unwrap_later<result>::is_later) {
-    const auto reply = std::apply(run, std::forward<Tuple>(arguments));
+    auto reply = std::apply(run, std::forward<Tuple>(arguments));
     call.reply_slot = reply.slot();
-    if constexpr (!std::is_void_v<reply_of<result>>)
+    if constexpr (!std::is_void_v<typename unwrap_later<result>::type>)
       if (!call.reply_slot)
-        encode_to(call.reply, reply.value());
-  } else
-    encode_to(call.reply, std::apply(run, std::forward<Tuple>(arguments)));
+        encode_reply(call, reply.value());
+  } else {
+    encode_reply(call, std::apply(run, std::forward<Tuple>(arguments)));
+  }
+}
+
+template <class R>
+call_result<R> decode_answer(const call_result<std::string>& answer) {
+  if (!answer)
+    return tl::unexpected<call_error>(answer.error());
+  if constexpr (std::is_void_v<R>) {
+    return {};
+  } else {
+    auto value = decode<R>(*answer);
+    if (!value)
+      throw failure({errc::bad_arguments, "the answer does not decode: " + value.error().message});
+    return std::move(*value);
+  }
 }
 
 template <class T, auto Function>
@@ -94,6 +126,15 @@ void invoke_member(durable_object& object, invocation& call) {
       return;
     }
     throw failure({errc::bad_arguments, "the method does not take a fetch_result first"});
+  }
+  if (call.answer != nullptr) {
+    using head = typename tail_of<arguments>::head;
+    if constexpr (unwrap_call_result<head>::is_call_result) {
+      auto rest = decode_arguments<typename tail_of<arguments>::type>(call.arguments);
+      call_and_encode<T, Function>(object, std::tuple_cat(std::tuple<head>(decode_answer<typename unwrap_call_result<head>::type>(*call.answer)), std::move(rest)), call);
+      return;
+    }
+    throw failure({errc::bad_arguments, "the method does not take a call_result first"});
   }
   call_and_encode<T, Function>(object, decode_arguments<arguments>(call.arguments), call);
 }
@@ -135,6 +176,7 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
   static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{method_descriptor{
     Methods::name, Methods::traits::is_const,
     std::is_same_v<typename tail_of<typename Methods::traits::arguments>::head, fetch_result>,
+    unwrap_call_result<typename tail_of<typename Methods::traits::arguments>::head>::is_call_result,
     &invoke_member<T, Methods::function>}...};
 
   // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are checked only then.

@@ -13,7 +13,10 @@
 /// Threads: member functions run on a scheduler thread of the runtime, never two at once for one object. Do not block in them: fetch.
 
 #include <dormouse/actors/browser.hpp>
+#include <dormouse/actors/encode_arguments.hpp>
 #include <dormouse/actors/object_host.hpp>
+#include <dormouse/actors/object_id.hpp>
+#include <dormouse/actors/outgoing_call.hpp>
 #include <dormouse/actors/pending.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
 
@@ -58,6 +61,22 @@ protected:
   /// The same over a fetch that was set up with `create_proxy_fetch`.
   dormouse::browser browser(const proxy_fetch& fetch, std::string jar = std::string(default_jar));
 
+  /// Calls a method of another object, of this class or another. Nothing happens before `.then<&T::method>(context...)` names the continuation; then
+  /// the call is part of this turn's commit, is carried out exactly once in effect, and its answer comes as a `call_result<R>`: after any number of
+  /// hibernations and restarts, and however many objects it went through (R15). Calls from one object to another arrive in order.
+  template <auto Called, class U, class... Args>
+  outgoing_call<Called> call(const object_id<U>& to, Args&&... args) {
+    return outgoing_call<Called>(host(), to.where(), describe_call<Called, U>(std::forward<Args>(args)...));
+  }
+
+  /// The same without an answer. If the handler throws it is tried again later, as a `post` is. Only for committing methods.
+  /// Throws `failure`: `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`.
+  template <auto Called, class U, class... Args>
+  void send(const object_id<U>& to, Args&&... args) {
+    static_assert(!detail::member_traits<std::remove_cv_t<decltype(Called)>>::is_const, "dormouse: send() is for committing methods; a const method would do nothing");
+    value_or_throw(host().enqueue_call(to.where(), describe_call<Called, U>(std::forward<Args>(args)...)));
+  }
+
   /// What is in a jar; also for const methods. Valid until the turn ends.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
 
@@ -82,6 +101,15 @@ protected:
 
 private:
   friend struct object_access;
+
+  template <auto Called, class U, class... Args>
+  static call_message describe_call(Args&&... args) {
+    static_assert(std::is_same_v<typename detail::member_traits<std::remove_cv_t<decltype(Called)>>::class_type, U>, "dormouse: the method is not one of the object's class");
+    call_message what;
+    what.method = U::methods::template name_of<Called>();
+    what.arguments = detail::encode_arguments<Called>(std::forward<Args>(args)...);
+    return what;
+  }
 
   turn_host& host() const; ///< throws `failure{invalid_request}` outside of a turn
 

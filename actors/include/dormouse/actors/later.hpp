@@ -11,6 +11,8 @@
 ///     return fetch(next_).then<&T::on_page>();            // or when on_page has the next page
 ///   }
 
+#include <dormouse/serialization/call_result.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <optional>
@@ -22,7 +24,7 @@ namespace dormouse {
 
 namespace detail {
 
-/// Which of the turn's fetches a reply hangs on.
+/// Which of the turn's fetches and calls a reply hangs on.
 struct fetch_slot {
   std::size_t index;
 };
@@ -71,10 +73,20 @@ struct unwrap_later<later<R>> {
   static constexpr bool is_later = true;
 };
 
+template <class R>
+struct unwrap_reply {
+  using type = R;
+};
+template <class R>
+struct unwrap_reply<call_result<R>> {
+  using type = R;
+};
+
 } // namespace detail
 
-/// What a caller finally gets from a method that returns `R`.
+/// What a caller finally gets from a method that returns `R`. A method that returns `call_result<R>` replies with an `R` or with an error, and its
+/// turn commits either way; to throw an error is to undo the turn.
 template <class R>
-using reply_of = typename detail::unwrap_later<R>::type;
+using reply_of = typename detail::unwrap_reply<typename detail::unwrap_later<R>::type>::type;
 
 } // namespace dormouse

@@ -40,6 +40,10 @@ public:
 
 class turn_host : public fetch_queue {
 public:
+  /// Takes a call to another object. The value tells its place among what the turn sends out. Errors: `invalid_instance_id`, `unknown_binding`,
+  /// `too_large`, `overloaded`.
+  virtual expected<std::size_t> enqueue_call(const address& to, call_message&& what) = 0;
+
   /// The same to look at, also in a read-only turn.
   virtual const cookie_jar& peek_jar(const std::string& name) = 0;
 

@@ -3,6 +3,7 @@
 /// A handle to an object by its address. Holding one keeps nothing awake and nothing alive but the runtime's front desk: after
 /// `runtime::stop()` every call fails with `stopped`. Cheap to copy; thread-safe.
 
+#include <dormouse/actors/encode_arguments.hpp>
 #include <dormouse/actors/router.hpp>
 
 #include <future>
@@ -56,24 +57,13 @@ private:
   Handler handler_;
 };
 
-/// Converts to the parameters' own types first: what is encoded is what the method declares, not what the caller happened to have.
-template <auto Method, class... Args>
-std::string encode_arguments(Args&&... args) {
-  using params = typename member_traits<std::remove_cv_t<decltype(Method)>>::arguments;
-  static_assert(context_matches<params, Args...>::value, "dormouse: the arguments do not match the method's parameters");
-  if constexpr (context_matches<params, Args...>::value) {
-    params values(std::forward<Args>(args)...);
-    return std::apply([](const auto&... each) { return encode(each...); }, values);
-  } else {
-    return {};
-  }
-}
-
 } // namespace detail
 
 template <class T>
 class object_ref {
 public:
+  using object_type = T;
+
   template <auto Method>
   using result_of = reply_of<std::decay_t<typename detail::member_traits<std::remove_cv_t<decltype(Method)>>::return_type>>;
 

@@ -73,7 +73,7 @@ struct options {
 
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
-  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 600 files of the store
+  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 664 files of the store
   std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port; for one that `origins` does not name
   fetch_rate rate_per_origin = {};              ///< the same for the rate
   circuit_options circuit_breaker = {};         ///< and for the circuit breaker

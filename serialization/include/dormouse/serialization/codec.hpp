@@ -46,6 +46,8 @@ enum class frame_type : std::uint8_t {
   blob_file = 9,    ///< a body too large to be inline is in a file, with this size and checksum
   cookie_jar = 10,  ///< the cookies of one jar of an object
   abort_mark = 11,  ///< an abort controller that aborted
+  call = 12,        ///< a call of one object to another on its way to it
+  reply = 13,       ///< an answer to such a call on its way back
 };
 
 /// Appends the bytes of `values`, one after the other.
@@ -72,7 +74,7 @@ expected<T> decode(std::string_view bytes) {
     ar.finish();
     return value;
   } catch (const failure& e) { // a type's serialize refusing its values
-    return fail(errc::corrupt, e.what_failed().message);
+    return fail(errc::corrupt, e.what_failed().code == errc::corrupt ? e.what_failed().message : e.what());
   } catch (const std::exception& e) { // cereal's own, or bad_alloc
     return fail(errc::corrupt, e.what());
   }

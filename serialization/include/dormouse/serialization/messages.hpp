@@ -7,6 +7,7 @@
 /// a plain message has the bytes it always had.
 
 #include <dormouse/serialization/abort.hpp>
+#include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/fetch_result.hpp>
 #include <dormouse/serialization/request.hpp>
 #include <dormouse/serialization/return_path.hpp>
@@ -154,6 +155,36 @@ struct post_message {
   template <class Archive>
   void serialize(Archive& ar) {
     ar(method, arguments);
+  }
+};
+
+/// A call of one object to another, in the inbox of the one that is called.
+struct call_message {
+  std::uint64_t id = 0;
+  address from;
+  std::string method;
+  std::string arguments;
+  return_path path; ///< who gets the answer; empty: nobody
+
+  friend bool operator==(const call_message&, const call_message&) = default;
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(id, from, method, arguments, path);
+  }
+};
+
+/// The answer to a call on its way to the top of `path`.
+struct reply_message {
+  std::uint64_t id = 0;
+  return_path path;
+  call_result<std::string> answer; ///< the encoded result
+
+  friend bool operator==(const reply_message&, const reply_message&) = default;
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(id, path, answer);
   }
 };
 

@@ -56,7 +56,7 @@ enum class fetch_priority : std::uint8_t { high = 0, normal = 1, low = 2 };
 /// R9: how often the other side may see the request.
 enum class delivery : std::uint8_t {
   at_least_once = 0, ///< repeated where that is safe: GET, HEAD, OPTIONS, PUT, DELETE, or with an idempotency key
-  at_most_once = 1,  ///< never sent again once it may have been received: the result is then `FETCH_FAILED` with `sent = maybe`
+  at_most_once = 1,  ///< never sent again once it may have been received: the result then says what came, or `sent = maybe`; after a crash it is `FETCH_FAILED`
 };
 
 /// Whether identical GETs that are in the air at the same time share one request.
