@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
     {"fetch_roundtrip", fetch_roundtrip},
     {"fetch_added_latency", fetch_added_latency},
     {"fetch_large", fetch_large},
+    {"fetch_cookies", fetch_cookies},
+    {"origins", origins},
     {"wake", wake},
     {"memory", memory},
   };

@@ -28,8 +28,10 @@ std::vector<row> read_call(const settings& how);
 std::vector<row> durable_turn(const settings& how);
 std::vector<row> fetch_roundtrip(const settings& how);
 std::vector<row> fetch_added_latency(const settings& how);
+std::vector<row> fetch_cookies(const settings& how);
 std::vector<row> fetch_large(const settings& how);
 std::vector<row> wake(const settings& how);
 std::vector<row> memory(const settings& how);
+std::vector<row> origins(const settings& how);
 
 } // namespace dormouse::bench

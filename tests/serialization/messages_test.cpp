@@ -389,6 +389,13 @@ TEST_CASE("R21: the extended result of store format 2 is for ever") {
   is_golden("v2_result_extended", frame_type::result, golden_extended_result());
 }
 
+TEST_CASE("R21: a call between objects and its answers, as store format 2 has them, are for ever") {
+  is_golden("v2_call", frame_type::call, call_message{0x0000010000000007, {"TELLER", "t"}, "add", std::string("\x05\0\0\0\0\0\0\0", 8), golden_path()});
+  is_golden("v2_reply", frame_type::reply, reply_message{0x0000010000000008, golden_path(), std::string("\x0c\0\0\0\0\0\0\0", 8)});
+  is_golden("v2_reply_error", frame_type::reply,
+            reply_message{0x0000010000000009, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}})});
+}
+
 TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {
   auto fetch = golden_extended_fetch();
   fetch.extra = {};
