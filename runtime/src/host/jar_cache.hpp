@@ -10,6 +10,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 namespace dormouse {
 
@@ -27,12 +28,15 @@ public:
       }
       at->second = {std::move(*jar), std::move(*bytes)};
     }
+    at->second.looked_at = true;
     return at->second.jar;
   }
 
   /// What differs from what is stored. Error: `too_large`.
   expected<void> put_changes(const store& to, write_set& writes, const address& of, std::size_t max_bytes) {
     for (auto& [name, each] : jars_) {
+      if (!std::exchange(each.looked_at, false))
+        continue;
       auto bytes = each.jar.empty() ? std::string() : encode(each.jar);
       if (bytes == each.stored)
         continue;
@@ -51,6 +55,7 @@ private:
   struct entry {
     cookie_jar jar;
     std::string stored; ///< empty: no row
+    bool looked_at = false; ///< since the last commit, so it may have been changed
   };
 
   std::map<std::string, entry> jars_;

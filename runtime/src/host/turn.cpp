@@ -11,7 +11,8 @@ expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch) 
   auto target = parse_url(fetch.url);
   if (!target)
     return unexpected<error>(target.error());
-  if (auto allowed = core.policy.check(*target); !allowed) {
+  fetch.target.value = std::make_shared<const url>(std::move(*target));
+  if (auto allowed = core.policy.check(*fetch.target.value); !allowed) {
     core.counts.blocked.add();
     return unexpected<error>(allowed.error());
   }

@@ -267,7 +267,7 @@ void curl_transport::start(transfer next, completion done) {
   }
   exchanges_.emplace(&on, std::move(owned));
   by_token_.emplace(on.job.token, &on);
-  auto target = parse_url(fetch.url);
+  auto target = fetch.target.value ? expected<url>(*fetch.target.value) : parse_url(fetch.url);
   if (!target)
     return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);

@@ -13,6 +13,8 @@
 namespace dormouse {
 
 std::string origin_of(const fetch_message& fetch) {
+  if (fetch.target.value)
+    return fetch.target.value->origin();
   auto target = parse_url(fetch.url);
   return target ? target->origin() : fetch.url;
 }

@@ -69,8 +69,8 @@ void group_committer::files_synced(pending_commit* of, const expected<void>& out
   waiting_.push_back(std::move(commit));
   if (gate) {
     gate->held_ = false;
-    for (auto behind = std::exchange(gate->behind_, {}); !behind.empty(); behind.pop_front())
-      take(std::move(behind.front())); // behind another one that is held, it waits again
+    for (auto& behind : std::exchange(gate->behind_, {}))
+      take(std::move(behind)); // behind another one that is held, it waits again
   }
   if (held_.empty())
     std::move(behind_files_.begin(), behind_files_.end(), std::back_inserter(waiting_)), behind_files_.clear();

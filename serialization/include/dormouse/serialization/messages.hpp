@@ -11,8 +11,10 @@
 #include <dormouse/serialization/fetch_result.hpp>
 #include <dormouse/serialization/request.hpp>
 #include <dormouse/serialization/return_path.hpp>
+#include <dormouse/serialization/url.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,13 @@ void serialize_extension(Archive& ar, Extension& extra) {
 }
 
 } // namespace detail
+
+/// A URL that was taken apart already, so that nobody has to do it again. Not part of a message's value: neither stored nor compared.
+struct known_url {
+  std::shared_ptr<const url> value;
+
+  friend bool operator==(const known_url&, const known_url&) noexcept { return true; }
+};
 
 /// A fetch, from the turn that asked until its result is stored.
 struct fetch_message {
@@ -66,6 +75,8 @@ struct fetch_message {
       ar(queue, not_before_ms, delivery, sharing, signal, jar);
     }
   } extra = {};
+
+  known_url target; ///< of `url`, where it is known
 
   /// When the fetch ends by itself: its deadline or its signal's time, whichever comes first; 0: never.
   std::int64_t end_ms() const noexcept;
