@@ -75,6 +75,9 @@ bool ends_in_a_number(std::string_view host) {
 bool settle(std::string& host) {
   if (host.find('%') != std::string::npos)
     return false;
+  in_addr literal{};
+  if (::inet_pton(AF_INET, host.c_str(), &literal) == 1)
+    return true; // four decimal numbers without leading zeros: there is no other way to read it
   url_handle again(curl_url());
   if (curl_url_set(again.get(), CURLUPART_URL, ("http://" + host + "/").c_str(), 0) != CURLUE_OK)
     return false;
