@@ -486,6 +486,45 @@ TEST_CASE_FIXTURE(fixture, "R12: an origin that is stuck with more than the wind
   CHECK(upstream.total() == orders.size() + 1);
 }
 
+TEST_CASE_FIXTURE(fixture, "R12: several origins that are stuck at once do not hold up the others either") {
+  auto chosen = settings();
+  chosen.max_in_flight_per_origin = 1;
+  chosen.max_window = 16;
+  std::vector<samples::upstream_server> stuck(4);
+  std::vector<order> orders;
+  for (std::size_t which = 0; which < stuck.size(); ++which) {
+    stuck[which].start();
+    for (int i = 0; i < 30; ++i)
+      orders.push_back({.tag = std::to_string(which) + "-" + std::to_string(i), .url = stuck[which].url() + "/k/k?mode=hang"});
+  }
+  runtime running(chosen);
+  auto mine = object(running);
+  value_of(mine.call<&fetcher::send_all>(orders));
+  REQUIRE(eventually([&stuck] { return std::all_of(stuck.begin(), stuck.end(), [](const auto& each) { return each.total() == 1; }); }));
+  std::vector<order> others;
+  for (int i = 0; i < 60; ++i)
+    others.push_back(i % 2 == 0 ? key("a" + std::to_string(i)) : elsewhere("b" + std::to_string(i)));
+  value_of(mine.call<&fetcher::send_all>(others));
+  REQUIRE(all_came(mine, others.size()));
+  for (const auto& each : others)
+    CHECK(answered(result_under(mine, each.tag)).ok());
+  CHECK(running.stats().queued_fetches == orders.size());
+}
+
+TEST_CASE_FIXTURE(fixture, "R12: an origin may have as many in flight as its limit says, though that is more than its part of the window") {
+  constexpr std::size_t in_flight = 60;
+  auto chosen = settings();
+  chosen.max_in_flight_per_origin = in_flight;
+  chosen.max_window = 2 * in_flight;
+  runtime running(chosen);
+  auto mine = object(running);
+  std::vector<order> orders;
+  for (std::size_t i = 0; i < 2 * in_flight; ++i)
+    orders.push_back(key(std::to_string(i), "mode=hang"));
+  value_of(mine.call<&fetcher::send_all>(orders));
+  CHECK(eventually([this] { return upstream.summary().in_flight == in_flight; }));
+}
+
 TEST_CASE_FIXTURE(fixture, "R12: what comes while the window is full goes when there is room, retries and late ones too") {
   constexpr int fetches = 200;
   auto chosen = settings();

@@ -512,7 +512,7 @@ void dispatcher::tick() {
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease)
       replace_worker(i, "its lease ran out");
   expire();
-  queue_.refill();
+  queue_.top_up();
   pump();
   schedule_tick();
 }

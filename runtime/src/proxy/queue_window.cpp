@@ -44,16 +44,19 @@ std::size_t queue_window::held_by(const std::string& origin) const {
 }
 
 /// Those in flight are in the window too: an origin that may have many of them must not have to wait for their end.
-bool queue_window::has_its_share(const std::string& origin) const {
-  const auto window = core_.settings.max_window;
-  const auto in_flight = std::min(options_of(core_.settings, origin).max_in_flight, window / 2);
-  return held_by(origin) >= std::min(window - 1, in_flight + std::max<std::size_t>(1, window / 4));
+std::size_t queue_window::in_flight_of(const std::string& origin) const {
+  return std::min(options_of(core_.settings, origin).max_in_flight, core_.settings.max_window / 2);
 }
 
-bool queue_window::wants_more(const std::string& origin) const {
+bool queue_window::has_its_share(const backlog& rest, const std::string& origin) const {
   const auto window = core_.settings.max_window;
-  const auto in_flight = std::min(options_of(core_.settings, origin).max_in_flight, window / 2);
-  return held_by(origin) <= in_flight + window / 8 && !has_its_share(origin);
+  const auto left = window - std::min(rest.in_window, window);
+  return held_by(origin) >= std::min(window - 1, in_flight_of(origin) + std::max<std::size_t>(1, left / 4));
+}
+
+bool queue_window::wants_more(const backlog& rest, const std::string& origin) const {
+  const auto left = core_.settings.max_window - std::min(rest.in_window, core_.settings.max_window);
+  return held_by(origin) <= in_flight_of(origin) + left / 8 && !has_its_share(rest, origin);
 }
 
 void queue_window::park(backlog& rest, const std::string& origin, std::string key) {
@@ -75,7 +78,7 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
     rest.from = std::min(rest.from, std::move(key));
     return false;
   }
-  if (has_its_share(origin) || rest.parked.contains(origin)) {
+  if (has_its_share(rest, origin) || rest.parked.contains(origin)) {
     park(rest, origin, std::move(key));
     return false;
   }
@@ -102,18 +105,19 @@ void queue_window::moved(const fetch_message& fetch, std::int64_t due_ms) {
   rest.from = std::min(rest.from, keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id));
 }
 
-void queue_window::refill() {
+void queue_window::read(std::size_t least_room) {
   const auto now = core_.clock->now_ms();
   for (auto& [of, rest] : backlogs_) {
+    const auto has_room = [this, least_room, &rest] { return rest.in_window + least_room <= core_.settings.max_window; };
     if (rest.next_due_ms <= now)
       rest.more_due = true;
-    if (rest.more_due && rest.in_window <= core_.settings.max_window / 2)
+    if (rest.more_due && has_room())
       read_on(of, rest);
-    if (rest.parked.empty() || rest.in_window > core_.settings.max_window / 2)
+    if (rest.parked.empty() || !has_room())
       continue;
     std::vector<std::string> ready;
     for (const auto& [origin, from] : rest.parked)
-      if (wants_more(origin))
+      if (wants_more(rest, origin))
         ready.push_back(origin);
     for (const auto& origin : ready)
       read_parked(of, rest, origin);
@@ -141,7 +145,7 @@ void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
       continue;
     }
     auto origin = origin_of(**fetch);
-    if (has_its_share(origin) || rest.parked.contains(origin))
+    if (has_its_share(rest, origin) || rest.parked.contains(origin))
       park(rest, origin, std::string(row->key()));
     else
       owner_.add(std::move(*fetch), parts->due_ms, std::move(origin));
@@ -167,7 +171,7 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
     auto fetch = read_queued(*core_.store, parts, row->value());
     if (!fetch || origin_of(**fetch) != origin)
       continue; // a damaged one is buried by whoever reads all
-    if (has_its_share(origin)) {
+    if (has_its_share(rest, origin)) {
       from = row->key();
       return;
     }

@@ -3,13 +3,14 @@
 /// The part of the queue that is in memory: a bounded window of due fetches, refilled from disk by range scans, so that a million queued fetches cost
 /// disk and not memory. For each named queue and priority it knows up to where the rows on disk have been read.
 ///
-/// One slow origin must not fill the window while others wait behind it on disk. So an origin has at most a quarter of it, besides what it may have in
-/// flight; its further rows are passed over, and read from where the passing over began once enough of its fetches are gone.
+/// Slow origins must not fill the window while others wait behind them on disk. So an origin gets at most a quarter of what is left of it, besides what
+/// it may have in flight; its further rows are passed over, and read from where the passing over began once enough of its fetches are gone.
 ///
 /// Belongs to the dispatcher.
 
 #include "host/runtime_core.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -52,8 +53,11 @@ public:
   /// A fetch has a new due time on disk and is not in the window any more.
   void moved(const fetch_message& fetch, std::int64_t due_ms);
 
-  /// Reads on where there is room.
-  void refill();
+  /// Reads on where there is much room: after each fetch that leaves.
+  void refill() { read(std::max<std::size_t>(1, core_.settings.max_window / 2)); }
+
+  /// Reads on where there is any room: now and then, for what is in the window may stay there for long.
+  void top_up() { read(1); }
 
   /// When a row on disk becomes due that is not in the window.
   std::int64_t next_due_ms() const noexcept;
@@ -70,8 +74,10 @@ private:
 
   backlog& behind(const fetch_message& fetch) { return backlogs_.at({fetch.extra.queue, fetch.priority}); }
   std::size_t held_by(const std::string& origin) const;
-  bool has_its_share(const std::string& origin) const; ///< no more of it
-  bool wants_more(const std::string& origin) const;    ///< half of what waited is gone
+  std::size_t in_flight_of(const std::string& origin) const;
+  bool has_its_share(const backlog& rest, const std::string& origin) const; ///< no more of it
+  bool wants_more(const backlog& rest, const std::string& origin) const;    ///< half of what waited is gone
+  void read(std::size_t least_room);
   static void park(backlog& rest, const std::string& origin, std::string key);
   void read_on(const backlogs::key_type& of, backlog& rest);
   void read_parked(const backlogs::key_type& of, backlog& rest, const std::string& origin);
