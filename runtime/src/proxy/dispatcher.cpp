@@ -309,9 +309,10 @@ void dispatcher::finished(transfer_outcome& outcome) {
   judge(over, outcome);
   auto& fetch = *over.fetch;
   ++fetch.attempts;
-  if (!outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over) && fetch.extra.signal.at_ms() == fetch.end_ms())
+  const bool time_is_over = !outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over);
+  if (time_is_over && fetch.extra.signal.at_ms() == fetch.end_ms()) {
     outcome.result.error() = {fetch_errc::aborted, "the time of the abort signal has come", outcome.result.error().sent, 0};
-  else if (auto delay = retry_delay(fetch, outcome, now_ms(), random_)) {
+  } else if (auto delay = time_is_over ? std::nullopt : retry_delay(fetch, outcome, now_ms(), random_)) {
     core_.counts.retries.add();
     core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
     core_.observe(&fetch_observer::retried, fetch, &outcome.result, over.last_attempt, *delay);
@@ -324,9 +325,7 @@ void dispatcher::finished(transfer_outcome& outcome) {
     if (outcome.result.error().code == fetch_errc::aborted)
       core_.counts.aborted.add();
   }
-  const auto end = fetch.end_ms();
-  const bool time_is_over = !outcome.result && end != 0 && now_ms() >= end; // its own: that is no answer to those that share its request
-  land(over, time_is_over ? nullptr : &outcome.result, outcome.body, outcome.cookies);
+  land(over, time_is_over ? nullptr : &outcome.result, outcome.body, outcome.cookies); // its own time is no answer to those that share its request
   store_result(over, std::move(outcome.result), std::move(outcome.body), std::move(outcome.cookies));
 }
 
