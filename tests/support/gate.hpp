@@ -22,6 +22,17 @@ public:
     gate& gate_;
   };
 
+  gate() = default;
+  gate(const gate&) = delete;
+  gate& operator=(const gate&) = delete;
+  /// Waits for those that have been let through and still stand in `pass`.
+  ~gate() {
+    std::unique_lock lock(mutex_);
+    closed_ = false;
+    opened_.notify_all();
+    left_.wait(lock, [this] { return waiting_ == 0; });
+  }
+
   void close() {
     std::lock_guard guard(mutex_);
     closed_ = true;
@@ -39,6 +50,7 @@ public:
     ++waiting_;
     opened_.wait(lock, [this] { return !closed_; });
     --waiting_;
+    left_.notify_all();
   }
 
   std::size_t waiting() const {
@@ -49,6 +61,7 @@ public:
 private:
   mutable std::mutex mutex_;
   std::condition_variable opened_;
+  std::condition_variable left_;
   bool closed_ = false;
   std::size_t waiting_ = 0;
 };
