@@ -17,6 +17,7 @@
 
 using namespace dormouse;
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 namespace {
@@ -50,7 +51,36 @@ public:
   cookie_jar* jar(const std::string& name) override { return &jars[name]; }
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
+  expected<std::optional<std::string>> get_row(std::string_view key) override {
+    auto found = rows.find(key);
+    return found == rows.end() ? std::nullopt : std::optional(found->second);
+  }
+  expected<void> put_rows(std::vector<storage_row>&& given) override {
+    if (refuse) return unexpected<error>(*refuse);
+    for (auto& row : given)
+      rows.insert_or_assign(std::move(row.key), std::move(row.value));
+    return {};
+  }
+  expected<std::size_t> erase_rows(const std::vector<std::string>& keys) override {
+    std::size_t erased = 0;
+    for (const auto& key : keys)
+      erased += rows.erase(key);
+    return erased;
+  }
+  expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override {
+    listed = which;
+    std::vector<storage_row> all;
+    for (const auto& [key, value] : rows)
+      all.push_back({key, value});
+    return all;
+  }
+  expected<void> erase_all_rows() override {
+    rows.clear();
+    return {};
+  }
 
+  std::map<std::string, std::string, std::less<>> rows;
+  storage_list_options listed;
   std::vector<fetch_message> taken;
   std::vector<std::pair<address, call_message>> calls;
   std::vector<std::pair<abort_id, std::string>> aborts;
@@ -576,4 +606,60 @@ TEST_CASE("R21: state bytes that do not decode are refused") {
   CHECK_THROWS(describe<watch>().load(*fresh, state + '\0'));
   auto nobody = describe<stateless>().make();
   CHECK_THROWS(describe<stateless>().load(*nobody, "x"));
+}
+
+TEST_CASE("storage: a row comes back as the type it was put as") {
+  in_turn t;
+  dormouse::storage rows(t.turn);
+  rows.put("point", point{1, 2});
+  rows.put("literal", "text");
+  rows.put("view", "view"sv);
+  rows.put("string", "string"s);
+  rows.put(std::map<std::string, int>{{"one", 1}, {"two", 2}});
+  rows.put(std::vector<std::pair<std::string_view, const char*>>{{"pair", "of text"}});
+  CHECK(t.turn.rows.at("point") == encode(point{1, 2}));
+  CHECK(rows.get<point>("point") == point{1, 2});
+  CHECK(rows.get<std::string>("literal") == "text");
+  CHECK(rows.get<std::string>("view") == "view");
+  CHECK(rows.get<std::string>("string") == "string");
+  CHECK(rows.get<std::string>("pair") == "of text");
+  CHECK_FALSE(rows.get<int>("none"));
+
+  const std::map<std::string, int> both{{"one", 1}, {"two", 2}};
+  CHECK(rows.get<int>({"one", "two", "three"}) == both);
+  CHECK(rows.get<int>(std::vector<std::string>{"two", "one"}) == both);
+  CHECK(rows.get<int>({"one"}).size() == 1);
+
+  CHECK(rows.erase("point"));
+  CHECK_FALSE(rows.erase("point"));
+  CHECK(rows.erase({"literal", "view", "none"}) == 2);
+  CHECK(rows.erase(std::vector<std::string>{"string", "pair"}) == 2);
+  CHECK(rows.list<int>({.prefix = "p", .start = "s", .end = "e", .limit = 7, .reverse = true})
+        == std::vector<std::pair<std::string, int>>{{"one", 1}, {"two", 2}});
+  CHECK(t.turn.listed.prefix == "p");
+  CHECK(t.turn.listed.start == "s");
+  CHECK(t.turn.listed.end == "e");
+  CHECK(t.turn.listed.limit == 7);
+  CHECK(t.turn.listed.reverse);
+  rows.erase_all();
+  CHECK(t.turn.rows.empty());
+}
+
+TEST_CASE("R21: storage: a row that is not of the type asked for is corrupt, by name") {
+  in_turn t;
+  dormouse::storage rows(t.turn);
+  rows.put("a\n\xff", "text");
+  for (const auto& why : {failure_of([&] { rows.get<int>("a\n\xff"); }), failure_of([&] { rows.get<int>({"a\n\xff"}); }),
+                          failure_of([&] { rows.list<int>(); })}) {
+    CHECK(why.code == errc::corrupt);
+    CHECK(contains(why.message, "'a\\x0a\\xff'"));
+    CHECK(contains(why.message, "WATCH/me"));
+  }
+  CHECK(contains(name_of_row({"A", "b"}, std::string(101, 'x')), std::string(100, 'x') + "...'"));
+}
+
+TEST_CASE("storage: a limit of the host is a named error at the call") {
+  in_turn t;
+  t.turn.refuse = error{errc::too_large, "the limit is 5; see options::five"};
+  CHECK(failure_of([&] { dormouse::storage(t.turn).put("key", 1); }) == *t.turn.refuse);
 }

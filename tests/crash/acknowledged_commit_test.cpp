@@ -75,5 +75,40 @@ TEST_CASE("R3 R4: kill -9 loses no acknowledged commit, and nobody was told of o
   CHECK(durable >= kills);
 }
 
+TEST_CASE("R3 R4: kill -9 never parts the rows of an object from its state") {
+  std::mt19937_64 random(crash_seed());
+  scratch_directory scratch;
+  const auto directory = scratch.path() / "store";
+  std::uint64_t durable = 0;
+  for (int life = 1; life <= kills; ++life) {
+    const std::uint64_t at_once = life % 2 == 0 ? 16 : 1;
+    const auto progress = 1 + random() % 400;
+    const auto moment = random_moment(random, microseconds(5'000));
+    CAPTURE(life);
+    child_process child({"keep", directory.string(), std::to_string(at_once)});
+    replies told;
+    while (told.adds < progress) {
+      auto line = child.read_line();
+      REQUIRE_MESSAGE(line, "the child died by itself: ", child.kill());
+      told.note(*line);
+    }
+    spin(moment);
+    REQUIRE(child.kill() == "");
+    while (auto line = child.read_line())
+      told.note(*line);
+
+    const auto view = read_durable(directory, scratch.path() / "copy");
+    CHECK(told.in_order);
+    CHECK(told.first_add == durable + 1);
+    durable = view.ledger_value;
+    CHECK(durable >= told.last_add);
+    CHECK(durable <= told.last_add + at_once);
+    CHECK(view.unreadable == 0);
+    CHECK(view.ledger_rows == ledger::rows_at(durable));
+  }
+  MESSAGE(durable, " commits in ", kills, " lives");
+  CHECK(durable > ledger::page); // a range was erased
+}
+
 } // namespace
 } // namespace dormouse::test

@@ -6,6 +6,7 @@
 //   crash_child count <directory> <calls at once>              "add <value>" and "read <value>"
 //   crash_child haul <directory> <upstream>                    how many large bodies were delivered in this life, whenever there are more
 //   crash_child unload <directory> <upstream>                  lets all large bodies arrive; exit code 0 when they have
+//   crash_child keep <directory> <calls at once>               "add <value>"
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/crash_settings.hpp"
@@ -142,6 +143,20 @@ void unload(const std::string& directory, const std::string& upstream) {
   host.stop();
 }
 
+[[noreturn]] void keep_until_killed(const std::string& directory, std::size_t at_once) {
+  runtime host(crash_options(directory));
+  host.define<ledger>();
+  auto target = host.get<ledger>("l");
+  std::deque<std::future<std::uint64_t>> calls;
+  for (;;) {
+    calls.push_back(target.call<&ledger::add>());
+    if (calls.size() < at_once)
+      continue;
+    report("add " + std::to_string(calls.front().get()));
+    calls.pop_front();
+  }
+}
+
 [[noreturn]] void serve() {
   samples::raise_open_file_limit();
   samples::upstream_server upstream;
@@ -163,6 +178,8 @@ int run(const std::vector<std::string>& arguments) {
     unload(arguments.at(1), arguments.at(2));
     return 0;
   }
+  if (what == "keep")
+    keep_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "upstream")
     serve();
   if (what != "finish")

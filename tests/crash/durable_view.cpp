@@ -101,6 +101,19 @@ private:
       describe<counter>().load(object, *state);
       view_.counter_value = object.value();
     }
+    const address of{"LEDGER", "l"};
+    if (auto state = value_or_throw(store_.load_object(of))) {
+      ledger object;
+      describe<ledger>().load(object, *state);
+      view_.ledger_value = object.value();
+    }
+    each('K', [this, &of](std::string_view key, std::string_view value) {
+      const auto user_key = key.substr(keys::storage_of(of).first.size());
+      auto number = store_.read_row(of, user_key, value).and_then([](const std::string& bytes) { return decode<std::uint64_t>(bytes); });
+      if (number)
+        view_.ledger_rows.emplace(user_key, *number);
+      return number.has_value();
+    });
   }
 
   void read_blobs() {

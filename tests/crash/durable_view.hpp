@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -18,6 +19,8 @@ namespace dormouse::test {
 struct durable_view {
   std::unordered_map<std::string, std::unique_ptr<fetcher>> fetchers; ///< by instance id; those that were ever used
   std::uint64_t counter_value = 0;
+  std::uint64_t ledger_value = 0;
+  std::map<std::string, std::uint64_t> ledger_rows;
 
   /// Fetches by their key at the upstream, with how many rows each has.
   std::unordered_map<std::string, std::size_t> queued;

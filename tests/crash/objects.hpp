@@ -8,6 +8,7 @@
 
 #include <dormouse/dormouse.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -116,6 +117,42 @@ public:
   }
 
   using methods = dormouse::methods<"COUNTER", dormouse::method<"add", &counter::add>, dormouse::method<"value", &counter::value>>;
+
+private:
+  std::uint64_t value_ = 0;
+};
+
+/// Its state says which rows its storage has to have: so a state and rows of different turns do not agree.
+class ledger : public durable_object {
+public:
+  static constexpr std::uint64_t kept = 150; ///< enough for `erase_all` to erase a range
+  static constexpr std::uint64_t page = 400;
+
+  std::uint64_t add() {
+    ++value_;
+    if (value_ % page == 0)
+      storage().erase_all();
+    storage().put("row " + std::to_string(value_), value_);
+    if (value_ >= kept)
+      storage().erase("row " + std::to_string(value_ - kept));
+    return value_;
+  }
+  std::uint64_t value() const { return value_; }
+
+  static std::map<std::string, std::uint64_t> rows_at(std::uint64_t value) {
+    std::map<std::string, std::uint64_t> rows;
+    const auto begin = std::max({std::uint64_t{1}, value - value % page, value < kept ? 0 : value - kept + 1});
+    for (auto each = begin; each <= value; ++each)
+      rows["row " + std::to_string(each)] = each;
+    return rows;
+  }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(value_);
+  }
+
+  using methods = dormouse::methods<"LEDGER", dormouse::method<"add", &ledger::add>, dormouse::method<"value", &ledger::value>>;
 
 private:
   std::uint64_t value_ = 0;

@@ -137,6 +137,23 @@ TEST_CASE("keys: jars are told apart by object and by name, NUL bytes included")
   CHECK(keys::jar({"A", "x"}, "b") < keys::jar({"A", "y"}, "a"));
 }
 
+TEST_CASE("keys: the rows of one object's storage are in the order of their keys and apart from every other's") {
+  const std::vector<std::string> user_keys{""s, "\0"s, "\0\xff"s, "\x01"s, "a"s, "a\0"s, "\xff"s, std::string(2048, '\xff')};
+  for (const auto& id : ids) {
+    const auto own = keys::storage_of({"THING", id});
+    for (std::size_t i = 0; i < user_keys.size(); ++i) {
+      const auto key = keys::storage_row({"THING", id}, user_keys[i]);
+      CHECK(holds(own, key));
+      CHECK(key == own.first + user_keys[i]);
+      if (i > 0)
+        CHECK(keys::storage_row({"THING", id}, user_keys[i - 1]) < key);
+      for (const auto& other : ids)
+        if (other != id)
+          CHECK_FALSE(holds(keys::storage_of({"THING", other}), key));
+    }
+  }
+}
+
 TEST_CASE("keys: what is written is parsed back") {
   for (const auto& id : ids)
     for (std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {

@@ -4,6 +4,7 @@
 
 #include "ports/storage_engine.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -26,7 +27,9 @@ public:
     batches_.push_back(sets.size());
     for (const auto* set : sets) {
       for (const auto& op : *set) {
-        if (op.value)
+        if (op.end)
+          rows_.erase(rows_.lower_bound(op.key), rows_.lower_bound(*op.end));
+        else if (op.value)
           rows_[op.key] = *op.value;
         else
           rows_.erase(op.key);
@@ -37,7 +40,14 @@ public:
 
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
     std::lock_guard guard(mutex_);
-    return std::make_unique<cursor>(rows(rows_.lower_bound(from), rows_.lower_bound(to)));
+    return std::make_unique<cursor>(sequence(rows_.lower_bound(from), rows_.lower_bound(to)));
+  }
+
+  std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
+    std::lock_guard guard(mutex_);
+    sequence seen(rows_.lower_bound(from), rows_.lower_bound(to));
+    std::reverse(seen.begin(), seen.end());
+    return std::make_unique<cursor>(std::move(seen));
   }
 
   rows all() const {
@@ -52,9 +62,11 @@ public:
   }
 
 private:
+  using sequence = std::vector<std::pair<std::string, std::string>>;
+
   class cursor final : public row_cursor {
   public:
-    explicit cursor(rows seen) : rows_(std::move(seen)), at_(rows_.begin()) {}
+    explicit cursor(sequence seen) : rows_(std::move(seen)), at_(rows_.begin()) {}
     bool valid() const override { return at_ != rows_.end(); }
     std::string_view key() const override { return at_->first; }
     std::string_view value() const override { return at_->second; }
@@ -62,8 +74,8 @@ private:
     expected<void> status() const override { return {}; }
 
   private:
-    rows rows_;
-    rows::iterator at_;
+    sequence rows_;
+    sequence::iterator at_;
   };
 
   mutable std::mutex mutex_;

@@ -93,6 +93,12 @@ private:
       return inner_->scan(from, to);
     }
 
+    std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
+      if (!from.empty() && from.front() == valve_->held_kind_)
+        valve_->scans.pass();
+      return inner_->scan_back(from, to);
+    }
+
   private:
     std::shared_ptr<storage_valve> valve_;
     std::unique_ptr<storage_engine> inner_;

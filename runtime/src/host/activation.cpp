@@ -65,6 +65,7 @@ private:
   expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
   expected<encoded_state> encode_state();
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
+  void count_bytes(std::size_t bytes);
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
   void commit(turn_commit::consequences then);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
@@ -81,6 +82,7 @@ private:
   directory_entry& entry_; ///< gone once `retire` succeeded
   std::unique_ptr<durable_object> object_;
   jar_cache jars_;
+  storage_overlay rows_; ///< in flight
   std::shared_ptr<commit_gate> gate_;
   std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
@@ -189,7 +191,7 @@ void activation::process(envelope_ptr what) {
 void activation::run_call(envelope& what) {
   if (what.method->read_only)
     return reply(std::move(what.sink), run_read(*what.method, what.arguments));
-  turn in_turn(core_, entry_.where, jars_);
+  turn in_turn(core_, entry_.where, jars_, rows_);
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
@@ -244,7 +246,7 @@ void activation::run_message(const envelope_ptr& what) {
     }
     call.result = &result;
   }
-  turn in_turn(core_, entry_.where, jars_);
+  turn in_turn(core_, entry_.where, jars_, rows_);
   auto failed = what->result ? take_cookies(what->result->extra, in_turn) : std::nullopt;
   if (!failed)
     failed = invoke(*method, call, in_turn);
@@ -323,6 +325,7 @@ activation::readiness activation::ensure_ready(error& why) {
 
 std::optional<error> activation::load() {
   gate_ = std::make_shared<commit_gate>();
+  rows_.follow(gate_);
   auto state = core_.store->load_object(entry_.where);
   if (!state) {
     if (state.error().code != errc::storage_error)
@@ -340,9 +343,7 @@ std::optional<error> activation::load() {
   }
   if (!std::exchange(woke_, true))
     core_.counts.wakes.add();
-  auto bytes = activation_bytes + (*state ? (*state)->size() : 0);
-  core_.counts.active_bytes.add(bytes - counted_bytes_);
-  counted_bytes_ = bytes;
+  count_bytes(activation_bytes + (*state ? (*state)->size() : 0));
   if (!*state && entry_.type.has_on_create)
     if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr))
       return failed;
@@ -353,7 +354,7 @@ std::optional<error> activation::load() {
 }
 
 std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
-  turn in_turn(core_, entry_.where, jars_);
+  turn in_turn(core_, entry_.where, jars_, rows_);
   object_access::enter(*object_, &in_turn);
   std::optional<error> failed;
   try {
@@ -397,6 +398,7 @@ std::optional<error> activation::take_cookies(const result_message::extension& f
 void activation::discard() {
   object_.reset();
   jars_.clear();
+  rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
 }
 
 std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
@@ -426,7 +428,7 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
 
 expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
   core_.counts.reads.add();
-  turn in_turn(core_, entry_.where, jars_);
+  turn in_turn(core_, entry_.where, jars_, rows_);
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
@@ -444,17 +446,20 @@ expected<activation::encoded_state> activation::encode_state() {
   if (state.size() > core_.settings.max_state_bytes)
     return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
                                              core_.settings.max_state_bytes));
-  auto bytes = activation_bytes + state.size();
-  if (bytes != counted_bytes_) {
-    core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
-    counted_bytes_ = bytes;
-  }
   if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
     return unexpected<error>(fits.error());
   return out;
 }
 
 // --- leaving ----------------------------------------------------------------------------------------------------------------------------
+
+/// For `max_active_bytes`.
+void activation::count_bytes(std::size_t bytes) {
+  if (bytes == counted_bytes_)
+    return;
+  core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
+  counted_bytes_ = bytes;
+}
 
 void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
@@ -463,6 +468,11 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
+  if (auto rows = in_turn.take_rows(); !rows.empty()) {
+    next->add_rows(rows);
+    rows_.add(std::move(rows));
+  }
+  count_bytes(activation_bytes + state.bytes.size() + rows_.rows().bytes);
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
   core_.store->submit(std::move(next));
 }

@@ -50,6 +50,7 @@ void turn::undo() noexcept {
   fetches_.clear();
   calls_.clear();
   aborts_.clear();
+  rows_.clear();
 }
 
 expected<void> check_abort_reason(const std::string& reason) {

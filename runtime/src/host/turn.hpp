@@ -5,6 +5,7 @@
 
 #include "host/jar_cache.hpp"
 #include "host/runtime_core.hpp"
+#include "host/turn_rows.hpp"
 
 #include <dormouse/actors/object_host.hpp>
 
@@ -36,14 +37,15 @@ expected<void> check_abort_reason(const std::string& reason);
 
 class turn final : public turn_host {
 public:
-  turn(runtime_core& core, const address& self, jar_cache& jars) : core_(core), self_(self), jars_(jars) {}
+  turn(runtime_core& core, const address& self, jar_cache& jars, storage_overlay& in_flight)
+    : core_(core), self_(self), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
   /// Undone unless its fetches were taken.
   ~turn() override { undo(); }
 
-  /// Gives the fetches' places in the queue back, and has the files of their bodies removed. To be done before anybody hears that the turn failed.
+  /// Gives the fetches' places in the queue back, has the files of their bodies removed, and forgets the rows. To be done before anybody hears that the turn failed.
   void undo() noexcept;
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override;
@@ -57,8 +59,14 @@ public:
   const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
   void hibernate() override { hibernate_ = true; }
 
+  expected<std::optional<std::string>> get_row(std::string_view key) override { return noted(rows_.get(key)); }
+  expected<void> put_rows(std::vector<storage_row>&& rows) override { return rows_.put(std::move(rows)); }
+  expected<std::size_t> erase_rows(const std::vector<std::string>& keys) override { return noted(rows_.erase(keys)); }
+  expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override { return noted(rows_.list(which)); }
+  expected<void> erase_all_rows() override { return noted(rows_.erase_all()); }
+
   bool wants_hibernation() const noexcept { return hibernate_; }
-  /// Whether a fetch was refused because storage failed: no fault of the handler's.
+  /// Whether a fetch was refused, or a row not read, because storage failed: no fault of the handler's.
   bool met_storage_error() const noexcept { return met_storage_error_; }
 
   /// The return path of what has this slot: fetches have even ones, calls odd ones.
@@ -67,14 +75,22 @@ public:
   std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
   std::vector<admitted_call> take_calls() noexcept { return std::exchange(calls_, {}); }
   std::vector<abort_request> take_aborts() noexcept { return std::exchange(aborts_, {}); }
+  row_layer take_rows() noexcept { return rows_.take(); }
 
   /// Whether it did something besides changing the state.
-  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty(); }
+  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty() || !rows_.empty(); }
 
 private:
+  template <class T>
+  expected<T> noted(expected<T> outcome) {
+    met_storage_error_ = met_storage_error_ || (!outcome && outcome.error().code == errc::storage_error);
+    return outcome;
+  }
+
   runtime_core& core_;
   const address& self_;
   jar_cache& jars_;
+  turn_rows rows_;
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;

@@ -69,7 +69,21 @@ void turn_commit::add_aborts(std::vector<abort_request> aborts) {
   aborts_ = std::make_shared<std::vector<abort_request>>(std::move(aborts));
 }
 
+void turn_commit::add_rows(const row_layer& rows) {
+  if (rows.hides_below)
+    core_.store->erase_rows(writes, entry_.where); // first: the rows are behind it
+  for (const auto& [key, row] : rows.rows) {
+    if (row.value)
+      core_.store->put_row(writes, entry_.where, key, *row.value);
+    else if (!rows.hides_below)
+      core_.store->erase_row(writes, entry_.where, key);
+  }
+  has_rows_ = true;
+}
+
 void turn_commit::settle(const expected<void>& outcome) noexcept {
+  if (outcome && has_rows_)
+    gate->settled_rows.fetch_add(1, std::memory_order_release);
   if (outcome)
     let_out();
   else

@@ -36,6 +36,7 @@ public:
   void add_fetches(std::vector<admitted_fetch> fetches);
   void add_aborts(std::vector<abort_request> aborts);
   void add_calls(std::vector<admitted_call> calls);
+  void add_rows(const row_layer& rows);
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
@@ -49,6 +50,7 @@ private:
   std::shared_ptr<std::vector<queued_fetch>> fetches_;
   std::shared_ptr<std::vector<abort_request>> aborts_;
   std::vector<delivery_order> deliveries_;
+  bool has_rows_ = false;
 };
 
 /// Writes nothing: holds a reply back until everything it could have seen is durable.

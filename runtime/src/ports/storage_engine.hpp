@@ -15,15 +15,16 @@
 
 namespace dormouse {
 
-/// Puts `value` under `key`, or erases the key if there is none.
+/// Puts `value` under `key`, or erases the key if there is none; with an `end`, erases all keys in [key, end).
 struct write_op {
   std::string key;
   std::optional<std::string> value;
+  std::optional<std::string> end = {}; ///< for many rows: it costs as much as one, but slows reads near it until the store has compacted it away
 };
 
 using write_set = std::vector<write_op>;
 
-/// A walk over the keys of a range in order, over the store as it was when the walk began.
+/// A walk over the keys of a range, over the store as it was when the walk began.
 class row_cursor {
 public:
   virtual ~row_cursor() = default;
@@ -45,8 +46,11 @@ public:
   /// restart is then unknown until a later write has succeeded, but readers of this process do not see them.
   virtual expected<void> write(std::span<const write_set* const> sets) = 0;
 
-  /// Keys in [from, to). Thread-safe.
+  /// Keys in [from, to), the first one first. Thread-safe.
   virtual std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) = 0;
+
+  /// The same, the last one first.
+  virtual std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) = 0;
 };
 
 } // namespace dormouse

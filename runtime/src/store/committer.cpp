@@ -13,7 +13,7 @@ constexpr std::size_t max_batch_bytes = std::size_t{8} << 20U;
 std::size_t bytes_of(const write_set& writes) {
   std::size_t bytes = 0;
   for (const auto& op : writes)
-    bytes += op.key.size() + (op.value ? op.value->size() : 0);
+    bytes += op.key.size() + (op.value ? op.value->size() : 0) + (op.end ? op.end->size() : 0);
   return bytes;
 }
 

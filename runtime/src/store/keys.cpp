@@ -159,6 +159,14 @@ std::string jar(const address& where, std::string_view name) {
   return out;
 }
 
+std::string storage_row(const address& where, std::string_view key) {
+  std::string out("K");
+  out.reserve(where.binding.size() + where.instance_id.size() + key.size() + 4);
+  put_address(out, where);
+  out += key;
+  return out;
+}
+
 range all(char kind) {
   return {std::string(1, kind), std::string(1, static_cast<char>(kind + 1))};
 }
@@ -184,6 +192,13 @@ range signal_of(const abort_id& id) {
   put_abort_id(from, id);
   auto to = from;
   to.append(9, '\xff'); // longer than any fetch id
+  return {std::move(from), std::move(to)};
+}
+
+range storage_of(const address& where) {
+  auto from = storage_row(where, {});
+  auto to = from;
+  ++to.back(); // the address ends in 01, and no other begins with the same bytes and 02
   return {std::move(from), std::move(to)};
 }
 

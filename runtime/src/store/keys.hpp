@@ -27,6 +27,7 @@ std::string dead_letter(std::uint64_t id);                      ///< D id
 std::string abort_mark(const abort_id& id);                     ///< S id
 std::string signal(const abort_id& id, std::uint64_t fetch_id); ///< G id fetch -> key of the queue row
 std::string jar(const address& where, std::string_view name);   ///< C address name
+std::string storage_row(const address& where, std::string_view key); ///< K address key
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
@@ -34,6 +35,7 @@ range all(char kind);
 range inbox_of(std::string_view binding);
 range queue_of(std::string_view name, fetch_priority priority);
 range signal_of(const abort_id& id);
+range storage_of(const address& where); ///< `first` is what all its rows begin with
 
 /// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
 std::optional<std::string> queue_name(std::string_view key);

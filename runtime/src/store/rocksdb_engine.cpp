@@ -28,17 +28,29 @@ unexpected<error> storage_failure(const rocksdb::Status& status) {
 
 class rocksdb_cursor final : public row_cursor {
 public:
-  rocksdb_cursor(rocksdb::DB& db, std::string_view from, std::string_view to) : end_(to), end_slice_(slice(end_)) {
+  enum class order : std::uint8_t { forward, backward };
+
+  rocksdb_cursor(rocksdb::DB& db, std::string_view from, std::string_view to, order which)
+    : begin_(from), end_(to), begin_slice_(slice(begin_)), end_slice_(slice(end_)), order_(which) {
     rocksdb::ReadOptions options;
+    options.iterate_lower_bound = &begin_slice_;
     options.iterate_upper_bound = &end_slice_;
     rows_.reset(db.NewIterator(options));
-    rows_->Seek(slice(from));
+    if (order_ == order::forward)
+      rows_->SeekToFirst();
+    else
+      rows_->SeekToLast();
   }
 
   bool valid() const override { return rows_->Valid(); }
   std::string_view key() const override { return view(rows_->key()); }
   std::string_view value() const override { return view(rows_->value()); }
-  void next() override { rows_->Next(); }
+  void next() override {
+    if (order_ == order::forward)
+      rows_->Next();
+    else
+      rows_->Prev();
+  }
   expected<void> status() const override {
     if (!rows_->status().ok())
       return storage_failure(rows_->status());
@@ -46,8 +58,11 @@ public:
   }
 
 private:
+  std::string begin_;
   std::string end_;
+  rocksdb::Slice begin_slice_;
   rocksdb::Slice end_slice_;
+  order order_;
   std::unique_ptr<rocksdb::Iterator> rows_;
 };
 
@@ -72,7 +87,9 @@ public:
     batch_.Clear();
     for (const auto* set : sets) {
       for (const auto& op : *set) {
-        if (op.value)
+        if (op.end)
+          batch_.DeleteRange(slice(op.key), slice(*op.end));
+        else if (op.value)
           batch_.Put(slice(op.key), slice(*op.value));
         else
           batch_.Delete(slice(op.key));
@@ -88,7 +105,11 @@ public:
   }
 
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
-    return std::make_unique<rocksdb_cursor>(*db_, from, to);
+    return std::make_unique<rocksdb_cursor>(*db_, from, to, rocksdb_cursor::order::forward);
+  }
+
+  std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
+    return std::make_unique<rocksdb_cursor>(*db_, from, to, rocksdb_cursor::order::backward);
   }
 
 private:

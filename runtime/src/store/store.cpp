@@ -1,5 +1,6 @@
 #include "store/store.hpp"
 
+#include <dormouse/actors/storage.hpp>
 #include <dormouse/serialization/codec.hpp>
 
 #include <fmt/format.h>
@@ -185,6 +186,35 @@ expected<std::string> store::load_jar(const address& of, std::string_view name) 
 
 void store::put_jar(write_set& writes, const address& of, std::string_view name, const std::string& bytes) const {
   writes.push_back({keys::jar(of, name), bytes.empty() ? std::nullopt : std::optional(seal(frame_type::cookie_jar, bytes))});
+}
+
+expected<std::optional<std::string>> store::load_row(const address& of, std::string_view key) {
+  auto row = engine_->get(keys::storage_row(of, key));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::nullopt;
+  return read_row(of, key, **row).map([](std::string&& value) { return std::optional(std::move(value)); });
+}
+
+expected<std::string> store::read_row(const address& of, std::string_view key, std::string_view frame) const {
+  auto value = unseal(frame_type::storage_value, frame);
+  if (!value)
+    return fail(value.error().code, fmt::format("{} is unreadable: {}", name_of_row(of, key), value.error().message));
+  return std::string(*value);
+}
+
+void store::put_row(write_set& writes, const address& of, std::string_view key, const std::string& value) const {
+  writes.push_back({keys::storage_row(of, key), seal(frame_type::storage_value, value)});
+}
+
+void store::erase_row(write_set& writes, const address& of, std::string_view key) const {
+  writes.push_back({keys::storage_row(of, key), std::nullopt});
+}
+
+void store::erase_rows(write_set& writes, const address& of) const {
+  auto rows = keys::storage_of(of);
+  writes.push_back({std::move(rows.first), std::nullopt, std::move(rows.second)});
 }
 
 void store::put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const {

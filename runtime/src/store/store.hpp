@@ -79,6 +79,13 @@ public:
   expected<std::string> load_jar(const address& of, std::string_view name);
   void put_jar(write_set& writes, const address& of, std::string_view name, const std::string& bytes) const;
 
+  /// A row of an object's storage. Errors: `corrupt` naming object and key, `storage_error`.
+  expected<std::optional<std::string>> load_row(const address& of, std::string_view key);
+  expected<std::string> read_row(const address& of, std::string_view key, std::string_view frame) const; ///< one that a scan has found
+  void put_row(write_set& writes, const address& of, std::string_view key, const std::string& value) const;
+  void erase_row(write_set& writes, const address& of, std::string_view key) const;
+  void erase_rows(write_set& writes, const address& of) const; ///< all of them, as one range
+
   void put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const;
 
   void put_call(write_set& writes, const address& to, const call_message& call) const;
@@ -108,6 +115,7 @@ public:
   expected<std::optional<std::string>> get(std::string_view key) { return engine_->get(key); }
   std::unique_ptr<row_cursor> scan(const keys::range& rows) { return engine_->scan(rows.first, rows.second); }
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) { return engine_->scan(from, to); }
+  std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) { return engine_->scan_back(from, to); }
 
   void submit(std::unique_ptr<pending_commit> commit) { committer_.submit(std::move(commit)); }
   group_committer& committer() noexcept { return committer_; }

@@ -6,7 +6,7 @@
 
 namespace dormouse {
 
-/// 2: messages may carry extensions, and there are jars, aborts and named queues. Rows of format 1 are read as they are.
+/// 2: messages may carry extensions, and there are jars, aborts, named queues and rows of storage. Rows of format 1 are read as they are.
 inline constexpr std::uint32_t store_format = 2;
 
 struct store_info {

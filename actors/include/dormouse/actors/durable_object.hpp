@@ -3,7 +3,7 @@
 /// The base of every durable object class.
 ///
 /// An object lives for ever under its address and is in memory only while it has something to do. Each message it handles is a
-/// turn: turns of one object run one at a time, and what a turn did - the change of state, the fetches - is one atomic, durable
+/// turn: turns of one object run one at a time, and what a turn did - the change of state and rows, the fetches - is one atomic, durable
 /// commit, or none of it if the handler throws (R1, R3). Nothing a turn produced is visible anywhere before its commit is
 /// durable (R4).
 ///
@@ -19,6 +19,7 @@
 #include <dormouse/actors/outgoing_call.hpp>
 #include <dormouse/actors/pending.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/actors/storage.hpp>
 
 #include <chrono>
 #include <exception>
@@ -79,6 +80,11 @@ protected:
 
   /// What is in a jar; also for const methods. Valid until the turn ends.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
+
+  /// Key-value rows beside the state, for what is too much to be read and written as a whole; see storage.hpp. Rows change with this turn's commit.
+  /// A const method has a view that only reads. Valid until the turn ends.
+  dormouse::storage storage() { return dormouse::storage(host()); }
+  storage_view storage() const { return storage_view(host()); }
 
   /// Ends the fetches that carry this controller's signal: each of them gets `fetch_error{ABORTED}` when this turn is durable, unless its result is
   /// stored already. Aborting twice is aborting once. `reason` goes into the error's text; limit: `max_abort_reason_bytes`.

@@ -2,7 +2,7 @@
 
 /// The small interface that objects need from whoever runs them; the runtime implements it.
 ///
-/// A `fetch_queue` takes fetches. A `turn_host` is one turn of one object: the fetches it takes become real only if the turn commits (R3).
+/// A `fetch_queue` takes fetches. A `turn_host` is one turn of one object: the fetches and rows it takes become real only if the turn commits (R3).
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
@@ -11,7 +11,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace dormouse {
 
@@ -38,11 +41,34 @@ public:
   virtual std::chrono::system_clock::time_point now() const = 0;
 };
 
+/// Which rows of an object's storage to list: those whose key begins with `prefix` and is in [start, end).
+/// Keys are compared byte by byte, as unsigned numbers.
+struct storage_list_options {
+  std::string prefix = {};
+  std::string start = {};   ///< inclusive. The page behind the key `last` starts at `last + '\0'`
+  std::string end = {};     ///< exclusive; empty: no end
+  std::size_t limit = 1000; ///< 1..10,000
+  bool reverse = false;     ///< the last key first; `limit` counts from there
+};
+
+struct storage_row {
+  std::string key;
+  std::string value; ///< encoded
+};
+
 class turn_host : public fetch_queue {
 public:
   /// Takes a call to another object. The value tells its place among what the turn sends out. Errors: `invalid_instance_id`, `unknown_binding`,
   /// `too_large`, `overloaded`.
   virtual expected<std::size_t> enqueue_call(const address& to, call_message&& what) = 0;
+
+  // The rows of the object's storage as this turn sees them, its own writes included. What storage.hpp says of limits holds here, and what is
+  // refused has changed nothing. Errors: `invalid_request`, `too_large`, `corrupt` naming object and key, `storage_error`.
+  virtual expected<std::optional<std::string>> get_row(std::string_view key) = 0;
+  virtual expected<void> put_rows(std::vector<storage_row>&& rows) = 0;
+  virtual expected<std::size_t> erase_rows(const std::vector<std::string>& keys) = 0; ///< how many of them there were
+  virtual expected<std::vector<storage_row>> list_rows(const storage_list_options& which) = 0;
+  virtual expected<void> erase_all_rows() = 0;
 
   /// The same to look at, also in a read-only turn.
   virtual const cookie_jar& peek_jar(const std::string& name) = 0;

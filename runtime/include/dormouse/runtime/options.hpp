@@ -69,7 +69,7 @@ struct options {
   std::size_t max_inline_bytes = 128 * 1024;           ///< of a message; a larger body is kept beside it as a blob
   std::size_t max_body_bytes = std::size_t{64} << 20U; ///< of a request's or a decoded response's body; at most 1 GiB
   std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
-  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state; at most 1 GiB
+  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, and of the rows that one turn writes to its storage; at most 1 GiB
 
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one

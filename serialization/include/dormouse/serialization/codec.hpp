@@ -48,6 +48,7 @@ enum class frame_type : std::uint8_t {
   abort_mark = 11,  ///< an abort controller that aborted
   call = 12,        ///< a call of one object to another on its way to it
   reply = 13,       ///< an answer to such a call on its way back
+  storage_value = 14, ///< a row of an object's storage
 };
 
 /// Appends the bytes of `values`, one after the other.
