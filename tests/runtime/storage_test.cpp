@@ -515,6 +515,8 @@ TEST_CASE_FIXTURE(fixture, "storage: a random walk that hibernates after every m
     CAPTURE(turn);
     if (turn % 100 == 50)
       restart({.idle_after = 0ms});
+    if (turn % 5 == 0) // else the next message may come before the object has left
+      REQUIRE(eventually([this] { return running->stats().active_objects == 0; }));
     auto steps = random.turn();
     if (random.below(6) == 0) {
       steps.push_back({step::what::fail, {}, {}});
@@ -526,7 +528,7 @@ TEST_CASE_FIXTURE(fixture, "storage: a random walk that hibernates after every m
     const std::vector<step> reads{random.read(), random.read(), {step::what::list, {}, {.limit = 10'000}}};
     REQUIRE(look(reads) == expected.look(reads));
   }
-  CHECK(running->stats().hibernations > 20);
+  CHECK(running->stats().hibernations >= 9);
   CHECK(value_of(mine.call<&shelf::turns>()) == std::to_string(expected.turns));
 }
 
