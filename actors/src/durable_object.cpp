@@ -45,6 +45,10 @@ void durable_object::hibernate() {
   host().hibernate();
 }
 
+void durable_object::destroy() {
+  host().destroy();
+}
+
 const address& durable_object::self_address() const {
   return host().self();
 }

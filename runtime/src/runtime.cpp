@@ -1,6 +1,7 @@
 #include <dormouse/runtime/runtime.hpp>
 
 #include "host/front_desk.hpp"
+#include "host/object_list.hpp"
 #include "host/runtime_core.hpp"
 #include "host/sweeper.hpp"
 #include "ports/ports.hpp"
@@ -257,6 +258,10 @@ dead_letters runtime::dead_letters() const {
   return dormouse::dead_letters(self_->desk);
 }
 
+object_page runtime::objects(std::string_view binding, const object_list_options& which) const {
+  return self_->desk->with_store([&](runtime_core& core) { return list_objects(*core.store, binding, which); });
+}
+
 runtime_stats runtime::stats() const {
   const auto& core = *self_->core;
   const auto& counts = core.counts;
@@ -289,6 +294,7 @@ runtime_stats runtime::stats() const {
   out.blocked = counts.blocked.get();
   out.duplicates_dropped = counts.duplicates_dropped.get();
   out.strangers_dropped = counts.strangers_dropped.get();
+  out.late_dropped = counts.late_dropped.get();
   out.undeliverable = counts.undeliverable.get();
   out.dead_letters = counts.dead_letters.get();
   out.worker_restarts = counts.worker_restarts.get();

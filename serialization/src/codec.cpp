@@ -33,17 +33,19 @@ std::uint32_t checksum(std::string_view frame) {
 
 } // namespace
 
-std::string seal(frame_type type, std::string_view payload) {
-  if (payload.size() > std::numeric_limits<std::uint32_t>::max())
+std::string seal(frame_type type, std::string_view payload, std::string_view rest) {
+  const auto bytes = payload.size() + rest.size();
+  if (bytes > std::numeric_limits<std::uint32_t>::max())
     std::abort(); // unreachable: callers bound payloads by max_body_bytes
   std::string out;
-  out.reserve(frame_header_bytes + payload.size());
+  out.reserve(frame_header_bytes + bytes);
   out += frame_magic;
   put(out, frame_version);
   put(out, static_cast<std::uint8_t>(type));
-  put(out, static_cast<std::uint32_t>(payload.size()));
+  put(out, static_cast<std::uint32_t>(bytes));
   put(out, std::uint32_t{0});
   out += payload;
+  out += rest;
   auto crc = checksum(out);
   std::memcpy(out.data() + crc_at, &crc, sizeof crc);
   return out;

@@ -1,6 +1,28 @@
 #include <dormouse/serialization/return_path.hpp>
 
+#include <cstring>
+
 namespace dormouse {
+
+std::string detail::with_incarnation(const std::string& name, std::uint64_t incarnation) {
+  auto out = name;
+  out += '\0';
+  out.append(reinterpret_cast<const char*>(&incarnation), sizeof incarnation); // little-endian: archive.hpp asserts it
+  return out;
+}
+
+std::uint64_t detail::take_incarnation(std::string& name) {
+  const auto end = name.find('\0');
+  if (end == std::string::npos)
+    return 0;
+  std::uint64_t incarnation = 0;
+  if (name.size() == end + 1 + sizeof incarnation)
+    std::memcpy(&incarnation, name.data() + end + 1, sizeof incarnation);
+  if (incarnation == 0)
+    throw failure({errc::corrupt, "a stored wire name has a NUL and no incarnation behind it"});
+  name.resize(end);
+  return incarnation;
+}
 
 expected<void> return_path::push(return_address next) {
   if (hops_.size() >= max_return_path_hops)

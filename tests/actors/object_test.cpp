@@ -51,6 +51,7 @@ public:
   cookie_jar* jar(const std::string& name) override { return &jars[name]; }
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
+  void destroy() override { ++destructions; }
   expected<std::optional<std::string>> get_row(std::string_view key) override {
     auto found = rows.find(key);
     return found == rows.end() ? std::nullopt : std::optional(found->second);
@@ -87,6 +88,7 @@ public:
   std::map<std::string, cookie_jar> jars;
   std::optional<error> refuse;
   int hibernations = 0;
+  int destructions = 0;
 
 private:
   address self_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 using namespace std::string_literals;
@@ -220,6 +221,37 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   CHECK_FALSE(keys::parse_queue("Nno name\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1)));
   // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
   CHECK_FALSE(keys::parse_inbox("ITHING\0a\0\x02"s + std::string(8, '\0')));
+}
+
+TEST_CASE("keys: the rows of an object, and the objects of a binding whose ids have a prefix, are ranges") {
+  const address of{"THING", "a\0b"s};
+  for (const char kind : "KCHTJU"s) {
+    const auto rows = keys::rows_of(kind, of);
+    CHECK(holds(rows, rows.first));
+    CHECK(holds(rows, rows.first + "\xff\xff"));
+    for (const auto& other : {"a"s, "a\0"s, "a\0b\0"s, "a\0bc"s, "a\x01"s, "b"s})
+      CHECK_FALSE(holds(rows, keys::rows_of(kind, {"THING", other}).first));
+  }
+  CHECK(keys::storage_of(of) == keys::rows_of('K', of));
+  CHECK(holds(keys::rows_of('C', of), keys::jar(of, "jar")));
+
+  CHECK(keys::parse_object(keys::object(of)) == of);
+  CHECK_FALSE(keys::parse_object(keys::object(of) + "x"));
+  CHECK_FALSE(keys::parse_object(keys::jar(of, "")));
+  for (const auto& [prefix, id, expected] : std::vector<std::tuple<std::string, std::string, bool>>{{"", "x", true},
+                                                                                                   {"a", "a", true},
+                                                                                                   {"a", "a\0b"s, true},
+                                                                                                   {"a\0"s, "a\0b"s, true},
+                                                                                                   {"a\0"s, "a", false},
+                                                                                                   {"a\0"s, "a\x01", false},
+                                                                                                   {"a", "\0a"s, false},
+                                                                                                   {"a", "b", false},
+                                                                                                   {"a", "a\xf4\x8f\xbf\xbf", true}}) {
+    CAPTURE(prefix);
+    CAPTURE(id);
+    CHECK(holds(keys::objects_of("THING", prefix), keys::object({"THING", id})) == expected);
+    CHECK_FALSE(holds(keys::objects_of("THING", prefix), keys::object({"THINGS", id})));
+  }
 }
 
 TEST_CASE("keys: a range holds its own rows and no others") {

@@ -216,6 +216,23 @@ TEST_CASE("R15: a return path is a stack and the top pops itself") {
   CHECK(path.empty());
 }
 
+TEST_CASE("R15: a hop may name a life of its object, and without one has the bytes it always had") {
+  auto aimed = hop(1);
+  aimed.incarnation = 0x0102030405060708;
+  const auto stored = decode<return_address>(encode(aimed));
+  REQUIRE(stored);
+  CHECK(*stored == aimed);
+  CHECK(*stored != hop(1));
+  CHECK(encode(hop(1)) == encode(hop(1).object, hop(1).method, hop(1).context));
+  CHECK(encode(aimed) == encode(hop(1).object, hop(1).method + std::string("\0\x08\x07\x06\x05\x04\x03\x02\x01", 9), hop(1).context));
+  for (const auto& damaged : {std::string("m\0", 2), std::string("m\0\1\0\0\0\0\0\0", 9), std::string("m\0\0\0\0\0\0\0\0\0", 10), std::string("m\0\1\0\0\0\0\0\0\0\0", 11)}) {
+    const auto refused = decode<return_address>(encode(hop(1).object, damaged, hop(1).context));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::corrupt);
+    CHECK(contains(refused.error().message, "NUL"));
+  }
+}
+
 TEST_CASE("R12: a return path has at most 64 hops") {
   return_path path;
   for (int i = 0; i < 64; ++i)

@@ -44,6 +44,12 @@ public:
     return out;
   }
 
+  std::string name() {
+    auto out = bytes(10);
+    std::replace(out.begin(), out.end(), '\0', 'x');
+    return out;
+  }
+
   dormouse::headers fields() {
     constexpr std::string_view name_bytes = "abcXYZ019-_!#$%&'*+.^`|~";
     dormouse::headers out;
@@ -62,7 +68,7 @@ public:
   return_path path() {
     return_path out;
     for (auto left = below(max_return_path_hops + 1); left > 0; --left)
-      value_or_throw(out.push({{bytes(10), bytes(20)}, bytes(10), bytes(30)}));
+      value_or_throw(out.push({{bytes(10), bytes(20)}, name(), bytes(30), below(2) == 0 ? 0 : number()}));
     return out;
   }
 

@@ -1,7 +1,9 @@
 #include "host/activation.hpp"
 
+#include "host/late_results.hpp"
 #include "host/turn.hpp"
 #include "host/turn_commit.hpp"
+#include "store/object_rows.hpp"
 
 #include <dormouse/runtime/caf.hpp>
 #include <dormouse/serialization/url.hpp>
@@ -39,7 +41,7 @@ public:
   void on_exit() override;
 
 private:
-  enum class readiness : std::uint8_t { ready, wait, failed };
+  enum class readiness : std::uint8_t { ready, wait, late, failed };
   enum class fault : std::uint8_t { handler, disk };
 
   struct encoded_state {
@@ -55,8 +57,8 @@ private:
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
   static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
-  readiness ensure_ready(error& why);
-  std::optional<error> load();
+  readiness ensure_ready(error& why, const envelope* next = nullptr);
+  std::optional<error> load(const envelope* next);
   std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged);
   void discard();
 
@@ -67,6 +69,7 @@ private:
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
   void count_bytes(std::size_t bytes);
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
+  void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
   void commit(turn_commit::consequences then);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
@@ -81,6 +84,7 @@ private:
   runtime_core& core_;
   directory_entry& entry_; ///< gone once `retire` succeeded
   std::unique_ptr<durable_object> object_;
+  object_facts facts_; ///< of that object
   jar_cache jars_;
   storage_overlay rows_; ///< in flight
   std::shared_ptr<commit_gate> gate_;
@@ -167,9 +171,13 @@ void activation::receive(envelope_ptr what) {
 
 void activation::process(envelope_ptr what) {
   error why;
-  switch (ensure_ready(why)) {
+  switch (ensure_ready(why, what.get())) {
     case readiness::wait:
       stash_.push_back(std::move(what));
+      return;
+    case readiness::late:
+      core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
+      finished(what);
       return;
     case readiness::failed:
       if (what->sink)
@@ -191,7 +199,7 @@ void activation::process(envelope_ptr what) {
 void activation::run_call(envelope& what) {
   if (what.method->read_only)
     return reply(std::move(what.sink), run_read(*what.method, what.arguments));
-  turn in_turn(core_, entry_.where, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
@@ -246,7 +254,7 @@ void activation::run_message(const envelope_ptr& what) {
     }
     call.result = &result;
   }
-  turn in_turn(core_, entry_.where, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
   auto failed = what->result ? take_cookies(what->result->extra, in_turn) : std::nullopt;
   if (!failed)
     failed = invoke(*method, call, in_turn);
@@ -309,33 +317,41 @@ std::optional<error> activation::put_below(return_path& path, const return_path&
 
 // --- the object -------------------------------------------------------------------------------------------------------------------------
 
-activation::readiness activation::ensure_ready(error& why) {
+/// Whether the object is there for `next`, loading it if need be.
+activation::readiness activation::ensure_ready(error& why, const envelope* next) {
   if (object_ && !gate_->failed.load(std::memory_order_acquire))
-    return readiness::ready;
+    return next != nullptr && is_late(*next, facts_.incarnation) ? readiness::late : readiness::ready;
   discard();
   if (!settled_or_notified()) // what is being written now must be readable before the state is loaded again
     return readiness::wait;
-  if (auto failed = load()) {
+  if (auto failed = load(next)) {
     why = std::move(*failed);
     discard();
     return readiness::failed;
   }
-  return readiness::ready;
+  return object_ ? readiness::ready : readiness::late;
 }
 
-std::optional<error> activation::load() {
+/// Loads nothing if `next` is for another life of the object: it must not create one.
+std::optional<error> activation::load(const envelope* next) {
   gate_ = std::make_shared<commit_gate>();
   rows_.follow(gate_);
-  auto state = core_.store->load_object(entry_.where);
-  if (!state) {
-    if (state.error().code != errc::storage_error)
-      core_.note_corrupt(entry_.where, state.error().message);
-    return state.error();
+  auto stored = core_.store->load_object(entry_.where);
+  if (!stored) {
+    if (stored.error().code != errc::storage_error)
+      core_.note_corrupt(entry_.where, stored.error().message);
+    return stored.error();
   }
+  if (next != nullptr && is_for_one_life(*next) && (!*stored || is_late(*next, (*stored)->facts.incarnation))) {
+    hibernate_ = true;
+    return std::nullopt;
+  }
+  const auto* state = *stored ? &(*stored)->state : nullptr;
+  facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
   try {
     object_ = entry_.type.make();
-    if (*state)
-      entry_.type.load(*object_, **state);
+    if (state != nullptr)
+      entry_.type.load(*object_, *state);
   } catch (const std::exception& e) {
     error why{errc::corrupt, fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), e.what())};
     core_.note_corrupt(entry_.where, why.message);
@@ -343,18 +359,18 @@ std::optional<error> activation::load() {
   }
   if (!std::exchange(woke_, true))
     core_.counts.wakes.add();
-  count_bytes(activation_bytes + (*state ? (*state)->size() : 0));
-  if (!*state && entry_.type.has_on_create)
+  count_bytes(activation_bytes + (state != nullptr ? state->size() : 0));
+  if (state == nullptr && entry_.type.has_on_create)
     if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr))
       return failed;
   if (entry_.type.has_on_wake)
-    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", *state ? &**state : nullptr))
+    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", state))
       return failed;
   return std::nullopt;
 }
 
 std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
-  turn in_turn(core_, entry_.where, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
   object_access::enter(*object_, &in_turn);
   std::optional<error> failed;
   try {
@@ -367,6 +383,8 @@ std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), s
     failed = error{errc::handler_failed, fmt::format("{} of object {} threw something that is not a std::exception", name, to_string(entry_.where))};
   }
   object_access::enter(*object_, nullptr);
+  if (!failed && in_turn.wants_destruction())
+    failed = error{errc::invalid_request, fmt::format("{} of object {} called destroy(); an object can be destroyed by its methods only", name, to_string(entry_.where))};
   if (failed) {
     core_.counts.failed_turns.add();
     return failed;
@@ -428,7 +446,7 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
 
 expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
   core_.counts.reads.add();
-  turn in_turn(core_, entry_.where, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
@@ -463,18 +481,33 @@ void activation::count_bytes(std::size_t bytes) {
 
 void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  core_.store->put_object(next->writes, entry_.where, state.bytes);
-  std::move(state.jars.begin(), state.jars.end(), std::back_inserter(next->writes));
+  const bool is_last = in_turn.wants_destruction();
+  if (is_last)
+    erase_object(*core_.store, next->writes, entry_.where,
+                 gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored : erasure::of_all_there_may_be);
+  else
+    put_changes(*next, in_turn, std::move(state));
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
+  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  core_.store->submit(std::move(next));
+  if (is_last) {
+    discard(); // whoever comes next waits until the commit is durable, and finds nothing
+    count_bytes(activation_bytes);
+    hibernate_ = true;
+  }
+}
+
+/// What belongs to the object.
+void activation::put_changes(turn_commit& to, turn& in_turn, encoded_state state) {
+  core_.store->put_object(to.writes, entry_.where, facts_, state.bytes);
+  std::move(state.jars.begin(), state.jars.end(), std::back_inserter(to.writes));
   if (auto rows = in_turn.take_rows(); !rows.empty()) {
-    next->add_rows(rows);
+    to.add_rows(rows);
     rows_.add(std::move(rows));
   }
   count_bytes(activation_bytes + state.bytes.size() + rows_.rows().bytes);
-  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  core_.store->submit(std::move(next));
 }
 
 /// Of a turn that left the object as it was.

@@ -30,7 +30,7 @@ struct counters {
   counter wakes, hibernations, turns, reads, failed_turns, failed_commits, overloaded;
   counter fetches, attempts, retries, responses_stored, fetch_errors, delivered, blocked;
   counter duplicates_dropped, strangers_dropped, undeliverable, dead_letters, worker_restarts, corrupt_rows;
-  counter aborted, shared;
+  counter aborted, shared, late_dropped;
 };
 
 } // namespace dormouse

@@ -1,5 +1,6 @@
 #include "host/front_desk.hpp"
 
+#include "host/late_results.hpp"
 #include "host/turn.hpp"
 
 #include <caf/send.hpp>
@@ -135,6 +136,7 @@ expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
     std::shared_lock guard(open_mutex_);
     if (!open_)
       return unexpected<error>(has_stopped);
+    aim_at_stored_life(*core_, fetch.path);
     auto admitted = admit_fetch(*core_, std::move(fetch));
     if (!admitted)
       return unexpected<error>(admitted.error());

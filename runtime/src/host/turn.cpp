@@ -1,5 +1,7 @@
 #include "host/turn.hpp"
 
+#include "host/late_results.hpp"
+
 #include <dormouse/serialization/url.hpp>
 
 #include <fmt/format.h>
@@ -73,7 +75,17 @@ expected<bool> turn::aborted(const abort_id& id) {
   return core_.store->get(keys::abort_mark(id)).map([](const auto& row) { return row.has_value(); });
 }
 
+/// Says which life of the object the answer is for.
+void turn::aim(return_path& path) {
+  auto* top = path.top();
+  if (top != nullptr && top->object == self_)
+    top->incarnation = incarnation_;
+  else
+    aim_at_stored_life(core_, path);
+}
+
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
+  aim(fetch.path);
   auto admitted = admit_fetch(core_, std::move(fetch));
   if (!admitted) {
     met_storage_error_ = met_storage_error_ || admitted.error().code == errc::storage_error;
@@ -101,6 +113,7 @@ expected<std::size_t> turn::enqueue_call(const address& to, call_message&& what)
   }
   what.id = id;
   what.from = self_;
+  aim(what.path);
   calls_.push_back({to, type, std::move(what)});
   return 2 * (calls_.size() - 1) + 1;
 }

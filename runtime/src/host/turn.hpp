@@ -37,8 +37,9 @@ expected<void> check_abort_reason(const std::string& reason);
 
 class turn final : public turn_host {
 public:
-  turn(runtime_core& core, const address& self, jar_cache& jars, storage_overlay& in_flight)
-    : core_(core), self_(self), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes) {}
+  /// `incarnation`: the life of the object that what it asks for is answered to.
+  turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars, storage_overlay& in_flight)
+    : core_(core), self_(self), incarnation_(incarnation), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
@@ -57,6 +58,7 @@ public:
   expected<bool> aborted(const abort_id& id) override;
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
   const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
+  void destroy() override { destroy_ = true; }
   void hibernate() override { hibernate_ = true; }
 
   expected<std::optional<std::string>> get_row(std::string_view key) override { return noted(rows_.get(key)); }
@@ -65,6 +67,7 @@ public:
   expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override { return noted(rows_.list(which)); }
   expected<void> erase_all_rows() override { return noted(rows_.erase_all()); }
 
+  bool wants_destruction() const noexcept { return destroy_; }
   bool wants_hibernation() const noexcept { return hibernate_; }
   /// Whether a fetch was refused, or a row not read, because storage failed: no fault of the handler's.
   bool met_storage_error() const noexcept { return met_storage_error_; }
@@ -87,13 +90,17 @@ private:
     return outcome;
   }
 
+  void aim(return_path& path);
+
   runtime_core& core_;
   const address& self_;
+  std::uint64_t incarnation_;
   jar_cache& jars_;
   turn_rows rows_;
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;
+  bool destroy_ = false;
   bool hibernate_ = false;
   bool met_storage_error_ = false;
 };

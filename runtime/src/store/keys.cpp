@@ -15,15 +15,19 @@ std::uint64_t get_u64(std::string_view in) {
   return value;
 }
 
-/// Binding, NUL, instance id with NUL written as NUL FF, then NUL 01: keeps the order, and no address is a prefix of another.
-void put_address(std::string& out, const address& where) {
-  out += where.binding;
-  out += '\0';
-  for (char c : where.instance_id) {
+void put_instance_id(std::string& out, std::string_view id) {
+  for (char c : id) {
     out += c;
     if (c == '\0')
       out += '\xff';
   }
+}
+
+/// Binding, NUL, instance id with NUL written as NUL FF, then NUL 01: keeps the order, and no address is a prefix of another.
+void put_address(std::string& out, const address& where) {
+  out += where.binding;
+  out += '\0';
+  put_instance_id(out, where.instance_id);
   out += '\0';
   out += '\x01';
 }
@@ -196,9 +200,24 @@ range signal_of(const abort_id& id) {
 }
 
 range storage_of(const address& where) {
-  auto from = storage_row(where, {});
+  return rows_of('K', where);
+}
+
+range rows_of(char kind, const address& where) {
+  std::string from(1, kind);
+  put_address(from, where);
   auto to = from;
   ++to.back(); // the address ends in 01, and no other begins with the same bytes and 02
+  return {std::move(from), std::move(to)};
+}
+
+range objects_of(std::string_view binding, std::string_view prefix) {
+  std::string from("O");
+  from += binding;
+  from += '\0';
+  put_instance_id(from, prefix);
+  auto to = from;
+  to += '\xff'; // an instance id is UTF-8, which has no such byte: what begins with the prefix and goes on is below
   return {std::move(from), std::move(to)};
 }
 
@@ -241,6 +260,14 @@ std::optional<queue_parts> parse_queue(std::string_view key) {
   out.due_ms = *due;
   out.id = get_u64(key.substr(9));
   return out;
+}
+
+std::optional<address> parse_object(std::string_view key) {
+  if (key.empty() || key[0] != 'O')
+    return std::nullopt;
+  key.remove_prefix(1);
+  auto where = get_address(key);
+  return key.empty() ? where : std::nullopt;
 }
 
 std::optional<inbox_parts> parse_inbox(std::string_view key) {

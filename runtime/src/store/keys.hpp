@@ -36,6 +36,8 @@ range inbox_of(std::string_view binding);
 range queue_of(std::string_view name, fetch_priority priority);
 range signal_of(const abort_id& id);
 range storage_of(const address& where); ///< `first` is what all its rows begin with
+range rows_of(char kind, const address& where); ///< the same for any kind whose keys begin with an address
+range objects_of(std::string_view binding, std::string_view prefix); ///< those whose instance ids begin with `prefix`
 
 /// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
 std::optional<std::string> queue_name(std::string_view key);
@@ -48,6 +50,8 @@ struct queue_parts {
   std::uint64_t id;
 };
 std::optional<queue_parts> parse_queue(std::string_view key);
+
+std::optional<address> parse_object(std::string_view key);
 
 struct inbox_parts {
   address where;

@@ -17,11 +17,17 @@ std::uint64_t random_identity() {
 
 constexpr std::size_t frame_type_at = 5;
 
+const std::size_t facts_bytes = encode(object_facts{}).size();
+
+bool is_of_type(frame_type type, std::string_view frame) {
+  return frame.size() >= frame_header_bytes && frame[frame_type_at] == static_cast<char>(type);
+}
+
 /// A 'B' row. The frame of earlier versions has the body in it.
 expected<stored_body> read_body_row(std::string& row, std::uint64_t id, blob_side side) {
   const auto damaged = [id](const error& why) { return fail(why.code, fmt::format("the body of fetch {}: {}", id, why.message)); };
   stored_body body;
-  if (row.size() >= frame_header_bytes && row[frame_type_at] == static_cast<char>(frame_type::blob)) {
+  if (is_of_type(frame_type::blob, row)) {
     if (auto bytes = unseal(frame_type::blob, row); !bytes)
       return damaged(bytes.error());
     row.erase(0, frame_header_bytes);
@@ -94,22 +100,34 @@ store::~store() {
   blobs_->close(); // it looks up rows, and others may hold it longer
 }
 
-expected<std::optional<std::string>> store::load_object(const address& where) {
+expected<std::optional<stored_object>> store::load_object(const address& where) {
   auto row = engine_->get(keys::object(where));
   if (!row)
     return fail(row.error().code, fmt::format("object {}: {}", to_string(where), row.error().message));
   if (!*row)
     return std::nullopt;
-  auto state = unseal(frame_type::object, **row);
-  if (!state)
-    return fail(state.error().code, fmt::format("the stored state of object {} is unreadable: {}", to_string(where), state.error().message));
-  // Cut the header off in place: a state may be large.
-  (*row)->erase(0, frame_header_bytes);
-  return std::move(*row);
+  const auto unreadable = [&where](const error& why) {
+    return fail(why.code, fmt::format("the stored state of object {} is unreadable: {}", to_string(where), why.message));
+  };
+  const bool has_facts = !is_of_type(frame_type::object, **row); // earlier versions stored the state alone
+  auto payload = unseal(has_facts ? frame_type::object_record : frame_type::object, **row);
+  if (!payload)
+    return unreadable(payload.error());
+  stored_object out;
+  if (has_facts) {
+    auto facts = decode<object_facts>(payload->substr(0, facts_bytes));
+    if (!facts)
+      return unreadable(facts.error());
+    out.facts = *facts;
+  }
+  // Cut what is in front of it off in place: a state may be large.
+  (*row)->erase(0, frame_header_bytes + (has_facts ? facts_bytes : 0));
+  out.state = std::move(**row);
+  return out;
 }
 
-void store::put_object(write_set& writes, const address& where, const std::string& state) const {
-  writes.push_back({keys::object(where), seal(frame_type::object, state)});
+void store::put_object(write_set& writes, const address& where, const object_facts& facts, std::string_view state) const {
+  writes.push_back({keys::object(where), seal(frame_type::object_record, encode(facts), state)});
 }
 
 expected<blob_writer_ptr> store::spill(fetch_message& fetch) const {

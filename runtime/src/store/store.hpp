@@ -15,6 +15,7 @@
 #include "store/committer.hpp"
 #include "store/dead_letter.hpp"
 #include "store/keys.hpp"
+#include "store/object_record.hpp"
 #include "store/store_info.hpp"
 
 #include <dormouse/serialization/messages.hpp>
@@ -50,10 +51,10 @@ public:
   std::uint64_t next_id() noexcept { return (epoch_ << 40U) | next_count_.fetch_add(1, std::memory_order_relaxed); }
   bool is_of_earlier_process(std::uint64_t id) const noexcept { return id >> 40U != epoch_; }
 
-  /// The state of an object, nothing if it has none. Errors: `corrupt` naming the object, `storage_error`.
-  expected<std::optional<std::string>> load_object(const address& where);
+  /// The state of an object and what is known of it, nothing if there is none. Errors: `corrupt` naming the object, `storage_error`.
+  expected<std::optional<stored_object>> load_object(const address& where);
 
-  void put_object(write_set& writes, const address& where, const std::string& state) const;
+  void put_object(write_set& writes, const address& where, const object_facts& facts, std::string_view state) const;
 
   /// Moves a large body out of the message into a file, which belongs to the commit with the fetch's row; null if the body is not large. Writes to
   /// the kernel, not to the disk, on the caller's thread. Error: `storage_error`; the message is then as it was.

@@ -20,6 +20,7 @@
 #include <dormouse/actors/pending.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
 #include <dormouse/actors/storage.hpp>
+#include <dormouse/actors/unique_id.hpp>
 
 #include <chrono>
 #include <exception>
@@ -99,7 +100,21 @@ protected:
   /// Leaves memory as soon as no message is queued and no commit is in flight, instead of after `idle_after` (R5).
   void hibernate();
 
+  /// Ends this object with this turn: its commit erases state, rows of storage, jars, schedules and tasks, together. What the turn sends out still goes, and its
+  /// caller gets the reply. What others send from then on, or have sent and was not handled yet, finds a new object, which begins with `on_create`. Results and
+  /// answers that this one has asked for are dropped when they come, and counted in `stats().late_dropped`, also if there is a new object by then; who waits
+  /// behind them gets `not_found`. If the turn throws or its commit fails nothing has happened. Not in `on_create` and `on_wake`: they fail with `invalid_request`.
+  void destroy();
+
+  template <class Never = void>
+  void destroy() const {
+    static_assert(!std::is_same_v<Never, Never>, "dormouse: a const method is a read-only turn; it cannot destroy its object");
+  }
+
   const address& self_address() const;
+  /// A random instance id that no other object has: see unique_id.hpp.
+  static std::string unique_id() { return dormouse::unique_id(); }
+
   const std::string& instance_id() const { return self_address().instance_id; }
 
   /// The runtime's wall clock; virtual time in simulation.

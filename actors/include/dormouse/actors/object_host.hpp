@@ -78,6 +78,9 @@ public:
 
   virtual const address& self() const = 0;
 
+  /// The object ends with this turn.
+  virtual void destroy() = 0;
+
   /// Asks for hibernation as soon as the object is idle, without waiting for `idle_after`.
   virtual void hibernate() = 0;
 };

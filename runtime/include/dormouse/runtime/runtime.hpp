@@ -13,7 +13,9 @@
 
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/actors/unique_id.hpp>
 #include <dormouse/runtime/dead_letters.hpp>
+#include <dormouse/runtime/object_list.hpp>
 #include <dormouse/runtime/options.hpp>
 #include <dormouse/runtime/stats.hpp>
 
@@ -97,6 +99,17 @@ public:
 
   /// Messages that were given up on. The handle may outlive the runtime and then throws `stopped`.
   dormouse::dead_letters dead_letters() const;
+
+  /// The objects of a binding that are on disk, asleep or awake, by instance id; the class need not be defined. One whose first commit is under way is not there
+  /// yet, and one that was only read from has never been written. Reads the disk on the caller's thread. A walk over several pages sees what is created and
+  /// destroyed behind its cursor and misses what is before it.
+  /// Throws `failure`: `invalid_binding`, `invalid_request` for a limit out of range, `storage_error`, `stopped`.
+  object_page objects(std::string_view binding, const object_list_options& which = {}) const;
+
+  template <class T>
+  object_page objects(const object_list_options& which = {}) const {
+    return objects(T::methods::binding, which);
+  }
 
   /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued on disk, and closes
   /// the store. Does not wait for a slow server. Further calls do nothing. Not to be called from a turn or a handler.

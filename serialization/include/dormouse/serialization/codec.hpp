@@ -49,6 +49,7 @@ enum class frame_type : std::uint8_t {
   call = 12,        ///< a call of one object to another on its way to it
   reply = 13,       ///< an answer to such a call on its way back
   storage_value = 14, ///< a row of an object's storage
+  object_record = 21, ///< an object's state, and what is known of the object besides
 };
 
 /// Appends the bytes of `values`, one after the other.
@@ -81,8 +82,8 @@ expected<T> decode(std::string_view bytes) {
   }
 }
 
-/// Wraps a payload. Limit: 4 GiB - 1 (an assertion; every caller bounds its payload far below).
-std::string seal(frame_type type, std::string_view payload);
+/// Wraps a payload, which may come in two parts. Limit: 4 GiB - 1 (an assertion; every caller bounds its payload far below).
+std::string seal(frame_type type, std::string_view payload, std::string_view rest = {});
 
 /// Checks magic, version, type, length and checksum; the view is into `frame`.
 /// Errors: `corrupt` naming the first check that failed, `newer_format` for a frame of a later version.

@@ -1,0 +1,58 @@
+#include "host/late_results.hpp"
+
+#include "host/turn_commit.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace dormouse {
+namespace {
+
+const return_path* path_of(const envelope& what) noexcept {
+  return what.result ? &what.result->path : what.answer ? &what.answer->path : nullptr;
+}
+
+std::uint64_t life_of(const envelope& what) noexcept {
+  const auto* path = path_of(what);
+  return path != nullptr && path->top() != nullptr ? path->top()->incarnation : 0;
+}
+
+} // namespace
+
+void aim_at_stored_life(runtime_core& core, return_path& path) {
+  if (auto* top = path.top(); top != nullptr && !waiting_callers::is_caller(*top))
+    if (auto stored = core.store->load_object(top->object); stored && *stored) // one that cannot be read cannot be destroyed either
+      top->incarnation = (*stored)->facts.incarnation;
+}
+
+bool is_for_one_life(const envelope& what) noexcept {
+  return life_of(what) != 0;
+}
+
+bool is_late(const envelope& what, std::uint64_t incarnation) noexcept {
+  return is_for_one_life(what) && life_of(what) != incarnation;
+}
+
+late_result_commit::late_result_commit(runtime_core& core, const address& gone, envelope& what)
+  : core_(core), why_{errc::not_found, fmt::format("object {} was destroyed before the {} that it had asked for came", to_string(gone), what.result ? "response" : "answer")} {
+  core.store->erase_inbox(*this, gone, what.inbox_id, what.has_blob);
+  auto rest = *path_of(what);
+  (void)rest.pop();
+  const auto* waits = rest.top();
+  if (waits != nullptr && waiting_callers::is_caller(*waits))
+    caller_ = core.callers.take(*waits);
+  else if (waits != nullptr)
+    waiting_object_ = answer_object(core, writes, std::move(rest), tl::unexpected<call_error>(call_error{why_.code, why_.message, gone}));
+}
+
+void late_result_commit::settle(const expected<void>& outcome) noexcept {
+  if (outcome)
+    core_.counts.late_dropped.add(); // if not, it is still in the inbox, and the next start finds it
+  if (caller_)
+    caller_->resolve(unexpected<error>(why_));
+  if (outcome && waiting_object_)
+    core_.deliver(std::move(*waiting_object_));
+}
+
+} // namespace dormouse
