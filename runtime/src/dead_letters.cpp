@@ -31,13 +31,22 @@ void commit_and_wait(store& to, std::unique_ptr<awaited_commit> commit) {
   value_or_throw(durable.get());
 }
 
-dead_letter read(store& from, std::uint64_t id) {
-  auto row = value_or_throw(from.get(keys::dead_letter(id)));
+void use_present_name(const runtime_core& core, dead_letter& letter) {
+  if (auto parts = keys::parse_inbox(letter.key)) {
+    core.use_present_name(parts->where);
+    letter.key = keys::inbox(parts->where, parts->id);
+  }
+}
+
+/// Under the present name of its object.
+dead_letter read(runtime_core& core, std::uint64_t id) {
+  auto row = value_or_throw(core.store->get(keys::dead_letter(id)));
   if (!row)
     throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
   auto letter = unseal_value<dead_letter>(frame_type::dead_letter, *row);
   if (!letter)
     throw failure({errc::corrupt, fmt::format("dead letter {} is unreadable itself: {}", id, letter.error().message)});
+  use_present_name(core, *letter);
   return std::move(*letter);
 }
 
@@ -79,8 +88,12 @@ std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size
     std::vector<dead_letter_entry> out;
     auto row = core.store->scan(keys::dead_letter(after) + '\0', keys::all('D').second);
     for (; row->valid() && out.size() < limit; row->next())
-      if (auto id = keys::parse_dead_letter(row->key()))
-        out.push_back(shown(*core.store, *id, unseal_value<dead_letter>(frame_type::dead_letter, row->value())));
+      if (auto id = keys::parse_dead_letter(row->key())) {
+        auto letter = unseal_value<dead_letter>(frame_type::dead_letter, row->value());
+        if (letter)
+          use_present_name(core, *letter);
+        out.push_back(shown(*core.store, *id, letter));
+      }
     value_or_throw(row->status());
     return out;
   });
@@ -88,7 +101,7 @@ std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size
 
 dead_letter_entry dead_letters::get(std::uint64_t id) const {
   return desk_->with_store([&](runtime_core& core) {
-    const auto letter = read(*core.store, id);
+    const auto letter = read(core, id);
     auto out = shown(*core.store, id, letter);
     if (auto result = core.store->read_result(letter.value); result && result->body_is_blob != 0 && out.result && *out.result)
       response_access::body(**out.result) = value_or_throw(core.store->load_response_body(result->fetch_id));
@@ -100,7 +113,7 @@ void dead_letters::retry(std::uint64_t id) {
   desk_->with_store([&](runtime_core& core) {
     std::lock_guard guard(core.defining);
     core.walks.wait_for_all(); // an inbox that is walked from now on has the row, and one that is being walked has not: here it is delivered
-    auto letter = read(*core.store, id);
+    auto letter = read(core, id);
     auto parts = keys::parse_inbox(letter.key);
     if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) && !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
       throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});

@@ -6,6 +6,7 @@
 #include "host/sweeper.hpp"
 #include "ports/ports.hpp"
 #include "proxy/dispatcher.hpp"
+#include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
 #include <dormouse/serialization/url.hpp>
@@ -120,6 +121,27 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened), std::move(policy));
 }
 
+/// Until the dispatcher, or whoever it passes the token on to, has acted on it.
+template <class Message>
+void tell_dispatcher(runtime_core& core, const class_descriptor& type) {
+  std::promise<void> acted;
+  auto done = acted.get_future();
+  caf::anon_send(core.dispatcher, Message{&type, std::shared_ptr<void>(nullptr, [&acted](void*) { acted.set_value(); })});
+  done.wait();
+}
+
+/// Before the class is defined, so that no object of it is awake and none is looked for.
+void rename_objects(runtime_core& core, const class_descriptor& type) {
+  for (auto old : type.old_bindings) {
+    if (core.find_class(old) != nullptr)
+      throw failure({errc::invalid_binding, fmt::format("binding '{}', the old name of '{}', is defined by another class", old, type.binding)});
+    value_or_throw(check_renaming(*core.store, old, type.binding));
+  }
+  tell_dispatcher<binding_renamed>(core, type);
+  for (auto old : type.old_bindings)
+    value_or_throw(move_objects(*core.store, old, type.binding));
+}
+
 } // namespace
 
 struct runtime::implementation {
@@ -219,11 +241,12 @@ void runtime::define(const class_descriptor& type) {
   }
   if (self_->stopped)
     throw failure({errc::stopped, "the runtime has stopped"});
+  if (core.was_renamed(type.binding))
+    throw failure({errc::invalid_binding, fmt::format("binding '{}' is an old name of another class that is defined", type.binding)});
   std::lock_guard defining(core.defining);
-  std::promise<void> known;
-  auto done = known.get_future();
-  caf::anon_send(core.dispatcher, class_defined{&type, std::shared_ptr<void>(nullptr, [&known](void*) { known.set_value(); })});
-  done.wait();
+  if (!type.old_bindings.empty())
+    rename_objects(core, type);
+  tell_dispatcher<class_defined>(core, type);
 }
 
 const class_descriptor* runtime::check(const address& to) const {
@@ -239,8 +262,10 @@ std::shared_ptr<router> runtime::routes() const {
 }
 
 untyped_ref runtime::get(const address& to) const {
-  const auto* type = check(to);
-  return {routes(), to, type};
+  auto present = to;
+  self_->core->use_present_name(present);
+  const auto* type = check(present);
+  return {routes(), std::move(present), type};
 }
 
 const method_descriptor& untyped_ref::find(std::string_view method) const {

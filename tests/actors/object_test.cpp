@@ -581,7 +581,7 @@ TEST_CASE("the state of an object comes back from its bytes") {
   CHECK(state == encode(std::string("kept"), point{3, 4}));
 
   auto back = describe<watch>().make();
-  describe<watch>().load(*back, state);
+  describe<watch>().load(*back, state, 0);
   CHECK(dynamic_cast<watch&>(*back).last() == "kept");
   std::string again;
   describe<watch>().save(*back, again);
@@ -591,7 +591,7 @@ TEST_CASE("the state of an object comes back from its bytes") {
   auto nobody = describe<stateless>().make();
   describe<stateless>().save(*nobody, none);
   CHECK(none.empty());
-  CHECK_NOTHROW(describe<stateless>().load(*nobody, ""));
+  CHECK_NOTHROW(describe<stateless>().load(*nobody, "", 0));
 }
 
 TEST_CASE("R21: state bytes that do not decode are refused") {
@@ -602,12 +602,12 @@ TEST_CASE("R21: state bytes that do not decode are refused") {
   for (std::size_t size = 0; size < state.size(); ++size) {
     CAPTURE(size);
     auto fresh = describe<watch>().make();
-    CHECK_THROWS(describe<watch>().load(*fresh, std::string_view(state).substr(0, size)));
+    CHECK_THROWS(describe<watch>().load(*fresh, std::string_view(state).substr(0, size), 0));
   }
   auto fresh = describe<watch>().make();
-  CHECK_THROWS(describe<watch>().load(*fresh, state + '\0'));
+  CHECK_THROWS(describe<watch>().load(*fresh, state + '\0', 0));
   auto nobody = describe<stateless>().make();
-  CHECK_THROWS(describe<stateless>().load(*nobody, "x"));
+  CHECK_THROWS(describe<stateless>().load(*nobody, "x", 0));
 }
 
 TEST_CASE("storage: a row comes back as the type it was put as") {

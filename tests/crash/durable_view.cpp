@@ -93,18 +93,18 @@ private:
       const auto id = fetcher_id(i);
       if (auto state = value_or_throw(store_.load_object({"FETCHER", id}))) {
         auto& object = view_.fetchers[id] = std::make_unique<fetcher>();
-        describe<fetcher>().load(*object, state->state);
+        describe<fetcher>().load(*object, state->state, state->facts.state_version);
       }
     }
     if (auto state = value_or_throw(store_.load_object({"COUNTER", "c"}))) {
       counter object;
-      describe<counter>().load(object, state->state);
+      describe<counter>().load(object, state->state, state->facts.state_version);
       view_.counter_value = object.value();
     }
     const address of{"LEDGER", "l"};
     if (auto state = value_or_throw(store_.load_object(of))) {
       ledger object;
-      describe<ledger>().load(object, state->state);
+      describe<ledger>().load(object, state->state, state->facts.state_version);
       view_.ledger_value = object.value();
     }
     each('K', [this, &of](std::string_view key, std::string_view value) {

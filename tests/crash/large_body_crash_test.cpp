@@ -92,7 +92,7 @@ TEST_CASE("R3 R7 R12: kill -9 at random moments while large bodies move: none is
       const auto state = value_or_throw(rows->load_object({"HAULER", hauler_id(i)}));
       REQUIRE(state);
       hauler object;
-      describe<hauler>().load(object, state->state);
+      describe<hauler>().load(object, state->state, state->facts.state_version);
       const auto hauls = object.hauls();
       CHECK(hauls.size() == hauls_each);
       for (const auto& each : hauls) {

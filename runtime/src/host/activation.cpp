@@ -351,12 +351,17 @@ std::optional<error> activation::load(const envelope* next) {
   try {
     object_ = entry_.type.make();
     if (state != nullptr)
-      entry_.type.load(*object_, *state);
+      entry_.type.load(*object_, *state, facts_.state_version);
   } catch (const std::exception& e) {
-    error why{errc::corrupt, fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), e.what())};
+    const auto* newer = dynamic_cast<const failure*>(&e);
+    if (newer != nullptr && newer->code() != errc::newer_format)
+      newer = nullptr;
+    error why{newer != nullptr ? errc::newer_format : errc::corrupt,
+              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), newer != nullptr ? newer->what_failed().message : e.what())};
     core_.note_corrupt(entry_.where, why.message);
     return why;
   }
+  facts_.state_version = entry_.type.state_version(); // of what is written from here on
   if (!std::exchange(woke_, true))
     core_.counts.wakes.add();
   count_bytes(activation_bytes + (state != nullptr ? state->size() : 0));

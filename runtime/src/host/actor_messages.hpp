@@ -96,6 +96,10 @@ struct fetch_moved {
   std::uint64_t fetch_id = 0;
   bool durable = false;
 };
+struct binding_renamed { ///< before such a class is defined
+  const class_descriptor* type = nullptr;
+  std::shared_ptr<void> acknowledge; ///< released when nothing more is written under an old name
+};
 struct class_defined {
   const class_descriptor* type = nullptr;
   std::shared_ptr<void> acknowledge; ///< released when the class is known
@@ -139,6 +143,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempts_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::result_stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::store_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetch_moved)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::binding_renamed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_defined)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_settled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::recovery_ready)

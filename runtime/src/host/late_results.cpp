@@ -21,9 +21,12 @@ std::uint64_t life_of(const envelope& what) noexcept {
 } // namespace
 
 void aim_at_stored_life(runtime_core& core, return_path& path) {
-  if (auto* top = path.top(); top != nullptr && !waiting_callers::is_caller(*top))
-    if (auto stored = core.store->load_object(top->object); stored && *stored) // one that cannot be read cannot be destroyed either
-      top->incarnation = (*stored)->facts.incarnation;
+  auto* top = path.top();
+  if (top == nullptr || waiting_callers::is_caller(*top))
+    return;
+  core.use_present_name(top->object);
+  if (auto stored = core.store->load_object(top->object); stored && *stored) // one that cannot be read cannot be destroyed either
+    top->incarnation = (*stored)->facts.incarnation;
 }
 
 bool is_for_one_life(const envelope& what) noexcept {

@@ -67,6 +67,25 @@ std::uint64_t runtime_core::add_class(const class_descriptor& type) {
   return store->next_id();
 }
 
+void runtime_core::add_renaming(std::string_view old, std::string_view present) {
+  std::unique_lock guard(classes_mutex_);
+  renamed_.insert_or_assign(std::string(old), std::string(present));
+  any_renamed_ = true;
+}
+
+void runtime_core::use_present_name(address& where) const {
+  if (!any_renamed_.load(std::memory_order_acquire))
+    return;
+  std::shared_lock guard(classes_mutex_);
+  if (auto found = renamed_.find(where.binding); found != renamed_.end())
+    where.binding = found->second;
+}
+
+bool runtime_core::was_renamed(std::string_view binding) const {
+  std::shared_lock guard(classes_mutex_);
+  return renamed_.contains(binding);
+}
+
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const {
   observe(what, fetch, nullptr, {});
 }

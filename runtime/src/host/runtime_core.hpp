@@ -82,6 +82,11 @@ struct runtime_core {
   /// Returns an id: what was made for this class before has a lower one.
   std::uint64_t add_class(const class_descriptor& type);
 
+  // Bindings that had another name before: addresses with that one are still in messages under way, in dead letters, and in what programs keep.
+  void add_renaming(std::string_view old, std::string_view present);
+  void use_present_name(address& where) const;
+  bool was_renamed(std::string_view binding) const; ///< whether it is the old name of another
+
   // Named queues, the default one under the empty name.
   struct queue_places {
     queue_places(std::size_t in_flight, std::size_t in_all) : max_in_flight(in_flight), max_queued(in_all) {}
@@ -114,6 +119,8 @@ private:
   std::map<std::string, queue_places> queues_; ///< not changed once made
   mutable std::shared_mutex classes_mutex_;
   std::map<std::string, const class_descriptor*, std::less<>> classes_;
+  std::map<std::string, std::string, std::less<>> renamed_; ///< the same for old names
+  std::atomic<bool> any_renamed_{false};
   mutable std::mutex corrupt_mutex_;
   std::map<address, std::string> corrupt_;
 };

@@ -95,7 +95,9 @@ expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
   return 2 * (fetches_.size() - 1);
 }
 
-expected<std::size_t> turn::enqueue_call(const address& to, call_message&& what) {
+expected<std::size_t> turn::enqueue_call(const address& called, call_message&& what) {
+  auto to = called;
+  core_.use_present_name(to);
   if (auto good = validate(to); !good)
     return unexpected<error>(good.error());
   const auto [type, id] = core_.class_and_id(to.binding);
@@ -114,7 +116,7 @@ expected<std::size_t> turn::enqueue_call(const address& to, call_message&& what)
   what.id = id;
   what.from = self_;
   aim(what.path);
-  calls_.push_back({to, type, std::move(what)});
+  calls_.push_back({std::move(to), type, std::move(what)});
   return 2 * (calls_.size() - 1) + 1;
 }
 

@@ -14,6 +14,7 @@ expected<std::string> for_outside(call_result<std::string> reply) {
 delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply) {
   auto answer = std::make_unique<reply_message>();
   answer->path = std::move(waiting);
+  core.use_present_name(answer->path.top()->object);
   const auto to = answer->path.top()->object;
   const auto [type, id] = core.class_and_id(to.binding);
   answer->id = id;

@@ -87,6 +87,7 @@ caf::behavior dispatcher::make_behavior() {
       moved(what);
       pump();
     },
+    [this](binding_renamed& what) { rename(what); },
     [this](class_defined& what) { define(what); },
     [this](class_settled& what) { walk_inbox(what); },
     [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
@@ -238,7 +239,9 @@ void dispatcher::assign(job& next) {
   }
   std::optional<stored_jar> jar;
   if (const auto& name = next.fetch->extra.jar; !name.empty()) {
-    auto bytes = core_.store->load_jar(next.fetch->path.top()->object, name);
+    auto owner = next.fetch->path.top()->object;
+    core_.use_present_name(owner);
+    auto bytes = core_.store->load_jar(owner, name);
     if (!bytes)
       return keep_back(next, {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
     jar = stored_jar{std::move(*bytes)};
@@ -402,6 +405,7 @@ void dispatcher::store_error(job& over, fetch_errc code, std::string why, sent_s
 
 void dispatcher::write_result(job& over) {
   over.state = job_state::storing;
+  core_.use_present_name(over.result->path.top()->object);
   auto commit = std::make_unique<fetch_commit<result_stored>>(core_.dispatcher, over.fetch->id);
   core_.store->erase_fetch(*commit, *over.fetch, over.due_ms);
   core_.store->put_result(*commit, *over.result, over.body);
@@ -485,6 +489,13 @@ void dispatcher::forget(window::iterator over) {
 }
 
 // --- watching ---------------------------------------------------------------------------------------------------------------------------
+
+/// From here on results go to the present name. Acknowledged when everything that was written to the old one is durable.
+void dispatcher::rename(binding_renamed& what) {
+  for (auto old : what.type->old_bindings)
+    core_.add_renaming(old, what.type->binding);
+  core_.store->submit(std::make_unique<renaming_barrier>(std::move(what.acknowledge)));
+}
 
 /// From here on whoever writes to the inbox of such an object delivers what it wrote. What was written before is found by a walk, which begins when all of
 /// it is durable.

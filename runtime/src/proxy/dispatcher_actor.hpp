@@ -87,6 +87,7 @@ private:
   void give_back(job& lost, std::string_view why);
 
   // Watching.
+  void rename(binding_renamed& what);
   void define(class_defined& what);
   void walk_inbox(class_settled& what);
   void tick();

@@ -34,6 +34,17 @@ private:
   class_settled what_;
 };
 
+/// Lets its token go when everything that was submitted before is durable.
+class renaming_barrier final : public pending_commit {
+public:
+  explicit renaming_barrier(std::shared_ptr<void> token) : token_(std::move(token)) { behind_files = true; }
+
+  void settle(const expected<void>&) noexcept override { token_.reset(); }
+
+private:
+  std::shared_ptr<void> token_;
+};
+
 /// Clears away rows that lead nowhere; should it fail, they are there next time.
 class row_erasure final : public pending_commit {
 public:

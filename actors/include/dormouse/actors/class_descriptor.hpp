@@ -8,9 +8,12 @@
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/fetch_result.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -33,6 +36,7 @@ struct method_descriptor {
   bool takes_answer; ///< a call_result first
   /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws.
   void (*invoke)(durable_object&, invocation&);
+  std::span<const std::string_view> old_names = {}; ///< that still find it
 };
 
 struct class_descriptor {
@@ -41,14 +45,22 @@ struct class_descriptor {
   std::size_t method_count;
   std::unique_ptr<durable_object> (*make)();
   void (*save)(const durable_object&, std::string& out);
-  void (*load)(durable_object&, std::string_view state); ///< throws on bytes that do not decode
+  /// Throws on bytes that do not decode; `failure{newer_format}` for a state of a later version than the class has.
+  void (*load)(durable_object&, std::string_view state, std::uint32_t version);
+  std::uint32_t (*state_version)(); ///< what `save` writes; 0 if the class has no versions
   bool has_on_create;
   bool has_on_wake;
+  std::span<const std::string_view> old_bindings = {};
 
+  /// By its name, or by one that it had before.
   const method_descriptor* find(std::string_view name) const noexcept {
-    for (auto* m = first_method; m != first_method + method_count; ++m)
-      if (m->name == name)
-        return m;
+    const std::span methods(first_method, method_count);
+    for (const auto& each : methods)
+      if (each.name == name)
+        return &each;
+    for (const auto& each : methods)
+      if (std::find(each.old_names.begin(), each.old_names.end(), name) != each.old_names.end())
+        return &each;
     return nullptr;
   }
 };
@@ -140,7 +152,9 @@ void invoke_member(durable_object& object, invocation& call) {
 }
 
 template <class T>
-concept has_serialize = requires(T& object, output_archive& ar) { object.serialize(ar); };
+concept has_versioned_serialize = requires(T& object, output_archive& ar) { object.serialize(ar, std::uint32_t{}); };
+template <class T>
+concept has_serialize = has_versioned_serialize<T> || requires(T& object, output_archive& ar) { object.serialize(ar); };
 
 template <class T>
 concept inherits_on_create = requires { requires std::is_same_v<decltype(&T::on_create), void (durable_object::*)()>; };
@@ -160,29 +174,46 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
   static std::unique_ptr<durable_object> make() { return std::make_unique<T>(); }
 
   static void save(const durable_object& object, std::string& out) {
-    if constexpr (has_serialize<T>) {
-      output_archive ar(out);
-      const_cast<T&>(static_cast<const T&>(object)).serialize(ar); // saving does not change it
-    }
+    output_archive ar(out);
+    [[maybe_unused]] auto& saved = const_cast<T&>(static_cast<const T&>(object)); // saving does not change it
+    if constexpr (has_versioned_serialize<T>)
+      saved.serialize(ar, state_version());
+    else if constexpr (has_serialize<T>)
+      saved.serialize(ar);
   }
 
-  static void load(durable_object& object, std::string_view state) {
+  static void load(durable_object& object, std::string_view state, std::uint32_t version) {
+    if (version > state_version())
+      throw failure({errc::newer_format, "it has version " + std::to_string(version) + "; this program's class knows up to " + std::to_string(state_version())});
     input_archive ar(state);
-    if constexpr (has_serialize<T>)
-      static_cast<T&>(object).serialize(ar);
+    [[maybe_unused]] auto& loaded = static_cast<T&>(object);
+    if constexpr (has_versioned_serialize<T>)
+      loaded.serialize(ar, version);
+    else if constexpr (has_serialize<T>)
+      loaded.serialize(ar);
     ar.finish();
+  }
+
+  static std::uint32_t state_version() {
+    if constexpr (has_versioned_serialize<T>)
+      return cereal::detail::Version<T>::version; // as CEREAL_CLASS_VERSION says
+    else
+      return 0;
   }
 
   static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{method_descriptor{
     Methods::name, Methods::traits::is_const,
     std::is_same_v<typename tail_of<typename Methods::traits::arguments>::head, fetch_result>,
     unwrap_call_result<typename tail_of<typename Methods::traits::arguments>::head>::is_call_result,
-    &invoke_member<T, Methods::function>}...};
+    &invoke_member<T, Methods::function>, Methods::old_names}...};
 
   // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are checked only then.
   static constexpr class_descriptor value{
-    methods<Binding, Methods...>::binding, method_table.data(), method_table.size(), &make, &save, &load, !inherits_on_create<T>, !inherits_on_wake<T>};
+    methods<Binding, Methods...>::binding, method_table.data(), method_table.size(), &make, &save, &load, &state_version, !inherits_on_create<T>, !inherits_on_wake<T>, T::methods::old_bindings};
 };
+
+template <class T, fixed_string Binding, fixed_string... Old, class... Methods>
+struct descriptor_of<T, methods<Binding, renamed_from<Old...>, Methods...>> : descriptor_of<T, methods<Binding, Methods...>> {};
 
 } // namespace detail
 

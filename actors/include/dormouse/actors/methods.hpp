@@ -7,6 +7,8 @@
 ///       dormouse::method<"stars",   &repo_watch::stars>>;
 ///
 /// Wire names are explicit because they are written to disk: renaming a C++ function must not orphan a stored continuation. A
+/// name that has to change all the same keeps the old one beside it, `method<"new", &T::f, renamed_from<"old">>`, and so does a binding,
+/// `methods<"NEW", renamed_from<"OLD">, method<...>...>`: what is stored under the old name is found (docs/objects.md). A
 /// `const` member function is a read-only turn and never commits; any other is a committing turn.
 
 #include <dormouse/actors/later.hpp>
@@ -16,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -73,15 +76,23 @@ struct value_tag {};
 
 } // namespace detail
 
-/// One registered member function and its wire name (1..64 bytes, unique in the class).
-template <fixed_string Name, auto Function>
+/// The names under which something was registered before.
+template <fixed_string... Names>
+struct renamed_from {
+  static constexpr std::array<std::string_view, sizeof...(Names)> names{Names.view()...};
+};
+
+/// One registered member function and its wire name (1..64 bytes, unique in the class, those it had before included).
+template <fixed_string Name, auto Function, class Formerly = renamed_from<>>
 struct method {
   using traits = detail::member_traits<std::remove_cv_t<decltype(Function)>>;
   static constexpr std::string_view name = Name.view();
+  static constexpr std::span<const std::string_view> old_names = Formerly::names;
   static constexpr auto function = Function;
   using tag = detail::value_tag<Function>;
 
   static_assert(!name.empty() && name.size() <= 64, "dormouse: a method's wire name has 1..64 bytes");
+  static_assert(name.find('\0') == std::string_view::npos, "dormouse: a method's wire name has no NUL");
   static_assert(!traits::by_mutable_reference && !traits::by_pointer,
                 "dormouse: a method's parameters are values: they travel through bytes, so no pointer and no non-const reference");
   static_assert(detail::all_storable<typename traits::arguments>::value,
@@ -95,6 +106,7 @@ struct method {
 template <fixed_string Binding, class... Methods>
 struct methods {
   static constexpr std::string_view binding = Binding.view();
+  static constexpr std::span<const std::string_view> old_bindings = {};
   static constexpr std::size_t count = sizeof...(Methods);
 
   static_assert(is_valid_binding(Binding.view()), "dormouse: a binding is [A-Za-z_][A-Za-z0-9_]{0,63}");
@@ -122,14 +134,29 @@ struct methods {
   }
 
   static constexpr bool names_are_unique() {
-    std::array<std::string_view, count> names{Methods::name...};
-    for (std::size_t i = 0; i < count; ++i)
-      for (std::size_t k = i + 1; k < count; ++k)
+    std::array<std::string_view, (count + ... + Methods::old_names.size())> names{Methods::name...};
+    std::size_t next = count;
+    [[maybe_unused]] const auto append = [&](std::span<const std::string_view> old) {
+      for (auto name : old)
+        names[next++] = name;
+    };
+    (append(Methods::old_names), ...);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      for (std::size_t k = i + 1; k < names.size(); ++k)
         if (names[i] == names[k])
           return false;
     return true;
   }
   static_assert(names_are_unique(), "dormouse: two methods of one class have the same wire name");
+};
+
+/// A binding that had other names before. Objects that are stored under those are moved when the class is defined (runtime.hpp).
+template <fixed_string Binding, fixed_string... Old, class... Methods>
+struct methods<Binding, renamed_from<Old...>, Methods...> : methods<Binding, Methods...> {
+  static constexpr std::span<const std::string_view> old_bindings = renamed_from<Old...>::names;
+
+  static_assert((is_valid_binding(Old.view()) && ...), "dormouse: a binding is [A-Za-z_][A-Za-z0-9_]{0,63}");
+  static_assert(((Old.view() != Binding.view()) && ...), "dormouse: a binding is renamed from another one");
 };
 
 } // namespace dormouse

@@ -16,7 +16,7 @@
 /// turn writes, keys and values together, is at most `options::max_state_bytes`; what one `list` reads too. There is no limit to the rows of an object.
 ///
 /// All throw `failure`: `invalid_request` for an empty key or a limit of rows out of range; `too_large` past the limits above; `corrupt`, naming object and key,
-/// for a row that is damaged or does not decode as a `V`; `storage_error`. What is refused has changed nothing, of several keys not one.
+/// for a row that is damaged or does not decode as a `V`; `newer_format` for a value of a class version that is not known here; `storage_error`. What is refused has changed nothing, of several keys not one.
 ///
 /// Reads go to the disk and block the turn for as long as that takes. A storage is for the thread of the turn and ends with it.
 
@@ -123,7 +123,7 @@ private:
   V decode_row(std::string_view key, std::string_view bytes) const {
     auto value = decode<V>(bytes);
     if (!value)
-      throw failure({errc::corrupt, name_of_row(host_->self(), key) + " does not decode as what was asked for: " + value.error().message});
+      throw failure({value.error().code, name_of_row(host_->self(), key) + " does not decode as what was asked for: " + value.error().message});
     return std::move(*value);
   }
 

@@ -75,7 +75,9 @@ public:
   ~runtime();
 
   /// Registers a class under its binding and delivers what is waiting for its objects. Defining the same class again does nothing.
-  /// Throws `failure{invalid_binding}` if another class has the binding, `stopped`.
+  /// If the class was renamed from other bindings, their objects are moved first, on this thread, which takes as long as reading and writing them all; a call
+  /// that was interrupted goes on where it was. Define such a class before others that run. See docs/objects.md.
+  /// Throws `failure`: `invalid_binding` if another class has the binding or an old one, or an object is there under both names; `storage_error`, `stopped`.
   template <class T>
   void define() {
     define(describe<T>());

@@ -8,6 +8,12 @@
 /// trailing bytes. Any violation throws `cereal::Exception`; `decode()` (codec.hpp) turns that into an `error`.
 ///
 /// A type is storable if cereal can serialize it: give it `template <class Archive> void serialize(Archive& ar)`.
+///
+/// A type that has changed since it was first stored has a version: `serialize(Archive& ar, std::uint32_t version)` and, at global scope, `CEREAL_CLASS_VERSION(type,
+/// 2)`. The version goes in front of the first value of the type in an archive. One that is newer than the type's own throws `failure{newer_format}`. (The state of
+/// a durable object has its version beside it: docs/objects.md.)
+
+#include <dormouse/serialization/error.hpp>
 
 #include <cereal/cereal.hpp>
 
@@ -17,6 +23,9 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <typeindex>
+#include <typeinfo>
 
 static_assert(std::endian::native == std::endian::little, "stored bytes are little-endian; add byte swaps for this platform");
 
@@ -53,6 +62,14 @@ public:
       throw cereal::Exception("count " + std::to_string(count) + " with only " + std::to_string(in_.size()) + " bytes left");
   }
 
+  /// The version of the type that is read next is up to this.
+  void expect_version(std::uint32_t known) noexcept { known_version_ = known; }
+
+  void check_version(std::uint32_t stored) const {
+    if (stored > known_version_)
+      throw failure({errc::newer_format, "a stored value has class version " + std::to_string(stored) + "; this program's class knows up to " + std::to_string(known_version_)});
+  }
+
   std::size_t remaining_bytes() const noexcept { return in_.size(); }
 
   void finish() const {
@@ -62,7 +79,44 @@ public:
 
 private:
   std::string_view in_;
+  std::uint32_t known_version_ = 0;
 };
+
+namespace detail {
+
+/// Whether the type is read by a function that takes a version.
+template <class T>
+inline constexpr bool is_versioned
+  = cereal::traits::has_member_versioned_serialize<T, input_archive>::value || cereal::traits::has_non_member_versioned_serialize<T, input_archive>::value
+    || cereal::traits::has_member_versioned_load<T, input_archive>::value || cereal::traits::has_non_member_versioned_load<T, input_archive>::value;
+
+/// cereal keeps the versions of all types in one map without a lock, and puts those that are not in it when it meets them. Done before `main` there is
+/// nothing left to put, and threads only look. Types with CEREAL_CLASS_VERSION are put by that.
+template <class T>
+struct version_registration {
+  static bool put() {
+    if constexpr (!requires { cereal::detail::Version<T>::registerVersion(); })
+      cereal::detail::StaticObject<cereal::detail::Versions>::getInstance().mapping.emplace(std::type_index(typeid(T)).hash_code(), 0);
+    return true;
+  }
+  static inline const bool done = put();
+};
+
+} // namespace detail
+
+/// cereal calls this before it reads a value, and then reads the version as a pair of that name (below).
+template <class T>
+  requires detail::is_versioned<T>
+void prologue(input_archive& ar, const T&) {
+  static_cast<void>(&detail::version_registration<T>::done);
+  ar.expect_version(cereal::detail::Version<T>::version);
+}
+
+template <class T>
+  requires detail::is_versioned<T>
+void prologue(output_archive&, const T&) {
+  static_cast<void>(&detail::version_registration<T>::done);
+}
 
 template <class T>
 concept storable_number = std::is_arithmetic_v<T> && !std::same_as<T, long double>; // long double has no portable form
@@ -103,6 +157,9 @@ void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, NameValuePair<
 template <class T>
 void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, NameValuePair<T>& pair) {
   ar(pair.value);
+  if constexpr (std::is_same_v<std::remove_cvref_t<T>, std::uint32_t>)
+    if (std::string_view(pair.name) == "cereal_class_version")
+      ar.check_version(pair.value);
 }
 
 template <class T>

@@ -66,7 +66,7 @@ std::string encode(const Ts&... values) {
   return out;
 }
 
-/// Reads one value that takes all of `bytes`. Error: `corrupt`, saying what was wrong.
+/// Reads one value that takes all of `bytes`. Errors: `corrupt`, saying what was wrong; `newer_format` for a value of a class version that is not known here.
 template <class T>
 expected<T> decode(std::string_view bytes) {
   try {
@@ -76,7 +76,8 @@ expected<T> decode(std::string_view bytes) {
     ar.finish();
     return value;
   } catch (const failure& e) { // a type's serialize refusing its values
-    return fail(errc::corrupt, e.what_failed().code == errc::corrupt ? e.what_failed().message : e.what());
+    const auto code = e.code() == errc::newer_format ? errc::newer_format : errc::corrupt;
+    return fail(code, e.code() == code ? e.what_failed().message : e.what());
   } catch (const std::exception& e) { // cereal's own, or bad_alloc
     return fail(errc::corrupt, e.what());
   }
