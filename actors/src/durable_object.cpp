@@ -1,5 +1,7 @@
 #include <dormouse/actors/durable_object.hpp>
 
+#include <fmt/format.h>
+
 namespace dormouse {
 
 durable_object::~durable_object() = default;
@@ -35,6 +37,37 @@ bool durable_object::aborted(const abort_signal& signal) const {
     if (value_or_throw(host().aborted(id)))
       return true;
   return false;
+}
+
+schedule_id durable_object::add_schedule(schedule_options how, std::string_view binding, std::string_view method, std::string arguments) {
+  if (binding != self_address().binding)
+    throw failure({errc::unknown_method, fmt::format("the scheduled method {}.{} belongs to another class than the object {}", binding, method, to_string(self_address()))});
+  auto what = how.at.describe(now());
+  what.id.name = std::move(how.name);
+  what.method = method;
+  what.arguments = std::move(arguments);
+  what.missed = how.missed;
+  return value_or_throw(host().enqueue_schedule(std::move(what)));
+}
+
+bool durable_object::cancel_schedule(const schedule_id& which) {
+  return value_or_throw(host().cancel_schedule(which));
+}
+
+bool durable_object::cancel_schedule(const std::string& name) {
+  return !name.empty() && cancel_schedule(schedule_id{0, name});
+}
+
+std::vector<schedule_info> durable_object::schedules(std::size_t limit) const {
+  const auto time = [](std::int64_t ms) { return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms)); };
+  std::vector<schedule_info> out;
+  for (auto& each : value_or_throw(host().schedules(limit)))
+    out.push_back({std::move(each.id), std::move(each.method), time(each.tick_ms), time(each.due_ms), each.recurs()});
+  return out;
+}
+
+std::optional<std::chrono::system_clock::time_point> durable_object::tick() const {
+  return host().tick();
 }
 
 fetch_queue& durable_object::queue() {

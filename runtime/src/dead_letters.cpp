@@ -2,6 +2,7 @@
 
 #include "host/front_desk.hpp"
 #include "proxy/inbox_delivery.hpp"
+#include "schedule/schedule_changes.hpp"
 
 #include <fmt/format.h>
 
@@ -63,6 +64,8 @@ dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_lette
     out.history.push_back({from_ms(each.time_ms), each.failure});
   if (auto parts = keys::parse_inbox(letter->key))
     out.object = parts->where;
+  else if (auto schedule = keys::parse_schedule(letter->key))
+    out.object = schedule->where;
   if (auto result = from.read_result(letter->value)) {
     out.method = result->path.top()->method;
     out.request = std::move(result->extra.request);
@@ -75,8 +78,24 @@ dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_lette
   } else if (auto post = from.read_post(letter->value)) {
     out.method = post->method;
     out.arguments = std::move(post->arguments);
+  } else if (auto tick = from.read_schedule(letter->value)) {
+    out.method = tick->method;
+    out.arguments = std::move(tick->arguments);
   }
   return out;
+}
+
+/// A tick goes back as a schedule of its own that is due now.
+void schedule_again(runtime_core& core, std::uint64_t id, const address& of, schedule_message tick) {
+  auto commit = std::make_unique<awaited_commit>();
+  schedule_changes change;
+  tick.due_ms = std::max(tick.tick_ms, core.clock->now_ms());
+  change.more = 1;
+  change.put(*core.store, of, tick);
+  commit->writes = std::move(change.writes);
+  commit->writes.push_back({keys::dead_letter(id), std::nullopt});
+  commit_and_wait(*core.store, std::move(commit));
+  change.let_out(core);
 }
 
 } // namespace
@@ -114,6 +133,9 @@ void dead_letters::retry(std::uint64_t id) {
     std::lock_guard guard(core.defining);
     core.walks.wait_for_all(); // an inbox that is walked from now on has the row, and one that is being walked has not: here it is delivered
     auto letter = read(core, id);
+    if (auto of = keys::parse_schedule(letter.key))
+      if (auto tick = core.store->read_schedule(letter.value))
+        return schedule_again(core, id, of->where, std::move(*tick));
     auto parts = keys::parse_inbox(letter.key);
     if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) && !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
       throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});

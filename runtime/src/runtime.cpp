@@ -6,6 +6,7 @@
 #include "host/sweeper.hpp"
 #include "ports/ports.hpp"
 #include "proxy/dispatcher.hpp"
+#include "schedule/scheduler.hpp"
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
@@ -66,6 +67,9 @@ options checked(options given) {
   require<std::size_t>("max_in_flight_per_origin", given.max_in_flight_per_origin, 1, many);
   require<std::size_t>("max_queued_fetches", given.max_queued_fetches, 1, many);
   require<std::size_t>("max_window", given.max_window, 2, many);
+  require<std::size_t>("max_schedules", given.max_schedules, 1, many);
+  require<std::size_t>("max_firing_schedules", given.max_firing_schedules, 1, std::size_t{1} << 20U);
+  require("min_schedule_interval", given.min_schedule_interval, milliseconds(1), day * 366);
   require<std::size_t>("store_cache_bytes", given.store_cache_bytes, std::size_t{1} << 20U, many);
   require<std::size_t>("store_buffer_bytes", given.store_buffer_bytes, std::size_t{1} << 20U, many);
   const auto check_rate = [](const std::string& of, const fetch_rate& rate) {
@@ -160,6 +164,7 @@ struct runtime::implementation {
     core = open_core(*given, std::move(settings), std::move(outside));
     desk = std::make_shared<front_desk>(core);
     queue = std::make_unique<outside_queue>(*desk, *core);
+    scheduler = spawn_scheduler(*core);
     spawn_dispatcher(*core);
     sweeper = spawn_sweeper(*core);
   }
@@ -174,8 +179,9 @@ struct runtime::implementation {
       caf::anon_send(awake, stop_activation{});
     desk->close();
     core->directory.wait_until_empty();
-    end_sweeper();
+    end(sweeper);
     core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
+    end(scheduler);
     stop_dispatcher(*core);
     core->callers.fail_all({errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
     final_commits = core->store->committer().commits();
@@ -184,13 +190,13 @@ struct runtime::implementation {
     core->store.reset();
   }
 
-  void end_sweeper() {
+  static void end(caf::actor& one) {
     auto ended = std::make_shared<std::promise<void>>();
     auto done = ended->get_future();
-    sweeper->attach_functor([ended] { ended->set_value(); });
-    caf::anon_send_exit(sweeper, caf::exit_reason::user_shutdown);
+    one->attach_functor([ended] { ended->set_value(); });
+    caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
     done.wait();
-    sweeper = nullptr;
+    one = nullptr;
   }
 
   caf::actor_system_config own_config;
@@ -199,6 +205,7 @@ struct runtime::implementation {
   std::shared_ptr<front_desk> desk;
   std::unique_ptr<outside_queue> queue;
   caf::actor sweeper;
+  caf::actor scheduler;
   std::mutex stop_mutex;
   std::mutex store_mutex;
   bool stopped = false;
@@ -247,6 +254,7 @@ void runtime::define(const class_descriptor& type) {
   if (!type.old_bindings.empty())
     rename_objects(core, type);
   tell_dispatcher<class_defined>(core, type);
+  core.schedules->defined(type.binding);
 }
 
 const class_descriptor* runtime::check(const address& to) const {
@@ -298,6 +306,8 @@ runtime_stats runtime::stats() const {
   out.queued_fetches = counts.queued_fetches.get();
   out.in_flight_fetches = counts.in_flight_fetches.get();
   out.waiting_callers = core.callers.size();
+  out.schedules = static_cast<std::uint64_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(counts.schedules.get()))); // not counted up yet: below 0
+  out.firing_schedules = counts.firing_schedules.get();
   out.wakes = counts.wakes.get();
   out.hibernations = counts.hibernations.get();
   out.turns = counts.turns.get();
@@ -325,6 +335,10 @@ runtime_stats runtime::stats() const {
   out.worker_restarts = counts.worker_restarts.get();
   out.aborted = counts.aborted.get();
   out.shared = counts.shared.get();
+  out.scheduled = counts.scheduled.get();
+  out.fired = counts.fired.get();
+  out.fired_late = counts.fired_late.get();
+  out.failed_firings = counts.failed_firings.get();
   out.origins = core.origins.all();
   out.corrupt_rows = counts.corrupt_rows.get();
   out.corrupt_objects = core.corrupt_objects();

@@ -48,6 +48,21 @@ public:
   expected<bool> aborted(const abort_id& id) override {
     return std::any_of(aborts.begin(), aborts.end(), [&](const auto& each) { return each.first == id; });
   }
+  expected<schedule_id> enqueue_schedule(schedule_message&& what) override {
+    if (refuse) return unexpected<error>(*refuse);
+    what.id.number = scheduled.size() + 1;
+    scheduled.push_back(std::move(what));
+    return scheduled.back().id;
+  }
+  expected<bool> cancel_schedule(const schedule_id& which) override {
+    return std::erase_if(scheduled, [&](const auto& each) {
+             return each.id.name == which.name && (which.number == 0 || each.id.number == which.number);
+           }) != 0;
+  }
+  expected<std::vector<schedule_message>> schedules(std::size_t limit) override {
+    return std::vector(scheduled.begin(), scheduled.begin() + static_cast<std::ptrdiff_t>(std::min(limit, scheduled.size())));
+  }
+  std::optional<std::chrono::system_clock::time_point> tick() const override { return std::nullopt; }
   cookie_jar* jar(const std::string& name) override { return &jars[name]; }
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
@@ -84,6 +99,7 @@ public:
   storage_list_options listed;
   std::vector<fetch_message> taken;
   std::vector<std::pair<address, call_message>> calls;
+  std::vector<schedule_message> scheduled;
   std::vector<std::pair<abort_id, std::string>> aborts;
   std::map<std::string, cookie_jar> jars;
   std::optional<error> refuse;

@@ -9,6 +9,7 @@
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
 #include <concepts>
 #include <string>
@@ -88,7 +89,7 @@ void check_payload(frame_type type, std::string_view payload) {
 }
 
 void check_frame(std::string_view frame) {
-  for (auto number = 0; number < 16; ++number) {
+  for (auto number = 0; number < 32; ++number) {
     const auto type = static_cast<frame_type>(number);
     const auto payload = unseal(type, frame);
     if (payload)
@@ -111,6 +112,10 @@ void check_key(std::string_view key) {
     require(keys::dead_letter(*id) == key, "a dead letter's key is what its parts make", key);
   if (const auto name = keys::queue_name(key))
     require(is_valid_binding(*name) && keys::behind_queue(*name) > key, "a key of a named queue is before what is behind it", key);
+  if (const auto parts = keys::parse_schedule(key))
+    require(keys::schedule(parts->where, parts->id) == key, "a schedule's key is what its parts make", key);
+  if (const auto parts = keys::parse_due(key))
+    require(keys::due(parts->due_ms, parts->number) == key, "the key of a due time is what its parts make", key);
   (void)keys::parse_signal(key);
 }
 
@@ -130,6 +135,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     case 'k': check_key(bytes); break;
     case 'p': check_payload<post_message>(frame_type::post, bytes); break;
     case 'r': check_payload<result_message>(frame_type::result, bytes); break;
+    case 's': check_payload<schedule_message>(frame_type::schedule, bytes); break;
     case 'F': check_frame(bytes); break;
     default: break;
   }

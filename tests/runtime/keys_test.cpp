@@ -155,6 +155,30 @@ TEST_CASE("keys: the rows of one object's storage are in the order of their keys
   }
 }
 
+TEST_CASE("keys: schedules are ordered by their due time, and those of one object are together") {
+  CHECK(keys::due(255, 9) < keys::due(256, 1));
+  CHECK(keys::due(255, 1) < keys::due(255, 2));
+  const std::uint64_t most = ~std::uint64_t{0};
+  std::vector<std::pair<std::string, std::string>> rows; // instance id, key
+  for (const auto& id : ids)
+    for (const auto& which : {dormouse::schedule_id{0, {}}, dormouse::schedule_id{most, {}}, dormouse::schedule_id{7, "\0"s}, dormouse::schedule_id{7, "daily"}, dormouse::schedule_id{7, "\xff\xff\xff"}}) {
+      rows.emplace_back(id, keys::schedule({"THING", id}, which));
+      const auto parts = keys::parse_schedule(rows.back().second);
+      REQUIRE(parts);
+      CHECK(parts->where == address{"THING", id});
+      CHECK(parts->id == (which.name.empty() ? which : dormouse::schedule_id{0, which.name}));
+    }
+  for (const auto& id : ids)
+    for (const auto& [whose, row] : rows)
+      CHECK(holds(keys::schedules_of({"THING", id}), row) == (whose == id));
+  CHECK_FALSE(holds(keys::schedules_of({"THING", "x"}), keys::schedule({"THINGS", "x"}, {1, {}})));
+  CHECK(keys::schedule({"A", "x"}, {1, "n"}) == keys::schedule({"A", "x"}, {2, "n"})); // a name is there once
+  const auto due = keys::parse_due(keys::due(1'700'000'000'123, 0xfedcba9876543210));
+  REQUIRE(due);
+  CHECK(due->due_ms == 1'700'000'000'123);
+  CHECK(due->number == 0xfedcba9876543210);
+}
+
 TEST_CASE("keys: what is written is parsed back") {
   for (const auto& id : ids)
     for (std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {
@@ -202,17 +226,28 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   refused(keys::queue("bulk", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
   refused(keys::deadline(7, 7), [](std::string_view key) { return keys::parse_deadline(key).has_value(); });
   refused(keys::attempt(7), [](std::string_view key) { return keys::parse_attempt(key).has_value(); });
+  refused(keys::due(7, 7), [](std::string_view key) { return keys::parse_due(key).has_value(); });
+  // What follows a name in the key of a schedule is more of the name.
+  const auto numbered = keys::schedule({"THING", "a\0b"s}, {7, {}});
+  for (std::size_t bytes = 0; bytes < numbered.size(); ++bytes)
+    CHECK_FALSE(keys::parse_schedule(std::string_view(numbered).substr(0, bytes)));
+  CHECK_FALSE(keys::parse_schedule(numbered + "x"));
+  CHECK_FALSE(keys::parse_schedule(keys::schedule({"THING", "a"}, {0, "x"}).substr(0, 11))); // no name
+  auto of_no_kind = numbered;
+  of_no_kind[of_no_kind.size() - 9] = 2;
+  CHECK_FALSE(keys::parse_schedule(of_no_kind));
   refused(keys::signal({7, 7}, 7), [](std::string_view key) { return keys::parse_signal(key).has_value(); });
 
   auto no_such_priority = keys::queue("", fetch_priority::low, 7, 7);
   no_such_priority[1] = 3;
   CHECK_FALSE(keys::parse_queue(no_such_priority));
   // A time before 1970 is never written.
-  for (auto key : {keys::queue("", fetch_priority::low, 7, 7), keys::queue("slow", fetch_priority::low, 7, 7), keys::deadline(7, 7)}) {
+  for (auto key : {keys::queue("", fetch_priority::low, 7, 7), keys::queue("slow", fetch_priority::low, 7, 7), keys::deadline(7, 7), keys::due(7, 7)}) {
     CAPTURE(key);
     key[key.size() - 16] = '\x80';
     CHECK_FALSE(keys::parse_queue(key));
     CHECK_FALSE(keys::parse_deadline(key));
+    CHECK_FALSE(keys::parse_due(key));
   }
   no_such_priority = keys::queue("bulk", fetch_priority::low, 7, 7);
   no_such_priority[6] = 3;
@@ -273,8 +308,8 @@ TEST_CASE("keys: a range holds its own rows and no others") {
   const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),         keys::jar({"A", "x"}, "y"),  keys::dead_letter(1),
                                       keys::deadline(1, 1),             keys::signal({1, 1}, 1),    keys::inbox({"A", "x"}, 1),  keys::store_info(),
                                       keys::queue("bulk", fetch_priority::high, 0, 0),             keys::object({"A", "x"}),    high,
-                                      keys::abort_mark({1, 1})};
-  const std::string kinds = "ABCDEGIMNOQS";
+                                      keys::abort_mark({1, 1}),         keys::schedule({"A", "x"}, {1, {}}), keys::due(1, 1)};
+  const std::string kinds = "ABCDEGIMNOQSHW";
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       CAPTURE(kinds[k]);

@@ -3,6 +3,7 @@
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/crc32c.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
 #include <doctest/doctest.h>
 
@@ -400,6 +401,22 @@ TEST_CASE("R21: a call between objects and its answers, as store format 2 has th
   is_golden("v2_reply", frame_type::reply, reply_message{0x0000010000000008, golden_path(), std::string("\x0c\0\0\0\0\0\0\0", 8)});
   is_golden("v2_reply_error", frame_type::reply,
             reply_message{0x0000010000000009, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}})});
+}
+
+TEST_CASE("R21: a schedule, as store format 2 has it, is for ever") {
+  schedule_message what;
+  what.id.number = 0x000001000000000a;
+  what.id.name = "daily";
+  what.method = "report";
+  what.arguments = std::string("\x03\0\0\0\0\0\0\0abc", 11);
+  what.tick_ms = 1'700'000'000'000;
+  what.due_ms = 1'700'000'002'345;
+  what.interval_ms = 60'000;
+  what.cron = "0 9 * * MON-FRI";
+  what.zone = "Europe/Berlin";
+  what.missed = missed_ticks::all;
+  what.tries.push_back({1'700'000'000'007, "handler_failed: not now"});
+  is_golden("v2_schedule", frame_type::schedule, what);
 }
 
 TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {

@@ -35,7 +35,7 @@ call_result<std::string> take_reply(invocation& call) {
 class activation final : public caf::event_based_actor {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
-    : event_based_actor(config), core_(core), entry_(entry), gate_(std::make_shared<commit_gate>()) {}
+    : event_based_actor(config), core_(core), entry_(entry), schedules_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
 
   caf::behavior make_behavior() override;
   void on_exit() override;
@@ -54,6 +54,8 @@ private:
   void process(envelope_ptr what);
   void run_call(envelope& what);
   void run_message(const envelope_ptr& what);
+  void run_firing(const envelope_ptr& what);
+  void fail_firing(const envelope_ptr& what, const error& why);
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
   static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
@@ -71,6 +73,7 @@ private:
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
   void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
   void commit(turn_commit::consequences then);
+  void add_schedules(turn_commit& to);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
@@ -87,6 +90,8 @@ private:
   object_facts facts_; ///< of that object
   jar_cache jars_;
   storage_overlay rows_; ///< in flight
+  schedule_book schedules_;
+  std::uint64_t commits_ = 0; ///< so many were submitted
   std::shared_ptr<commit_gate> gate_;
   std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
@@ -170,6 +175,11 @@ void activation::receive(envelope_ptr what) {
 }
 
 void activation::process(envelope_ptr what) {
+  if (what->firing && !object_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
+    if (auto row = core_.store->load_schedule(entry_.where, what->firing->id); row && !*row) { // nobody is woken, or even made, for what was cancelled
+      clear_away(core_, entry_.where, what->firing->id, what->firing->due_ms, nullptr);
+      return finished(what);
+    }
   error why;
   switch (ensure_ready(why, what.get())) {
     case readiness::wait:
@@ -183,13 +193,15 @@ void activation::process(envelope_ptr what) {
       if (what->sink)
         what->sink->resolve(unexpected<error>(why));
       // The messages of an object that this program cannot read stay in its inbox.
-      if (what->inbox_id != 0 && why.code != errc::corrupt && why.code != errc::newer_format)
+      if ((what->inbox_id != 0 || what->firing) && why.code != errc::corrupt && why.code != errc::newer_format)
         return why.code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, why);
       finished(what);
       return;
     case readiness::ready:
       break;
   }
+  if (what->firing)
+    return run_firing(what);
   if (what->inbox_id != 0)
     return run_message(what);
   run_call(*what);
@@ -199,7 +211,7 @@ void activation::process(envelope_ptr what) {
 void activation::run_call(envelope& what) {
   if (what.method->read_only)
     return reply(std::move(what.sink), run_read(*what.method, what.arguments));
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
@@ -223,6 +235,45 @@ void activation::run_call(envelope& what) {
     then.reply = take_reply(call);
   }
   commit(in_turn, std::move(*state), std::move(then));
+}
+
+/// A schedule that is due. Its row is the message: the commit of the turn erases it, or moves it to its next tick. What was cancelled or replaced
+/// since it was read to be due is nothing.
+void activation::run_firing(const envelope_ptr& what) {
+  auto& due = *what->firing;
+  auto row = schedules_.find(due.id);
+  if (!row && row.error().code == errc::storage_error)
+    return try_again(what, storage_retry);
+  if (!row || !*row || (*row)->due_ms != due.due_ms) {
+    if (!schedules_.is_recent(due.id))
+      clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
+    return finished(what);
+  }
+  due.row = std::move(**row);
+  what->arguments = due.row.arguments;
+  what->method = entry_.type.find(due.row.method);
+  if (what->method == nullptr)
+    return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, due.row.method)});
+  run_message(what);
+}
+
+/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is in memory until then.
+void activation::fail_firing(const envelope_ptr& what, const error& why) {
+  auto& due = *what->firing;
+  if (due.row.method.empty()) { // the object could not be made ready
+    auto row = core_.store->load_schedule(entry_.where, due.id);
+    if (!row || !*row || (*row)->due_ms != due.due_ms)
+      return finished(what);
+    due.row = std::move(**row);
+  }
+  turn_commit::consequences then;
+  then.handled = what;
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  next->add_schedules(after_failure(core_, entry_.where, due.row, why));
+  ++commits_;
+  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  core_.store->submit(std::move(next));
+  finished(what);
 }
 
 /// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
@@ -254,8 +305,8 @@ void activation::run_message(const envelope_ptr& what) {
     }
     call.result = &result;
   }
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
-  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : std::nullopt;
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
   if (!failed)
     failed = invoke(*method, call, in_turn);
   turn_commit::consequences then;
@@ -300,6 +351,8 @@ void activation::fail_message(const envelope_ptr& what, turn& in_turn, const err
   discard();
   if (in_turn.met_storage_error())
     return try_again(what, storage_retry);
+  if (what->firing)
+    return fail_firing(what, why);
   what->history.push_back({core_.clock->now_ms(), to_string(why)});
   if (++what->failures >= max_handler_failures)
     return give_up(what, why);
@@ -375,7 +428,7 @@ std::optional<error> activation::load(const envelope* next) {
 }
 
 std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   object_access::enter(*object_, &in_turn);
   std::optional<error> failed;
   try {
@@ -422,6 +475,7 @@ void activation::discard() {
   object_.reset();
   jars_.clear();
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
+  schedules_.clear();
 }
 
 std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
@@ -451,7 +505,7 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
 
 expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
   core_.counts.reads.add();
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_);
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
@@ -495,6 +549,10 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
+  if (is_last)
+    (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
+  add_schedules(*next);
+  ++commits_;
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
   core_.store->submit(std::move(next));
   if (is_last) {
@@ -517,8 +575,17 @@ void activation::put_changes(turn_commit& to, turn& in_turn, encoded_state state
 
 /// Of a turn that left the object as it was.
 void activation::commit(turn_commit::consequences then) {
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  add_schedules(*next); // of a tick whose method has become const
+  ++commits_;
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  core_.store->submit(std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then)));
+  core_.store->submit(std::move(next));
+}
+
+void activation::add_schedules(turn_commit& to) {
+  schedules_.forget(commits_ - gate_->in_flight.load(std::memory_order_acquire));
+  if (schedules_.changed())
+    to.add_schedules(schedules_.take_changes(commits_ + 1));
 }
 
 /// A reply that depends on commits in flight waits for them.
@@ -541,6 +608,8 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
 /// Moves a message from the inbox to the dead letters. Whoever waits for what the handler would have come to hears why; the letter keeps only the
 /// way to the handler, so that a retry answers nobody twice.
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
+  if (what->firing)
+    return fail_firing(what, why);
   auto key = keys::inbox(entry_.where, what->inbox_id);
   if (auto row = core_.store->get(key); row && *row) {
     auto commit = std::make_unique<burial_commit>(core_);

@@ -8,6 +8,7 @@
 #include <dormouse/actors/class_descriptor.hpp>
 #include <dormouse/actors/router.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
 #include <caf/actor.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
@@ -19,7 +20,14 @@
 
 namespace dormouse {
 
-/// A message for an object: a call, a result, or a stored post.
+/// A schedule that is due. The row on disk is the message: it is read when it is handled, for until then it may be cancelled.
+struct firing {
+  schedule_id id;
+  std::int64_t due_ms = 0;
+  schedule_message row; ///< from when it is handled
+};
+
+/// A message for an object: a call, a result, a stored post, or a firing.
 struct envelope {
   // A call or a post.
   const method_descriptor* method = nullptr; ///< null: a result, whose method is on its return path
@@ -38,7 +46,9 @@ struct envelope {
   std::uint32_t failures = 0; ///< how often the handler threw
   std::vector<dead_letter_try> history; ///< and what
 
-  std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery
+  std::unique_ptr<dormouse::firing> firing; ///< null: not one
+
+  std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery, and firings
 };
 using envelope_ptr = std::shared_ptr<envelope>;
 
@@ -126,6 +136,10 @@ struct cancel_transfers {
   std::vector<std::uint64_t> tokens;
 };
 
+// To the scheduler.
+struct scheduler_look {}; ///< something was told to `schedule_signals`
+struct scheduler_tick {};
+
 struct sweep_tick {};
 
 } // namespace dormouse
@@ -151,4 +165,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::dispatcher_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::worker_died)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::start_transfers)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::cancel_transfers)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::scheduler_look)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::scheduler_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::sweep_tick)

@@ -31,6 +31,7 @@ struct counters {
   counter fetches, attempts, retries, responses_stored, fetch_errors, delivered, blocked;
   counter duplicates_dropped, strangers_dropped, undeliverable, dead_letters, worker_restarts, corrupt_rows;
   counter aborted, shared, late_dropped;
+  counter schedules, firing_schedules, scheduled, fired, fired_late, failed_firings;
 };
 
 } // namespace dormouse

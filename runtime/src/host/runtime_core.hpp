@@ -10,6 +10,7 @@
 #include "ports/ports.hpp"
 #include "proxy/origin_book.hpp"
 #include "proxy/url_policy.hpp"
+#include "schedule/schedule_signals.hpp"
 #include "store/store.hpp"
 
 #include <dormouse/runtime/fetch_observer.hpp>
@@ -68,6 +69,7 @@ struct runtime_core {
   origin_book origins;
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
+  const std::shared_ptr<schedule_signals> schedules = std::make_shared<schedule_signals>(); ///< what the scheduler is told
 
   walks_to_come walks;
   std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile

@@ -84,6 +84,12 @@ void turn::aim(return_path& path) {
     aim_at_stored_life(core_, path);
 }
 
+std::optional<error> turn::begin_tick(const schedule_message& of) {
+  tick_ = std::chrono::system_clock::time_point(std::chrono::milliseconds(of.tick_ms));
+  auto begun = schedules_.fire(of);
+  return begun ? std::nullopt : std::optional(begun.error());
+}
+
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
   aim(fetch.path);
   auto admitted = admit_fetch(core_, std::move(fetch));

@@ -6,9 +6,12 @@
 #include "host/jar_cache.hpp"
 #include "host/runtime_core.hpp"
 #include "host/turn_rows.hpp"
+#include "schedule/schedule_book.hpp"
 
 #include <dormouse/actors/object_host.hpp>
 
+#include <chrono>
+#include <optional>
 #include <vector>
 
 namespace dormouse {
@@ -38,8 +41,8 @@ expected<void> check_abort_reason(const std::string& reason);
 class turn final : public turn_host {
 public:
   /// `incarnation`: the life of the object that what it asks for is answered to.
-  turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars, storage_overlay& in_flight)
-    : core_(core), self_(self), incarnation_(incarnation), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes) {}
+  turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars, storage_overlay& in_flight, schedule_book& schedules)
+    : core_(core), self_(self), incarnation_(incarnation), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes), schedules_(schedules) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
@@ -56,6 +59,10 @@ public:
   expected<std::size_t> enqueue_call(const address& to, call_message&& what) override;
   expected<void> abort(const abort_id& id, std::string reason) override;
   expected<bool> aborted(const abort_id& id) override;
+  expected<schedule_id> enqueue_schedule(schedule_message&& what) override { return noted(schedules_.add(std::move(what))); }
+  expected<bool> cancel_schedule(const schedule_id& which) override { return noted(schedules_.cancel(which)); }
+  expected<std::vector<schedule_message>> schedules(std::size_t limit) override { return noted(schedules_.all(limit)); }
+  std::optional<std::chrono::system_clock::time_point> tick() const override { return tick_; }
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
   const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
   void destroy() override { destroy_ = true; }
@@ -67,9 +74,12 @@ public:
   expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override { return noted(rows_.list(which)); }
   expected<void> erase_all_rows() override { return noted(rows_.erase_all()); }
 
+  /// This turn is a tick of that schedule.
+  std::optional<error> begin_tick(const schedule_message& of);
+
   bool wants_destruction() const noexcept { return destroy_; }
   bool wants_hibernation() const noexcept { return hibernate_; }
-  /// Whether a fetch was refused, or a row not read, because storage failed: no fault of the handler's.
+  /// Whether something was refused, or not read, because storage failed: no fault of the handler's.
   bool met_storage_error() const noexcept { return met_storage_error_; }
 
   /// The return path of what has this slot: fetches have even ones, calls odd ones.
@@ -81,7 +91,7 @@ public:
   row_layer take_rows() noexcept { return rows_.take(); }
 
   /// Whether it did something besides changing the state.
-  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty() || !rows_.empty(); }
+  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty() || !rows_.empty() || schedules_.changed(); }
 
 private:
   template <class T>
@@ -97,6 +107,8 @@ private:
   std::uint64_t incarnation_;
   jar_cache& jars_;
   turn_rows rows_;
+  schedule_book& schedules_;
+  std::optional<std::chrono::system_clock::time_point> tick_;
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;

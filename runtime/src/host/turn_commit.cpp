@@ -2,6 +2,9 @@
 
 #include <caf/send.hpp>
 
+#include <algorithm>
+#include <iterator>
+
 namespace dormouse {
 
 expected<std::string> for_outside(call_result<std::string> reply) {
@@ -29,7 +32,7 @@ delivery_order answer_object(runtime_core& core, write_set& writes, return_path 
 turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then)
   : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
   gate = std::move(tied_to);
-  if (then_.handled)
+  if (then_.handled && then_.handled->inbox_id != 0)
     core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
   if (const auto* waits = then_.reply_path.top(); waits != nullptr && !waiting_callers::is_caller(*waits))
     deliveries_.push_back(answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
@@ -47,6 +50,12 @@ void turn_commit::add_calls(std::vector<admitted_call> calls) {
     what->path = std::move(message.path);
     deliveries_.push_back({std::move(to), type, std::move(what)});
   }
+}
+
+void turn_commit::add_schedules(schedule_changes changes) {
+  std::move(changes.writes.begin(), changes.writes.end(), std::back_inserter(writes));
+  changes.writes.clear();
+  schedules_ = std::make_unique<schedule_changes>(std::move(changes));
 }
 
 void turn_commit::add_fetches(std::vector<admitted_fetch> fetches) {
@@ -108,6 +117,8 @@ void turn_commit::let_out() {
   }
   if (aborts_) // behind the fetches: one of them may be meant
     caf::anon_send(core_.dispatcher, aborts_requested{std::move(aborts_)});
+  if (schedules_)
+    schedules_->let_out(core_);
   for (auto& each : deliveries_)
     core_.deliver(std::move(each));
   if (then_.sink)

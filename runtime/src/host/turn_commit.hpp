@@ -37,6 +37,7 @@ public:
   void add_aborts(std::vector<abort_request> aborts);
   void add_calls(std::vector<admitted_call> calls);
   void add_rows(const row_layer& rows);
+  void add_schedules(schedule_changes changes);
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
@@ -51,6 +52,7 @@ private:
   std::shared_ptr<std::vector<abort_request>> aborts_;
   std::vector<delivery_order> deliveries_;
   bool has_rows_ = false;
+  std::unique_ptr<schedule_changes> schedules_; ///< few turns have any
 };
 
 /// Writes nothing: holds a reply back until everything it could have seen is durable.

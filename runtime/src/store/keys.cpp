@@ -171,6 +171,24 @@ std::string storage_row(const address& where, std::string_view key) {
   return out;
 }
 
+std::string schedule(const address& where, const schedule_id& id) {
+  std::string out("H");
+  out.reserve(where.binding.size() + where.instance_id.size() + id.name.size() + 16);
+  put_address(out, where);
+  out += id.name.empty() ? '\x00' : '\x01';
+  if (id.name.empty())
+    put_u64(out, id.number);
+  out += id.name;
+  return out;
+}
+
+std::string due(std::int64_t due_ms, std::uint64_t number) {
+  std::string out("W");
+  put_u64(out, time_bits(due_ms));
+  put_u64(out, number);
+  return out;
+}
+
 range all(char kind) {
   return {std::string(1, kind), std::string(1, static_cast<char>(kind + 1))};
 }
@@ -219,6 +237,10 @@ range objects_of(std::string_view binding, std::string_view prefix) {
   auto to = from;
   to += '\xff'; // an instance id is UTF-8, which has no such byte: what begins with the prefix and goes on is below
   return {std::move(from), std::move(to)};
+}
+
+range schedules_of(const address& where) {
+  return rows_of('H', where);
 }
 
 std::optional<std::string> queue_name(std::string_view key) {
@@ -299,6 +321,32 @@ std::optional<std::uint64_t> parse_signal(std::string_view key) {
   if (key.size() != 25 || key[0] != 'G')
     return std::nullopt;
   return get_u64(key.substr(17));
+}
+
+std::optional<schedule_parts> parse_schedule(std::string_view key) {
+  if (key.empty() || key[0] != 'H')
+    return std::nullopt;
+  key.remove_prefix(1);
+  auto where = get_address(key);
+  if (!where || key.size() < 2)
+    return std::nullopt;
+  schedule_parts out{std::move(*where), {}};
+  const auto kind = key[0];
+  key.remove_prefix(1);
+  if (kind == '\x00' && key.size() == 8)
+    out.id.number = get_u64(key);
+  else if (kind == '\x01')
+    out.id.name = key;
+  else
+    return std::nullopt;
+  return out;
+}
+
+std::optional<due_parts> parse_due(std::string_view key) {
+  if (key.size() != 17 || key[0] != 'W')
+    return std::nullopt;
+  const auto at = get_time(key.substr(1));
+  return at ? std::optional(due_parts{*at, get_u64(key.substr(9))}) : std::nullopt;
 }
 
 } // namespace dormouse::keys

@@ -7,7 +7,9 @@
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/request.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +30,8 @@ std::string abort_mark(const abort_id& id);                     ///< S id
 std::string signal(const abort_id& id, std::uint64_t fetch_id); ///< G id fetch -> key of the queue row
 std::string jar(const address& where, std::string_view name);   ///< C address name
 std::string storage_row(const address& where, std::string_view key); ///< K address key
+std::string schedule(const address& where, const schedule_id& id); ///< H address 00 number, or, if it has a name, H address 01 name
+std::string due(std::int64_t due_ms, std::uint64_t number);     ///< W due number -> key of the schedule's row
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
@@ -38,6 +42,7 @@ range signal_of(const abort_id& id);
 range storage_of(const address& where); ///< `first` is what all its rows begin with
 range rows_of(char kind, const address& where); ///< the same for any kind whose keys begin with an address
 range objects_of(std::string_view binding, std::string_view prefix); ///< those whose instance ids begin with `prefix`
+range schedules_of(const address& where);
 
 /// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
 std::optional<std::string> queue_name(std::string_view key);
@@ -71,5 +76,19 @@ std::optional<std::uint64_t> parse_dead_letter(std::string_view key);
 
 /// The fetch of a signal row.
 std::optional<std::uint64_t> parse_signal(std::string_view key);
+
+struct schedule_parts {
+  address where;
+  schedule_id id; ///< the number if it has no name, else the name
+};
+std::optional<schedule_parts> parse_schedule(std::string_view key);
+
+struct due_parts {
+  std::int64_t due_ms;
+  std::uint64_t number;
+
+  friend auto operator<=>(const due_parts&, const due_parts&) = default; ///< as their keys
+};
+std::optional<due_parts> parse_due(std::string_view key);
 
 } // namespace dormouse::keys

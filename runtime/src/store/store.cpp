@@ -247,6 +247,31 @@ void store::put_reply(write_set& writes, const reply_message& reply) const {
   writes.push_back({keys::inbox(reply.path.top()->object, reply.id), seal_value(frame_type::reply, reply)});
 }
 
+void store::put_schedule(write_set& writes, const address& of, const schedule_message& what) const {
+  auto key = keys::schedule(of, what.id);
+  writes.push_back({keys::due(what.due_ms, what.id.number), key});
+  writes.push_back({std::move(key), seal_value(frame_type::schedule, what)});
+}
+
+void store::erase_schedule(write_set& writes, const address& of, const schedule_message& what) const {
+  writes.push_back({keys::due(what.due_ms, what.id.number), std::nullopt});
+  writes.push_back({keys::schedule(of, what.id), std::nullopt});
+}
+
+expected<std::optional<schedule_message>> store::load_schedule(const address& of, const schedule_id& id) {
+  auto row = engine_->get(keys::schedule(of, id));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::nullopt;
+  auto found = read_schedule(**row);
+  if (!found)
+    return unexpected<error>(found.error());
+  if (found->id.name != id.name || (id.number != 0 && found->id.number != id.number))
+    return std::nullopt;
+  return std::move(*found);
+}
+
 void store::erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const {
   commit.writes.push_back({keys::inbox(where, id), std::nullopt});
   if (has_blob)
@@ -308,6 +333,13 @@ expected<reply_message> store::read_reply(std::string_view row) const {
   if (reply && reply->path.empty())
     return fail(errc::corrupt, "an answer without a return path");
   return reply;
+}
+
+expected<schedule_message> store::read_schedule(std::string_view row) const {
+  auto what = unseal_value<schedule_message>(frame_type::schedule, row);
+  if (what && (what->missed > missed_ticks::all || what->method.empty() || what->id.number == 0 || what->interval_ms < 0 || what->tick_ms < 0 || what->due_ms < what->tick_ms))
+    return fail(errc::corrupt, "a schedule without a number or method, or with times that cannot be");
+  return what;
 }
 
 expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {

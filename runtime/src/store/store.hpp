@@ -19,6 +19,7 @@
 #include "store/store_info.hpp"
 
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -92,6 +93,13 @@ public:
   void put_call(write_set& writes, const address& to, const call_message& call) const;
   void put_reply(write_set& writes, const reply_message& reply) const; ///< for the object at the top of its path
 
+  /// A schedule of an object: its row and the row of its due time, which leads to it.
+  void put_schedule(write_set& writes, const address& of, const schedule_message& what) const;
+  void erase_schedule(write_set& writes, const address& of, const schedule_message& what) const;
+
+  /// Nothing if there is none with this number, or, if that is 0, with this name. Errors: `corrupt`, `storage_error`.
+  expected<std::optional<schedule_message>> load_schedule(const address& of, const schedule_id& id);
+
   /// An inbox row that has been handled, and the body that may belong to it.
   void erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const;
 
@@ -106,6 +114,7 @@ public:
   expected<post_message> read_post(std::string_view row) const;
   expected<call_message> read_call(std::string_view row) const;
   expected<reply_message> read_reply(std::string_view row) const;
+  expected<schedule_message> read_schedule(std::string_view row) const;
 
   /// What the 'B' row says. Errors: `corrupt` if there is none or it is damaged, `storage_error`.
   expected<stored_body> find_body(std::uint64_t id, blob_side side) const;

@@ -21,11 +21,16 @@
 #include <dormouse/actors/proxy_fetch.hpp>
 #include <dormouse/actors/storage.hpp>
 #include <dormouse/actors/unique_id.hpp>
+#include <dormouse/actors/schedule.hpp>
 
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace dormouse {
 
@@ -79,6 +84,37 @@ protected:
     value_or_throw(host().enqueue_call(to.where(), describe_call<Called, U>(std::forward<Args>(args)...)));
   }
 
+  /// Has a committing method of this object called at a time to come, or at one after the other: see schedule.hpp. The schedule is part of this turn's
+  /// commit; the value is enough to cancel it in any later turn. If the method throws, that turn is undone and tried again after 2 s, 4 s, and so on to
+  /// 64 s, each a quarter more or less; after 6 retries that tick goes to the dead letters, and one that recurs goes on with its next.
+  /// Throws `failure`: `too_large` (arguments over `options::max_inline_bytes`), `queue_full` (`options::max_schedules`), `invalid_request`.
+  template <auto Method, class... Args>
+  schedule_id schedule(when at, Args&&... args) {
+    return schedule<Method>(schedule_options{.at = std::move(at)}, std::forward<Args>(args)...);
+  }
+
+  /// The same with a name, which takes the place of this object's schedule of that name, or with other wishes.
+  template <auto Method, class... Args>
+  schedule_id schedule(schedule_options how, Args&&... args) {
+    using traits = detail::member_traits<std::remove_cv_t<decltype(Method)>>;
+    using owner = typename traits::class_type;
+    static_assert(owner::methods::template contains<Method>,
+                  "dormouse: the scheduled method is not registered: add method<\"name\", &T::function> to the class's methods");
+    static_assert(!traits::is_const, "dormouse: a scheduled method cannot be const: nobody would see what it returns");
+    return add_schedule(std::move(how), owner::methods::binding, owner::methods::template name_of<Method>(),
+                        detail::encode_arguments<Method>(std::forward<Args>(args)...));
+  }
+
+  /// Whether there was one: not if it has had its last call, was cancelled, or lost its name to another. Part of this turn's commit.
+  bool cancel_schedule(const schedule_id& which);
+  bool cancel_schedule(const std::string& name);
+
+  /// This object's schedules, the next one first, at most `limit`; also for const methods.
+  std::vector<schedule_info> schedules(std::size_t limit = 1'000) const;
+
+  /// The time that the schedule was for that caused this turn, which may be long past; nothing if none did.
+  std::optional<std::chrono::system_clock::time_point> tick() const;
+
   /// What is in a jar; also for const methods. Valid until the turn ends.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
 
@@ -131,6 +167,8 @@ private:
     what.arguments = detail::encode_arguments<Called>(std::forward<Args>(args)...);
     return what;
   }
+
+  schedule_id add_schedule(schedule_options how, std::string_view binding, std::string_view method, std::string arguments);
 
   turn_host& host() const; ///< throws `failure{invalid_request}` outside of a turn
 

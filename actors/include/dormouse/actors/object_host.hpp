@@ -8,6 +8,7 @@
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/schedule.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -70,7 +71,20 @@ public:
   virtual expected<std::vector<storage_row>> list_rows(const storage_list_options& which) = 0;
   virtual expected<void> erase_all_rows() = 0;
 
-  /// The same to look at, also in a read-only turn.
+  /// Takes a schedule of this object that has its method, arguments and times; one of the same name makes room for it. The value is its id. A method
+  /// whose name begins with '#' is the host's own. Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
+  virtual expected<schedule_id> enqueue_schedule(schedule_message&& what) = 0;
+
+  /// Whether there was one. Error: `storage_error`.
+  virtual expected<bool> cancel_schedule(const schedule_id& which) = 0;
+
+  /// This object's schedules but for the host's own, the next one first, at most `limit`. Errors: `corrupt`, `storage_error`.
+  virtual expected<std::vector<schedule_message>> schedules(std::size_t limit) = 0;
+
+  /// The time that the schedule was for that caused this turn; nothing if none did.
+  virtual std::optional<std::chrono::system_clock::time_point> tick() const = 0;
+
+  /// A cookie jar to look at, also in a read-only turn.
   virtual const cookie_jar& peek_jar(const std::string& name) = 0;
 
   /// Whether an abort with this id is durable or was made in this turn. Error: `storage_error`.

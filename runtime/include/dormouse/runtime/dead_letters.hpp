@@ -1,7 +1,7 @@
 #pragma once
 
-/// Messages that were given up on, kept on disk until somebody decides: a result or a post whose handler threw five times, one for a method that the
-/// class does not have any more, and rows whose bytes failed their checks.
+/// Messages that were given up on, kept on disk until somebody decides: a result or a post whose handler threw five times, a tick of a schedule whose
+/// handler threw seven times, one for a method that the class does not have any more, and rows whose bytes failed their checks.
 ///
 ///   for (const auto& letter : runtime.dead_letters().list())
 ///     if (letter.object.binding == "ORDER") runtime.dead_letters().retry(letter.id);
@@ -39,7 +39,7 @@ struct dead_letter_entry {
 
   std::optional<request_summary> request; ///< of a fetch
   std::optional<fetch_result> result;     ///< of a fetch; a large body is left out by `list`
-  std::string arguments;                  ///< of a post, encoded
+  std::string arguments;                  ///< of a post or a schedule, encoded
 };
 
 class dead_letters {
@@ -54,7 +54,8 @@ public:
   /// One of them, with its whole body.
   dead_letter_entry get(std::uint64_t id) const;
 
-  /// Back into the inbox of its object, with all its tries before it; it is delivered now or, if its class is not defined, when it is. Throws
+  /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is delivered now or, if its class is not
+  /// defined, when it is. Throws
   /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded.
   void retry(std::uint64_t id);
 

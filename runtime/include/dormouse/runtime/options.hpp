@@ -71,6 +71,11 @@ struct options {
   std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
   std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, and of the rows that one turn writes to its storage; at most 1 GiB
 
+  /// Schedules.
+  std::size_t max_schedules = 10'000'000;       ///< on disk; past it a schedule fails with `queue_full`
+  std::size_t max_firing_schedules = 4'096;     ///< due ones that are with their objects at a time, in memory; the rest wait on disk
+  std::chrono::milliseconds min_schedule_interval{1'000}; ///< of one that recurs by an interval; shorter ones fail with `invalid_request`
+
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
   std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 664 files of the store

@@ -55,6 +55,8 @@ struct runtime_stats {
   std::uint64_t queued_fetches = 0;   ///< on disk without a stored result, those in flight included
   std::uint64_t in_flight_fetches = 0; ///< handed to a worker
   std::uint64_t waiting_callers = 0;  ///< callers of a method that replies later
+  std::uint64_t schedules = 0;        ///< on disk; counted up in the first moments after a start
+  std::uint64_t firing_schedules = 0; ///< due and with their objects
 
   // objects
   std::uint64_t active_objects_peak = 0;
@@ -87,6 +89,12 @@ struct runtime_stats {
 
   std::uint64_t aborted = 0;            ///< fetches that a signal ended
   std::uint64_t shared = 0;             ///< fetches that got the result of another one's request
+
+  // schedules
+  std::uint64_t scheduled = 0;      ///< made by a durable commit
+  std::uint64_t fired = 0;          ///< ticks whose turn became durable
+  std::uint64_t fired_late = 0;     ///< of those, the ones that were handled, without having failed, more than a second after their time
+  std::uint64_t failed_firings = 0; ///< tries of a tick whose handler threw
 
   /// The 1,000 origins that were used last; what the others have counted is under the name "other".
   std::vector<origin_stats> origins;

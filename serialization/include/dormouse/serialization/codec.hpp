@@ -50,6 +50,7 @@ enum class frame_type : std::uint8_t {
   reply = 13,       ///< an answer to such a call on its way back
   storage_value = 14, ///< a row of an object's storage
   object_record = 21, ///< an object's state, and what is known of the object besides
+  schedule = 15,    ///< a call of an object's own method at a time to come
 };
 
 /// Appends the bytes of `values`, one after the other.

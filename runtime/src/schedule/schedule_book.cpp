@@ -1,0 +1,175 @@
+#include "schedule/schedule_book.hpp"
+
+#include "host/runtime_core.hpp"
+#include "schedule/next_tick.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace dormouse {
+namespace {
+
+constexpr std::int64_t late_after_ms = 1'000;
+
+} // namespace
+
+expected<void> schedule_book::check(const schedule_message& what) const {
+  const auto& settings = core_.settings;
+  if (what.id.name.size() > max_schedule_name_bytes || !is_valid_utf8(what.id.name))
+    return fail(errc::invalid_request, fmt::format("schedule name {:?} has {} bytes; a name is 1..{} bytes of UTF-8", what.id.name.substr(0, 100), what.id.name.size(),
+                                                   max_schedule_name_bytes));
+  if (what.interval_ms != 0 && what.interval_ms < settings.min_schedule_interval.count())
+    return fail(errc::invalid_request, fmt::format("a schedule of {}.{} recurs every {} ms; the limit is options::min_schedule_interval = {} ms", of_.binding, what.method,
+                                                   what.interval_ms, settings.min_schedule_interval.count()));
+  if (const auto bytes = what.arguments.size() + what.id.name.size(); bytes > settings.max_inline_bytes)
+    return fail(errc::too_large, fmt::format("a schedule of {}.{} (arguments and name) has {} bytes; the limit is options::max_inline_bytes = {}", of_.binding, what.method, bytes,
+                                             settings.max_inline_bytes));
+  if (const auto now = static_cast<std::int64_t>(core_.counts.schedules.get() + made_); now >= static_cast<std::int64_t>(settings.max_schedules))
+    return fail(errc::queue_full, fmt::format("{} schedules are on disk; the limit is options::max_schedules = {}", now, settings.max_schedules));
+  return {};
+}
+
+expected<schedule_id> schedule_book::add(schedule_message&& what) {
+  if (auto good = check(what); !good)
+    return unexpected<error>(good.error());
+  row before;
+  if (!what.id.name.empty()) {
+    auto found = find({0, what.id.name});
+    if (!found && found.error().code != errc::corrupt) // a damaged one is overwritten
+      return unexpected<error>(found.error());
+    if (found)
+      before = std::move(*found);
+  }
+  what.id.number = core_.store->next_id();
+  what.tick_ms = std::max<std::int64_t>(what.tick_ms, 0);
+  what.due_ms = what.tick_ms;
+  what.tries.clear();
+  auto id = what.id;
+  change(id, std::move(before), std::move(what));
+  ++made_;
+  return id;
+}
+
+expected<bool> schedule_book::cancel(const schedule_id& id) {
+  auto found = find(id);
+  if (!found)
+    return unexpected<error>(found.error());
+  if (!*found)
+    return false;
+  change(id, std::move(*found), std::nullopt);
+  return true;
+}
+
+expected<schedule_book::row> schedule_book::find(const schedule_id& id) {
+  if (id.number == 0 && id.name.empty())
+    return std::nullopt;
+  auto recent = recent_.find(keys::schedule(of_, id));
+  if (recent == recent_.end())
+    return core_.store->load_schedule(of_, id);
+  const auto& now = recent->second.now;
+  return now && (id.number == 0 || now->id.number == id.number) ? now : std::nullopt;
+}
+
+expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
+  std::vector<schedule_message> out;
+  auto rows = core_.store->scan(keys::schedules_of(of_));
+  for (; rows->valid(); rows->next()) {
+    if (recent_.contains(std::string(rows->key())))
+      continue;
+    auto what = core_.store->read_schedule(rows->value());
+    if (!what)
+      return fail(what.error().code, fmt::format("a schedule of object {}: {}", to_string(of_), what.error().message));
+    out.push_back(std::move(*what));
+  }
+  if (auto read = rows->status(); !read)
+    return unexpected<error>(read.error());
+  for (const auto& [key, recent] : recent_)
+    if (recent.now)
+      out.push_back(*recent.now);
+  std::erase_if(out, [](const auto& each) { return each.method.starts_with('#'); });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::pair(a.due_ms, a.id.number) < std::pair(b.due_ms, b.id.number); });
+  if (out.size() > limit)
+    out.resize(limit);
+  return out;
+}
+
+expected<void> schedule_book::erase_all() {
+  auto rows = core_.store->scan(keys::schedules_of(of_));
+  for (; rows->valid(); rows->next()) {
+    if (recent_.contains(std::string(rows->key())))
+      continue;
+    // Of a damaged one the due time is not known: the row that leads here is cleared away when it is due.
+    auto what = core_.store->read_schedule(rows->value());
+    auto parts = keys::parse_schedule(rows->key());
+    if (what)
+      change(what->id, *what, std::nullopt);
+    else if (parts)
+      change(parts->id, schedule_message{.id = parts->id}, std::nullopt);
+  }
+  if (auto read = rows->status(); !read)
+    return unexpected<error>(read.error());
+  for (auto& [key, recent] : recent_)
+    if (recent.now)
+      change(recent.now->id, recent.now, std::nullopt);
+  return {};
+}
+
+expected<void> schedule_book::fire(const schedule_message& what) {
+  const auto now = core_.clock->now_ms();
+  auto next = next_tick(what, now);
+  if (!next)
+    return unexpected<error>(next.error());
+  row after;
+  if (*next) {
+    after = what;
+    after->tick_ms = after->due_ms = **next;
+    after->tries.clear();
+  }
+  change(what.id, what, std::move(after));
+  ++fired_;
+  if (what.tries.empty() && now - what.tick_ms > late_after_ms)
+    ++fired_late_;
+  return {};
+}
+
+void schedule_book::change(const schedule_id& id, row before, row after) {
+  auto key = keys::schedule(of_, id);
+  changed_.try_emplace(key, std::move(before)); // the first change knows what is there without this turn
+  recent_.insert_or_assign(std::move(key), recent_row{std::move(after), 0});
+}
+
+schedule_changes schedule_book::take_changes(std::uint64_t commit) {
+  schedule_changes out;
+  out.made = std::exchange(made_, 0);
+  out.fired = std::exchange(fired_, 0);
+  out.fired_late = std::exchange(fired_late_, 0);
+  for (auto& [key, before] : changed_) {
+    auto& recent = recent_.at(key);
+    if (before)
+      out.erase(*core_.store, of_, *before);
+    if (recent.now)
+      out.put(*core_.store, of_, *recent.now); // behind the erasure: of two writes to one key the later one counts
+    out.more += (recent.now ? 1 : 0) - (before ? 1 : 0);
+    recent.commit = commit;
+    in_flight_.emplace_back(commit, key);
+  }
+  changed_.clear();
+  return out;
+}
+
+void schedule_book::forget(std::uint64_t commits) {
+  for (; !in_flight_.empty() && in_flight_.front().first <= commits; in_flight_.pop_front())
+    if (auto found = recent_.find(in_flight_.front().second); found != recent_.end() && found->second.commit == in_flight_.front().first)
+      recent_.erase(found);
+}
+
+void schedule_book::clear() noexcept {
+  recent_.clear();
+  changed_.clear();
+  in_flight_.clear();
+  made_ = fired_ = fired_late_ = 0;
+}
+
+} // namespace dormouse

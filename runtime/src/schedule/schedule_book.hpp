@@ -1,0 +1,77 @@
+#pragma once
+
+/// The schedules of one activation's object as its turns see them: those on disk, and over them what its turns have done to them and is not known to be
+/// durable. Of that it holds no more than what commits in flight carry, for a turn does not wait for the commit of the one before.
+///
+/// Thrown away together with the object when a turn is undone; nothing is in flight when it is filled again.
+
+#include "schedule/schedule_changes.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dormouse {
+
+class schedule_book {
+public:
+  schedule_book(runtime_core& core, const address& of) : core_(core), of_(of) {}
+
+  /// Checked and taken, in place of the one with its name. Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
+  expected<schedule_id> add(schedule_message&& what);
+
+  /// Whether there was one. Errors: `corrupt`, `storage_error`.
+  expected<bool> cancel(const schedule_id& id);
+
+  /// Nothing if there is none. A number of 0: whichever has the name. Errors: as above.
+  expected<std::optional<schedule_message>> find(const schedule_id& id);
+
+  /// The next one first; those of the runtime itself left out. Errors: as above.
+  expected<std::vector<schedule_message>> all(std::size_t limit);
+
+  /// Cancels all of them: for the end of the object.
+  expected<void> erase_all();
+
+  /// What the success of a firing does to its row, before the handler runs, which may cancel or replace it. Error: as `next_tick`.
+  expected<void> fire(const schedule_message& row);
+
+  /// Whether what it knows of this schedule is not from the disk.
+  bool is_recent(const schedule_id& id) const { return recent_.contains(keys::schedule(of_, id)); }
+
+  bool changed() const noexcept { return !changed_.empty(); }
+
+  /// What the turns since the last commit did. `commit`: its place among the commits of the activation.
+  schedule_changes take_changes(std::uint64_t commit);
+
+  /// So many commits of the activation are settled.
+  void forget(std::uint64_t commits);
+
+  void clear() noexcept;
+
+private:
+  using row = std::optional<schedule_message>; ///< nothing: there is none
+
+  struct recent_row {
+    row now;
+    std::uint64_t commit = 0; ///< that carries it; 0: none yet
+  };
+
+  expected<void> check(const schedule_message& what) const;
+  void change(const schedule_id& id, row before, row after);
+
+  runtime_core& core_;
+  const address& of_;
+  std::map<std::string, recent_row> recent_; ///< by key
+  std::map<std::string, row> changed_;       ///< since the last commit: what was there before
+  std::deque<std::pair<std::uint64_t, std::string>> in_flight_; ///< commit and key, in order
+  std::uint64_t made_ = 0;
+  std::uint64_t fired_ = 0;
+  std::uint64_t fired_late_ = 0;
+};
+
+} // namespace dormouse

@@ -1,0 +1,128 @@
+#include "schedule/scheduler.hpp"
+
+#include "host/runtime_core.hpp"
+#include "proxy/fetch_commit.hpp"
+#include "schedule/due_window.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+#include <spdlog/logger.h>
+
+#include <algorithm>
+
+namespace dormouse {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// The wall clock may be set: nothing is slept through for longer.
+constexpr std::int64_t longest_sleep_ms = 200;
+
+class scheduler final : public caf::event_based_actor {
+public:
+  scheduler(caf::actor_config& config, runtime_core& core, std::unique_ptr<row_cursor> to_count)
+    : event_based_actor(config),
+      core_(core),
+      to_count_(std::move(to_count)),
+      window_(core.settings.max_firing_schedules,
+              {.scan = [this](std::string_view from, std::string_view to) { return core_.store->scan(from, to); },
+               .hand_over = [this](const keys::due_parts& row, keys::schedule_parts of) { return hand_over(row, std::move(of)); },
+               .bury = [this](const row_cursor& row, const std::string& why) { bury(row, why); },
+               .unreadable = [this](const error& why) { core_.log->error("the schedules cannot be read: {}", to_string(why)); }}) {}
+
+  caf::behavior make_behavior() override {
+    look();
+    return {
+      [this](scheduler_look) { look(); },
+      [this](scheduler_tick) {
+        next_tick_ms_ = due_window::never;
+        look();
+      },
+    };
+  }
+
+  void on_exit() override {
+    core_.schedules->close();
+    to_count_.reset();
+  }
+
+private:
+  void look() {
+    auto told = core_.schedules->take();
+    for (const auto& row : told.over)
+      if (window_.over(row))
+        core_.counts.firing_schedules.sub();
+    for (const auto& binding : told.defined)
+      window_.defined(binding);
+    if (told.earliest)
+      window_.written(*told.earliest);
+    if (core_.stopping.load(std::memory_order_relaxed))
+      return;
+    const bool more = window_.read(core_.clock->now_ms());
+    if (count_some() || more)
+      send(this, scheduler_look{});
+    else
+      sleep();
+  }
+
+  bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
+    const auto* type = core_.find_class(of.where.binding);
+    if (type == nullptr)
+      return false;
+    core_.counts.firing_schedules.add();
+    auto what = std::make_shared<envelope>();
+    of.id.number = row.number;
+    what->firing = std::make_unique<firing>(firing{std::move(of.id), row.due_ms, {}});
+    what->recovery = std::shared_ptr<void>(nullptr, [signals = core_.schedules, row](void*) { signals->over(row); });
+    core_.deliver(of.where, *type, std::move(what));
+    return true;
+  }
+
+  void bury(const row_cursor& row, const std::string& why) {
+    auto burial = std::make_unique<row_burial>(core_.counts);
+    core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()), "due time of a schedule: " + why, core_.clock->now_ms());
+    core_.store->submit(std::move(burial));
+    core_.counts.schedules.sub();
+  }
+
+  /// What an earlier process left; a bit at a time. Whether there is more.
+  bool count_some() {
+    if (!to_count_)
+      return false;
+    std::uint64_t seen = 0;
+    for (; seen < due_window::rows_per_read && to_count_->valid(); to_count_->next())
+      ++seen;
+    core_.counts.schedules.add(seen);
+    if (to_count_->valid())
+      return true;
+    to_count_.reset();
+    return false;
+  }
+
+  void sleep() {
+    const auto next = window_.next_ms();
+    if (next == due_window::never)
+      return; // who writes a row tells
+    const auto now = core_.clock->now_ms();
+    const auto wake = now + std::clamp<std::int64_t>(next - now, 1, longest_sleep_ms);
+    if (wake >= next_tick_ms_)
+      return;
+    next_tick_ms_ = wake;
+    delayed_send(this, milliseconds(wake - now), scheduler_tick{});
+  }
+
+  runtime_core& core_;
+  std::unique_ptr<row_cursor> to_count_;
+  due_window window_;
+  std::int64_t next_tick_ms_ = due_window::never;
+};
+
+} // namespace
+
+caf::actor spawn_scheduler(runtime_core& core) {
+  auto made = core.system.spawn<scheduler, caf::hidden>(core, core.store->scan(keys::all('W')));
+  core.schedules->attach(made);
+  return made;
+}
+
+} // namespace dormouse
