@@ -70,6 +70,24 @@ std::optional<std::chrono::system_clock::time_point> durable_object::tick() cons
   return host().tick();
 }
 
+void durable_object::settle(const any_promise_id& id, call_result<std::string> outcome) {
+  call_message what;
+  what.method = task_methods::settle;
+  what.arguments = encode(step_place{id.task.number, id.step}, outcome);
+  value_or_throw(host().enqueue_call(id.task.object, std::move(what)));
+}
+
+void durable_object::reject(const any_promise_id& id, std::string why) {
+  settle(id, tl::unexpected<call_error>({errc::handler_failed, std::move(why), self_address()}));
+}
+
+void durable_object::cancel(const task_id& id, std::string reason) {
+  call_message what;
+  what.method = task_methods::cancel;
+  what.arguments = encode(id.number, reason);
+  value_or_throw(host().enqueue_call(id.object, std::move(what)));
+}
+
 fetch_queue& durable_object::queue() {
   return host();
 }

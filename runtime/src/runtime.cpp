@@ -10,6 +10,7 @@
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <caf/actor_system.hpp>
@@ -62,6 +63,8 @@ options checked(options given) {
   require<std::size_t>("max_body_bytes", given.max_body_bytes, 1, gib);
   require<std::size_t>("max_header_bytes", given.max_header_bytes, 1024, gib);
   require<std::size_t>("max_state_bytes", given.max_state_bytes, 1, gib);
+  require<std::size_t>("max_task_steps", given.max_task_steps, 10, 1'000'000);
+  require("task_results_kept_for", given.task_results_kept_for, milliseconds(0), day * 366);
   require<std::size_t>("proxy_workers", given.proxy_workers, 0, 1024);
   require<std::size_t>("max_in_flight", given.max_in_flight, 1, many);
   require<std::size_t>("max_in_flight_per_origin", given.max_in_flight_per_origin, 1, many);
@@ -144,6 +147,17 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
   tell_dispatcher<binding_renamed>(core, type);
   for (auto old : type.old_bindings)
     value_or_throw(move_objects(*core.store, old, type.binding));
+}
+
+/// R17: with this program's code they may go on.
+void wake_stuck_tasks(runtime_core& core, const class_descriptor& type) {
+  for (auto rows = core.store->scan(keys::stuck_tasks_of(type.binding)); rows->valid(); rows->next())
+    if (auto id = keys::parse_task(rows->key())) {
+      auto what = std::make_shared<envelope>();
+      what->method = &runtime_methods::wake_task;
+      what->arguments = encode(id->number);
+      core.deliver(id->object, type, std::move(what));
+    }
 }
 
 } // namespace
@@ -255,6 +269,7 @@ void runtime::define(const class_descriptor& type) {
     rename_objects(core, type);
   tell_dispatcher<class_defined>(core, type);
   core.schedules->defined(type.binding);
+  wake_stuck_tasks(core, type);
 }
 
 const class_descriptor* runtime::check(const address& to) const {
@@ -295,6 +310,10 @@ object_page runtime::objects(std::string_view binding, const object_list_options
   return self_->desk->with_store([&](runtime_core& core) { return list_objects(*core.store, binding, which); });
 }
 
+dormouse::tasks runtime::tasks() const {
+  return dormouse::tasks(self_->desk);
+}
+
 runtime_stats runtime::stats() const {
   const auto& core = *self_->core;
   const auto& counts = core.counts;
@@ -319,6 +338,9 @@ runtime_stats runtime::stats() const {
     std::lock_guard guard(self_->store_mutex);
     out.commits = core.store ? core.store->committer().commits() : self_->final_commits;
     out.syncs = core.store ? core.store->committer().syncs() : self_->final_syncs;
+    if (core.store)
+      for (auto rows = core.store->scan(keys::all('U')); rows->valid(); rows->next())
+        ++out.stuck_tasks;
   }
   out.fetches = counts.fetches.get();
   out.attempts = counts.attempts.get();
@@ -334,6 +356,10 @@ runtime_stats runtime::stats() const {
   out.dead_letters = counts.dead_letters.get();
   out.worker_restarts = counts.worker_restarts.get();
   out.aborted = counts.aborted.get();
+  out.tasks_started = counts.tasks_started.get();
+  out.tasks_completed = counts.tasks_completed.get();
+  out.tasks_failed = counts.tasks_failed.get();
+  out.tasks_cancelled = counts.tasks_cancelled.get();
   out.shared = counts.shared.get();
   out.scheduled = counts.scheduled.get();
   out.fired = counts.fired.get();

@@ -28,6 +28,7 @@ std::string_view to_string(errc code) noexcept {
     case errc::path_too_long: return "path_too_long";
     case errc::invalid_cookie: return "invalid_cookie";
     case errc::not_found: return "not_found";
+    case errc::cancelled: return "cancelled";
   }
   return "unknown";
 }

@@ -36,6 +36,7 @@ public:
   std::chrono::system_clock::time_point now() const override {
     return std::chrono::system_clock::time_point(1'000s);
   }
+  std::uint64_t tasks_started = 0;
   const address& self() const override { return self_; }
   expected<std::size_t> enqueue_call(const address& to, call_message&& what) override {
     calls.emplace_back(to, std::move(what));
@@ -67,6 +68,7 @@ public:
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
   void destroy() override { ++destructions; }
+  expected<task_id> start_task(std::string_view, std::string) override { return task_id{self(), ++tasks_started}; }
   expected<std::optional<std::string>> get_row(std::string_view key) override {
     auto found = rows.find(key);
     return found == rows.end() ? std::nullopt : std::optional(found->second);

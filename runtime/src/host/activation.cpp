@@ -1,10 +1,12 @@
 #include "host/activation.hpp"
 
 #include "host/late_results.hpp"
+#include "host/task_runner.hpp"
 #include "host/turn.hpp"
 #include "host/turn_commit.hpp"
 #include "store/object_rows.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/runtime/caf.hpp>
 #include <dormouse/serialization/url.hpp>
 
@@ -32,7 +34,7 @@ call_result<std::string> take_reply(invocation& call) {
   return std::move(call.reply);
 }
 
-class activation final : public caf::event_based_actor {
+class activation final : public caf::event_based_actor, public own_methods {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
     : event_based_actor(config), core_(core), entry_(entry), schedules_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
@@ -56,6 +58,8 @@ private:
   void run_message(const envelope_ptr& what);
   void run_firing(const envelope_ptr& what);
   void fail_firing(const envelope_ptr& what, const error& why);
+  void run_task_message(const envelope_ptr& what);
+  void run_task_call(envelope& what);
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
   static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
@@ -64,9 +68,15 @@ private:
   std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged);
   void discard();
 
-  /// Runs the method; the error of one that threw, with the turn undone.
+  /// Runs the method; the error of one that threw.
+  std::optional<error> enter(const method_descriptor& method, invocation& call, turn& in_turn);
+  /// The same, with the turn undone.
   std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
   expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
+  task_runner& tasks();
+  task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) override;
+  expected<void> run_started(turn& in_turn);
+  expected<std::string> encode_object();
   expected<encoded_state> encode_state();
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
   void count_bytes(std::size_t bytes);
@@ -92,6 +102,7 @@ private:
   storage_overlay rows_; ///< in flight
   schedule_book schedules_;
   std::uint64_t commits_ = 0; ///< so many were submitted
+  std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
   std::shared_ptr<commit_gate> gate_;
   std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
@@ -136,6 +147,7 @@ caf::behavior activation::make_behavior() {
 }
 
 void activation::on_exit() {
+  tasks_.reset();
   object_.reset();
 }
 
@@ -209,13 +221,15 @@ void activation::process(envelope_ptr what) {
 }
 
 void activation::run_call(envelope& what) {
+  if (runtime_methods::is_about_tasks(*what.method))
+    return run_task_call(what);
   if (what.method->read_only)
     return reply(std::move(what.sink), run_read(*what.method, what.arguments));
   turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
-  auto state = encode_state();
+  auto state = run_started(in_turn).and_then([this] { return encode_state(); });
   if (!state) {
     in_turn.undo();
     discard();
@@ -251,7 +265,9 @@ void activation::run_firing(const envelope_ptr& what) {
   }
   due.row = std::move(**row);
   what->arguments = due.row.arguments;
-  what->method = entry_.type.find(due.row.method);
+  if (due.row.method == task_methods::hop)
+    return run_task_message(what);
+  what->method = runtime_methods::find(entry_.type, due.row.method);
   if (what->method == nullptr)
     return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, due.row.method)});
   run_message(what);
@@ -278,6 +294,9 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
 
 /// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
 void activation::run_message(const envelope_ptr& what) {
+  const auto* hop_of_task = what->result ? what->result->path.top() : what->answer ? what->answer->path.top() : nullptr;
+  if (hop_of_task != nullptr ? hop_of_task->method == task_methods::hop : runtime_methods::is_about_tasks(*what->method))
+    return run_task_message(what);
   const auto* method = what->method;
   invocation call{.arguments = what->arguments, .reply = {}, .reply_slot = {}};
   return_path rest = what->path; // who waits for what this turn comes to
@@ -314,7 +333,7 @@ void activation::run_message(const envelope_ptr& what) {
     failed = put_below(in_turn.path_of(*call.reply_slot), rest);
   encoded_state state;
   if (!failed && !method->read_only) {
-    auto encoded = encode_state();
+    auto encoded = run_started(in_turn).and_then([this] { return encode_state(); });
     if (encoded)
       state = std::move(*encoded);
     else
@@ -344,6 +363,137 @@ void activation::run_message(const envelope_ptr& what) {
     commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
 }
+
+// --- tasks ------------------------------------------------------------------------------------------------------------------------------
+
+task_runner& activation::tasks() {
+  if (!tasks_)
+    tasks_ = std::make_unique<task_runner>(core_, entry_, *this);
+  else if (gate_->in_flight.load(std::memory_order_acquire) == 0)
+    tasks_->forget_ended();
+  return *tasks_;
+}
+
+expected<void> activation::run_started(turn& in_turn) {
+  return in_turn.has_started() ? tasks().run_started(in_turn) : expected<void>();
+}
+
+/// From outside, or a task that was stuck is to be tried again.
+void activation::run_task_call(envelope& what) {
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  turn_commit::consequences then;
+  return_path waits;
+  if (what.sink && (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
+    auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
+    (void)waits.push(caller); // an empty path has room
+    then.later_caller = std::move(caller);
+  }
+  encoded_state state;
+  auto ran = tasks().run(in_turn, *what.method, what.arguments, waits).and_then([&](task_reply answer) -> expected<task_reply> {
+    return run_started(in_turn).and_then([this] { return encode_state(); }).map([&](encoded_state bytes) {
+      state = std::move(bytes);
+      return std::move(answer);
+    });
+  });
+  if (!ran) {
+    in_turn.undo();
+    discard();
+    if (then.later_caller)
+      what.sink = core_.callers.take(*then.later_caller);
+    return reply(std::move(what.sink), unexpected<error>(ran.error()));
+  }
+  if (!ran->later) {
+    then.sink = then.later_caller ? core_.callers.take(*then.later_caller) : std::move(what.sink);
+    then.later_caller.reset();
+    then.reply = std::move(ran->value);
+  }
+  commit(in_turn, std::move(state), std::move(then));
+}
+
+/// From the inbox: what a step came to, or a call of a task or about one.
+void activation::run_task_message(const envelope_ptr& what) {
+  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  turn_commit::consequences then;
+  then.handled = what;
+  encoded_state state;
+  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
+  if (!failed) {
+    auto ran = expected<void>();
+    if (what->result) {
+      const auto& message = *what->result;
+      ran = tasks()
+               .complete(in_turn, message.path.top()->context, encode(message.result), !message.result, message.fetch_id, what->has_blob)
+               .map([&then](bool kept) { then.keeps_body = kept; });
+    } else if (what->answer) {
+      ran = tasks().complete(in_turn, what->answer->path.top()->context, what->answer->answer, false, 0, false).map([](bool) {});
+    } else if (what->method == nullptr) { // a sleep is over
+      ran = tasks().complete(in_turn, what->arguments, std::string(), false, 0, false).map([](bool) {});
+    } else {
+      ran = tasks().run(in_turn, *what->method, what->arguments, what->path).map([&](task_reply answer) {
+        if (answer.later || what->path.empty())
+          return;
+        then.reply_path = what->path;
+        then.reply = std::move(answer.value);
+      });
+    }
+    auto encoded = ran.and_then([&] { return run_started(in_turn); }).and_then([this] { return encode_state(); });
+    if (encoded)
+      state = std::move(*encoded);
+    else
+      failed = encoded.error();
+  }
+  if (failed && failed->code == errc::storage_error) {
+    in_turn.undo();
+    discard();
+    return try_again(what, storage_retry);
+  }
+  if (failed && failed->code == errc::corrupt) {
+    in_turn.undo();
+    discard();
+    return give_up(what, *failed, fault::disk);
+  }
+  if (failed)
+    return fail_message(what, in_turn, *failed);
+  commit(in_turn, std::move(state), std::move(then));
+  core_.directory.finished(entry_);
+}
+
+/// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
+task_host::outcome activation::call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) {
+  const auto refused = [this](error why) { return call_result<std::string>(tl::unexpected<call_error>({why.code, std::move(why.message), entry_.where})); };
+  const auto* found = entry_.type.find(method);
+  if (found == nullptr || found->invoke == nullptr)
+    return refused({errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
+  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
+  if (found->read_only) {
+    auto failed = enter(*found, call, in_turn);
+    return failed ? refused(std::move(*failed)) : take_reply(call);
+  }
+  auto before = encode_object();
+  if (!before)
+    return refused(before.error());
+  auto done_before = in_turn.save();
+  auto failed = enter(*found, call, in_turn);
+  if (!failed && call.reply_slot) {
+    return_path waits;
+    (void)waits.push(std::move(reply_to)); // an empty path has room
+    failed = put_below(in_turn.path_of(*call.reply_slot), waits);
+  }
+  if (!failed)
+    if (auto after = encode_object(); !after)
+      failed = after.error();
+  if (!failed) {
+    hibernate_ = hibernate_ || in_turn.wants_hibernation();
+    return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call));
+  }
+  core_.counts.failed_turns.add();
+  in_turn.go_back(std::move(done_before));
+  object_ = entry_.type.make();
+  entry_.type.load(*object_, *before, facts_.state_version); // what it wrote itself
+  return refused(std::move(*failed));
+}
+
+// --- failures ---------------------------------------------------------------------------------------------------------------------------
 
 /// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
 void activation::fail_message(const envelope_ptr& what, turn& in_turn, const error& why) {
@@ -448,10 +598,10 @@ std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), s
     return failed;
   }
   hibernate_ = hibernate_ || in_turn.wants_hibernation();
-  auto state = encode_state();
+  auto state = run_started(in_turn).and_then([this] { return encode_state(); });
   if (!state)
     return state.error();
-  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || !state->jars.empty())
+  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty())
     commit(in_turn, std::move(*state), {});
   return std::nullopt;
 }
@@ -472,13 +622,14 @@ std::optional<error> activation::take_cookies(const result_message::extension& f
 }
 
 void activation::discard() {
+  tasks_.reset(); // what they have done since may never be durable
   object_.reset();
   jars_.clear();
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
   schedules_.clear();
 }
 
-std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
+std::optional<error> activation::enter(const method_descriptor& method, invocation& call, turn& in_turn) {
   std::optional<error> failed;
   object_access::enter(*object_, &in_turn);
   try {
@@ -492,7 +643,11 @@ std::optional<error> activation::invoke(const method_descriptor& method, invocat
                                                      to_string(entry_.where))};
   }
   object_access::enter(*object_, nullptr);
-  if (failed) {
+  return failed;
+}
+
+std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
+  if (auto failed = enter(method, call, in_turn)) {
     core_.counts.failed_turns.add();
     in_turn.undo();
     if (!method.read_only)
@@ -512,9 +667,8 @@ expected<std::string> activation::run_read(const method_descriptor& method, std:
   return for_outside(take_reply(call));
 }
 
-expected<activation::encoded_state> activation::encode_state() {
-  encoded_state out;
-  auto& state = out.bytes;
+expected<std::string> activation::encode_object() {
+  std::string state;
   try {
     entry_.type.save(*object_, state);
   } catch (const std::exception& e) {
@@ -523,6 +677,14 @@ expected<activation::encoded_state> activation::encode_state() {
   if (state.size() > core_.settings.max_state_bytes)
     return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
                                              core_.settings.max_state_bytes));
+  return state;
+}
+
+expected<activation::encoded_state> activation::encode_state() {
+  auto state = encode_object();
+  if (!state)
+    return unexpected<error>(state.error());
+  encoded_state out{std::move(*state), {}};
   if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
     return unexpected<error>(fits.error());
   return out;
@@ -549,6 +711,8 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
+  if (!is_last && tasks_ && tasks_->has_effects())
+    next->add_tasks(tasks_->take_effects());
   if (is_last)
     (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
   add_schedules(*next);

@@ -32,6 +32,7 @@ struct counters {
   counter duplicates_dropped, strangers_dropped, undeliverable, dead_letters, worker_restarts, corrupt_rows;
   counter aborted, shared, late_dropped;
   counter schedules, firing_schedules, scheduled, fired, fired_late, failed_firings;
+  counter tasks_started, tasks_completed, tasks_failed, tasks_cancelled;
 };
 
 } // namespace dormouse

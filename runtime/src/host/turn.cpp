@@ -52,7 +52,29 @@ void turn::undo() noexcept {
   fetches_.clear();
   calls_.clear();
   aborts_.clear();
+  started_.clear();
   rows_.clear();
+}
+
+void turn::go_back(savepoint&& to) noexcept {
+  for (auto i = to.fetches; i < fetches_.size(); ++i)
+    core_.leave_queue(fetches_[i].message.extra.queue);
+  fetches_.erase(fetches_.begin() + static_cast<std::ptrdiff_t>(to.fetches), fetches_.end());
+  calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(to.calls), calls_.end());
+  aborts_.erase(aborts_.begin() + static_cast<std::ptrdiff_t>(to.aborts), aborts_.end());
+  started_.erase(started_.begin() + static_cast<std::ptrdiff_t>(to.started), started_.end());
+  destroy_ = to.destroys;
+  jars_ = std::move(to.jars);
+  rows_.replace(std::move(to.rows));
+  schedules_.go_back(std::move(to.schedules));
+}
+
+expected<task_id> turn::start_task(std::string_view method, std::string arguments) {
+  if (arguments.size() > core_.settings.max_inline_bytes)
+    return fail(errc::too_large, fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}", method, arguments.size(),
+                                             core_.settings.max_inline_bytes));
+  started_.push_back({core_.store->next_id(), std::string(method), std::move(arguments)});
+  return task_id{self_, started_.back().number};
 }
 
 expected<void> check_abort_reason(const std::string& reason) {

@@ -12,6 +12,8 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace dormouse {
@@ -33,6 +35,13 @@ struct admitted_call {
   address to;
   const class_descriptor* type = nullptr;
   call_message message;
+};
+
+/// A task that begins when its handler has returned.
+struct started_task {
+  std::uint64_t number = 0;
+  std::string method;
+  std::string arguments;
 };
 
 /// Error: `invalid_request` for a reason over the limit.
@@ -78,6 +87,22 @@ public:
   std::optional<error> begin_tick(const schedule_message& of);
 
   bool wants_destruction() const noexcept { return destroy_; }
+  expected<task_id> start_task(std::string_view method, std::string arguments) override;
+
+  /// What the turn has done so far, to go back to if one of several things that run in it fails. The object's state is not part of it.
+  struct savepoint {
+    std::size_t fetches;
+    std::size_t calls;
+    std::size_t aborts;
+    std::size_t started;
+    bool destroys;
+    jar_cache jars;
+    row_layer rows;
+    schedule_book::savepoint schedules;
+  };
+  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), destroy_, jars_, rows_.own(), schedules_.save()}; }
+  void go_back(savepoint&& to) noexcept;
+
   bool wants_hibernation() const noexcept { return hibernate_; }
   /// Whether something was refused, or not read, because storage failed: no fault of the handler's.
   bool met_storage_error() const noexcept { return met_storage_error_; }
@@ -87,6 +112,10 @@ public:
 
   std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
   std::vector<admitted_call> take_calls() noexcept { return std::exchange(calls_, {}); }
+  std::uint64_t fetch_id(std::size_t slot) const { return fetches_.at(slot / 2).message.id; }
+
+  bool has_started() const noexcept { return !started_.empty(); }
+  std::vector<started_task> take_started() noexcept { return std::exchange(started_, {}); }
   std::vector<abort_request> take_aborts() noexcept { return std::exchange(aborts_, {}); }
   row_layer take_rows() noexcept { return rows_.take(); }
 
@@ -113,6 +142,7 @@ private:
   std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;
   bool destroy_ = false;
+  std::vector<started_task> started_;
   bool hibernate_ = false;
   bool met_storage_error_ = false;
 };

@@ -1,5 +1,7 @@
 #include "host/turn_commit.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
+
 #include <caf/send.hpp>
 
 #include <algorithm>
@@ -33,11 +35,22 @@ turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared
   : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
   gate = std::move(tied_to);
   if (then_.handled && then_.handled->inbox_id != 0)
-    core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob);
+    core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob && !then_.keeps_body);
   if (const auto* waits = then_.reply_path.top(); waits != nullptr && !waiting_callers::is_caller(*waits))
     deliveries_.push_back(answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
 }
 
+void turn_commit::add_tasks(task_effects tasks) {
+  std::move(tasks.writes.begin(), tasks.writes.end(), std::back_inserter(writes));
+  for (auto& [path, reply] : tasks.replies)
+    if (waiting_callers::is_caller(*path.top()))
+      told_.push_back({std::move(path), std::move(reply)});
+    else
+      deliveries_.push_back(answer_object(core_, writes, std::move(path), std::move(reply)));
+  finished_ = std::move(tasks.finished);
+  for (const auto fetch_id : tasks.bodies)
+    core_.store->erase_bodies(*this, fetch_id);
+}
 
 void turn_commit::add_calls(std::vector<admitted_call> calls) {
   deliveries_.reserve(deliveries_.size() + calls.size());
@@ -45,7 +58,7 @@ void turn_commit::add_calls(std::vector<admitted_call> calls) {
     core_.store->put_call(writes, to, message);
     auto what = std::make_shared<envelope>();
     what->inbox_id = message.id;
-    what->method = type->find(message.method);
+    what->method = runtime_methods::find(*type, message.method);
     what->arguments = std::move(message.arguments);
     what->path = std::move(message.path);
     deliveries_.push_back({std::move(to), type, std::move(what)});
@@ -123,13 +136,19 @@ void turn_commit::let_out() {
     core_.deliver(std::move(each));
   if (then_.sink)
     then_.sink->resolve(for_outside(std::move(then_.reply)));
-  if (auto hop = then_.reply_path.pop()) {
-    auto caller = waiting_callers::is_caller(*hop) ? core_.callers.take(*hop) : nullptr;
-    if (caller)
-      caller->resolve(for_outside(std::move(then_.reply)));
-    else
-      core_.counts.strangers_dropped.add();
-  }
+  if (auto hop = then_.reply_path.pop())
+    tell(*hop, std::move(then_.reply));
+  for (const auto& each : finished_)
+    core_.settings.tasks->ended(each);
+  for (auto& each : told_)
+    tell(*each.path.top(), std::move(each.reply));
+}
+
+void turn_commit::tell(const return_address& hop, call_result<std::string> reply) {
+  if (auto caller = waiting_callers::is_caller(hop) ? core_.callers.take(hop) : nullptr)
+    caller->resolve(for_outside(std::move(reply)));
+  else
+    core_.counts.strangers_dropped.add();
 }
 
 void turn_commit::take_back(const error& why) {

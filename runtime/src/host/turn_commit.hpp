@@ -3,6 +3,7 @@
 /// The commits that come out of an activation, and what is let out when they are durable (R4).
 
 #include "host/runtime_core.hpp"
+#include "host/task_runner.hpp"
 #include "host/turn.hpp"
 #include "store/committer.hpp"
 
@@ -28,6 +29,7 @@ public:
     return_path reply_path;             ///< who waits for this turn's result, if anybody: another object, or a caller outside
     std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
     envelope_ptr handled;               ///< a message from the inbox, erased by this commit
+    bool keeps_body = false;            ///< its large body belongs to a task's journal from now on
   };
 
   /// `entry` outlives the commit: an activation does not retire while one is in flight.
@@ -36,12 +38,14 @@ public:
   void add_fetches(std::vector<admitted_fetch> fetches);
   void add_aborts(std::vector<abort_request> aborts);
   void add_calls(std::vector<admitted_call> calls);
+  void add_tasks(task_effects tasks);
   void add_rows(const row_layer& rows);
   void add_schedules(schedule_changes changes);
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
   void let_out();
+  void tell(const return_address& hop, call_result<std::string> reply);
   void take_back(const error& why);
 
   runtime_core& core_;
@@ -51,6 +55,8 @@ private:
   std::shared_ptr<std::vector<queued_fetch>> fetches_;
   std::shared_ptr<std::vector<abort_request>> aborts_;
   std::vector<delivery_order> deliveries_;
+  std::vector<finished_task> finished_;
+  std::vector<waiting_reply> told_; ///< callers outside who waited for tasks
   bool has_rows_ = false;
   std::unique_ptr<schedule_changes> schedules_; ///< few turns have any
 };

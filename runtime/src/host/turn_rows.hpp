@@ -32,6 +32,8 @@ public:
   expected<void> erase_all();
 
   bool empty() const noexcept { return own_.empty(); }
+  const row_layer& own() const noexcept { return own_; }
+  void replace(row_layer&& with) noexcept { own_ = std::move(with); }
   row_layer take() noexcept { return std::exchange(own_, {}); }
   void clear() noexcept { own_.clear(); }
 

@@ -1,5 +1,6 @@
 #include "proxy/inbox_delivery.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include "proxy/fetch_commit.hpp"
 
 #include <caf/send.hpp>
@@ -41,7 +42,7 @@ expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor
   } else {
     return unexpected<error>(result.error());
   }
-  what->method = type.find(method);
+  what->method = runtime_methods::find(type, method);
   if (what->method == nullptr)
     return fail(errc::unknown_method, fmt::format("class {} has no method '{}'", type.binding, method));
   return what;

@@ -26,7 +26,7 @@ expected<void> schedule_book::check(const schedule_message& what) const {
   if (const auto bytes = what.arguments.size() + what.id.name.size(); bytes > settings.max_inline_bytes)
     return fail(errc::too_large, fmt::format("a schedule of {}.{} (arguments and name) has {} bytes; the limit is options::max_inline_bytes = {}", of_.binding, what.method, bytes,
                                              settings.max_inline_bytes));
-  if (const auto now = static_cast<std::int64_t>(core_.counts.schedules.get() + made_); now >= static_cast<std::int64_t>(settings.max_schedules))
+  if (const auto now = static_cast<std::int64_t>(core_.counts.schedules.get() + now_.made); now >= static_cast<std::int64_t>(settings.max_schedules))
     return fail(errc::queue_full, fmt::format("{} schedules are on disk; the limit is options::max_schedules = {}", now, settings.max_schedules));
   return {};
 }
@@ -48,7 +48,7 @@ expected<schedule_id> schedule_book::add(schedule_message&& what) {
   what.tries.clear();
   auto id = what.id;
   change(id, std::move(before), std::move(what));
-  ++made_;
+  ++now_.made;
   return id;
 }
 
@@ -65,8 +65,8 @@ expected<bool> schedule_book::cancel(const schedule_id& id) {
 expected<schedule_book::row> schedule_book::find(const schedule_id& id) {
   if (id.number == 0 && id.name.empty())
     return std::nullopt;
-  auto recent = recent_.find(keys::schedule(of_, id));
-  if (recent == recent_.end())
+  auto recent = now_.recent.find(keys::schedule(of_, id));
+  if (recent == now_.recent.end())
     return core_.store->load_schedule(of_, id);
   const auto& now = recent->second.now;
   return now && (id.number == 0 || now->id.number == id.number) ? now : std::nullopt;
@@ -76,7 +76,7 @@ expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
   std::vector<schedule_message> out;
   auto rows = core_.store->scan(keys::schedules_of(of_));
   for (; rows->valid(); rows->next()) {
-    if (recent_.contains(std::string(rows->key())))
+    if (now_.recent.contains(std::string(rows->key())))
       continue;
     auto what = core_.store->read_schedule(rows->value());
     if (!what)
@@ -85,7 +85,7 @@ expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
   }
   if (auto read = rows->status(); !read)
     return unexpected<error>(read.error());
-  for (const auto& [key, recent] : recent_)
+  for (const auto& [key, recent] : now_.recent)
     if (recent.now)
       out.push_back(*recent.now);
   std::erase_if(out, [](const auto& each) { return each.method.starts_with('#'); });
@@ -98,7 +98,7 @@ expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
 expected<void> schedule_book::erase_all() {
   auto rows = core_.store->scan(keys::schedules_of(of_));
   for (; rows->valid(); rows->next()) {
-    if (recent_.contains(std::string(rows->key())))
+    if (now_.recent.contains(std::string(rows->key())))
       continue;
     // Of a damaged one the due time is not known: the row that leads here is cleared away when it is due.
     auto what = core_.store->read_schedule(rows->value());
@@ -110,7 +110,7 @@ expected<void> schedule_book::erase_all() {
   }
   if (auto read = rows->status(); !read)
     return unexpected<error>(read.error());
-  for (auto& [key, recent] : recent_)
+  for (auto& [key, recent] : now_.recent)
     if (recent.now)
       change(recent.now->id, recent.now, std::nullopt);
   return {};
@@ -128,48 +128,45 @@ expected<void> schedule_book::fire(const schedule_message& what) {
     after->tries.clear();
   }
   change(what.id, what, std::move(after));
-  ++fired_;
+  ++now_.fired;
   if (what.tries.empty() && now - what.tick_ms > late_after_ms)
-    ++fired_late_;
+    ++now_.fired_late;
   return {};
 }
 
 void schedule_book::change(const schedule_id& id, row before, row after) {
   auto key = keys::schedule(of_, id);
-  changed_.try_emplace(key, std::move(before)); // the first change knows what is there without this turn
-  recent_.insert_or_assign(std::move(key), recent_row{std::move(after), 0});
+  now_.changed.try_emplace(key, std::move(before)); // the first change knows what is there without this turn
+  now_.recent.insert_or_assign(std::move(key), recent_row{std::move(after), 0});
 }
 
 schedule_changes schedule_book::take_changes(std::uint64_t commit) {
   schedule_changes out;
-  out.made = std::exchange(made_, 0);
-  out.fired = std::exchange(fired_, 0);
-  out.fired_late = std::exchange(fired_late_, 0);
-  for (auto& [key, before] : changed_) {
-    auto& recent = recent_.at(key);
+  out.made = std::exchange(now_.made, 0);
+  out.fired = std::exchange(now_.fired, 0);
+  out.fired_late = std::exchange(now_.fired_late, 0);
+  for (auto& [key, before] : now_.changed) {
+    auto& recent = now_.recent.at(key);
     if (before)
       out.erase(*core_.store, of_, *before);
     if (recent.now)
       out.put(*core_.store, of_, *recent.now); // behind the erasure: of two writes to one key the later one counts
     out.more += (recent.now ? 1 : 0) - (before ? 1 : 0);
     recent.commit = commit;
-    in_flight_.emplace_back(commit, key);
+    now_.in_flight.emplace_back(commit, key);
   }
-  changed_.clear();
+  now_.changed.clear();
   return out;
 }
 
 void schedule_book::forget(std::uint64_t commits) {
-  for (; !in_flight_.empty() && in_flight_.front().first <= commits; in_flight_.pop_front())
-    if (auto found = recent_.find(in_flight_.front().second); found != recent_.end() && found->second.commit == in_flight_.front().first)
-      recent_.erase(found);
+  for (; !now_.in_flight.empty() && now_.in_flight.front().first <= commits; now_.in_flight.pop_front())
+    if (auto found = now_.recent.find(now_.in_flight.front().second); found != now_.recent.end() && found->second.commit == now_.in_flight.front().first)
+      now_.recent.erase(found);
 }
 
 void schedule_book::clear() noexcept {
-  recent_.clear();
-  changed_.clear();
-  in_flight_.clear();
-  made_ = fired_ = fired_late_ = 0;
+  now_ = {};
 }
 
 } // namespace dormouse

@@ -41,12 +41,17 @@ public:
   expected<void> fire(const schedule_message& row);
 
   /// Whether what it knows of this schedule is not from the disk.
-  bool is_recent(const schedule_id& id) const { return recent_.contains(keys::schedule(of_, id)); }
+  bool is_recent(const schedule_id& id) const { return now_.recent.contains(keys::schedule(of_, id)); }
 
-  bool changed() const noexcept { return !changed_.empty(); }
+  bool changed() const noexcept { return !now_.changed.empty(); }
 
   /// What the turns since the last commit did. `commit`: its place among the commits of the activation.
   schedule_changes take_changes(std::uint64_t commit);
+
+  /// What it is now, to go back to within the same turn.
+  struct savepoint;
+  savepoint save() const;
+  void go_back(savepoint&& to) noexcept;
 
   /// So many commits of the activation are settled.
   void forget(std::uint64_t commits);
@@ -61,17 +66,34 @@ private:
     std::uint64_t commit = 0; ///< that carries it; 0: none yet
   };
 
+  /// In the course of turns.
+  struct contents {
+    std::map<std::string, recent_row> recent; ///< by key
+    std::map<std::string, row> changed;       ///< since the last commit: what was there before
+    std::deque<std::pair<std::uint64_t, std::string>> in_flight; ///< commit and key, in order
+    std::uint64_t made = 0;
+    std::uint64_t fired = 0;
+    std::uint64_t fired_late = 0;
+  };
+
   expected<void> check(const schedule_message& what) const;
   void change(const schedule_id& id, row before, row after);
 
   runtime_core& core_;
   const address& of_;
-  std::map<std::string, recent_row> recent_; ///< by key
-  std::map<std::string, row> changed_;       ///< since the last commit: what was there before
-  std::deque<std::pair<std::uint64_t, std::string>> in_flight_; ///< commit and key, in order
-  std::uint64_t made_ = 0;
-  std::uint64_t fired_ = 0;
-  std::uint64_t fired_late_ = 0;
+  contents now_;
 };
+
+struct schedule_book::savepoint {
+  contents then;
+};
+
+inline schedule_book::savepoint schedule_book::save() const {
+  return {now_};
+}
+
+inline void schedule_book::go_back(savepoint&& to) noexcept {
+  now_ = std::move(to.then);
+}
 
 } // namespace dormouse

@@ -91,6 +91,24 @@ std::string queue_prefix(std::string_view name, fetch_priority priority) {
   return out;
 }
 
+std::string with_task(char kind, const task_id& id) {
+  std::string out(1, kind);
+  out.reserve(id.object.binding.size() + id.object.instance_id.size() + 16);
+  put_address(out, id.object);
+  put_u64(out, id.number);
+  return out;
+}
+
+/// All rows of a kind whose key goes on with the address of an object of that binding.
+range with_binding(char kind, std::string_view binding) {
+  std::string from(1, kind);
+  from += binding;
+  auto to = from;
+  from += '\0';
+  to += '\x01';
+  return {std::move(from), std::move(to)};
+}
+
 void put_abort_id(std::string& out, const abort_id& id) {
   put_u64(out, id.high);
   put_u64(out, id.low);
@@ -189,17 +207,26 @@ std::string due(std::int64_t due_ms, std::uint64_t number) {
   return out;
 }
 
+std::string task(const task_id& id) {
+  return with_task('T', id);
+}
+
+std::string task_step(const task_id& id, std::uint64_t step) {
+  auto out = with_task('J', id);
+  put_u64(out, step);
+  return out;
+}
+
+std::string stuck_task(const task_id& id) {
+  return with_task('U', id);
+}
+
 range all(char kind) {
   return {std::string(1, kind), std::string(1, static_cast<char>(kind + 1))};
 }
 
 range inbox_of(std::string_view binding) {
-  std::string from("I");
-  from += binding;
-  auto to = from;
-  from += '\0';
-  to += '\x01';
-  return {from, to};
+  return with_binding('I', binding);
 }
 
 range queue_of(std::string_view name, fetch_priority priority) {
@@ -241,6 +268,29 @@ range objects_of(std::string_view binding, std::string_view prefix) {
 
 range schedules_of(const address& where) {
   return rows_of('H', where);
+}
+
+range tasks_of(std::string_view binding) {
+  return with_binding('T', binding);
+}
+
+range tasks_of(const address& where) {
+  std::string from("T");
+  put_address(from, where);
+  auto to = from;
+  to.append(9, '\xff'); // longer than any number
+  return {std::move(from), std::move(to)};
+}
+
+range steps_of(const task_id& id) {
+  auto from = with_task('J', id);
+  auto to = from;
+  to.append(9, '\xff'); // longer than any step
+  return {std::move(from), std::move(to)};
+}
+
+range stuck_tasks_of(std::string_view binding) {
+  return with_binding('U', binding);
 }
 
 std::optional<std::string> queue_name(std::string_view key) {
@@ -307,6 +357,16 @@ std::optional<deadline_parts> parse_deadline(std::string_view key) {
     return std::nullopt;
   const auto at = get_time(key.substr(1));
   return at ? std::optional(deadline_parts{*at, get_u64(key.substr(9))}) : std::nullopt;
+}
+
+std::optional<task_id> parse_task(std::string_view key) {
+  if (key.empty() || (key[0] != 'T' && key[0] != 'U'))
+    return std::nullopt;
+  key.remove_prefix(1);
+  auto where = get_address(key);
+  if (!where || key.size() != 8)
+    return std::nullopt;
+  return task_id{std::move(*where), get_u64(key)};
 }
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key) {

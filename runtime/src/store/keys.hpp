@@ -8,6 +8,7 @@
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/request.hpp>
 #include <dormouse/serialization/schedule.hpp>
+#include <dormouse/serialization/task_id.hpp>
 
 #include <compare>
 #include <cstdint>
@@ -32,6 +33,9 @@ std::string jar(const address& where, std::string_view name);   ///< C address n
 std::string storage_row(const address& where, std::string_view key); ///< K address key
 std::string schedule(const address& where, const schedule_id& id); ///< H address 00 number, or, if it has a name, H address 01 name
 std::string due(std::int64_t due_ms, std::uint64_t number);     ///< W due number -> key of the schedule's row
+std::string task(const task_id& id);                            ///< T address number
+std::string task_step(const task_id& id, std::uint64_t step);   ///< J address number step
+std::string stuck_task(const task_id& id);                      ///< U address number: an index, empty
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
@@ -43,6 +47,10 @@ range storage_of(const address& where); ///< `first` is what all its rows begin 
 range rows_of(char kind, const address& where); ///< the same for any kind whose keys begin with an address
 range objects_of(std::string_view binding, std::string_view prefix); ///< those whose instance ids begin with `prefix`
 range schedules_of(const address& where);
+range tasks_of(std::string_view binding);
+range tasks_of(const address& where);
+range steps_of(const task_id& id);
+range stuck_tasks_of(std::string_view binding);
 
 /// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
 std::optional<std::string> queue_name(std::string_view key);
@@ -73,6 +81,9 @@ std::optional<deadline_parts> parse_deadline(std::string_view key);
 std::optional<std::uint64_t> parse_attempt(std::string_view key);
 
 std::optional<std::uint64_t> parse_dead_letter(std::string_view key);
+
+/// Of a 'T' or a 'U' row.
+std::optional<task_id> parse_task(std::string_view key);
 
 /// The fetch of a signal row.
 std::optional<std::uint64_t> parse_signal(std::string_view key);

@@ -235,6 +235,42 @@ void store::erase_rows(write_set& writes, const address& of) const {
   writes.push_back({std::move(rows.first), std::nullopt, std::move(rows.second)});
 }
 
+expected<std::optional<task_record>> store::load_task(const task_id& id) {
+  auto row = engine_->get(keys::task(id));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::optional<task_record>();
+  auto record = read_task(**row);
+  if (!record)
+    return fail(record.error().code, fmt::format("the record of task {}: {}", to_string(id), record.error().message));
+  return std::optional(std::move(*record));
+}
+
+expected<std::vector<journal_step>> store::load_journal(const task_id& id, std::uint64_t first_step) {
+  std::vector<journal_step> out;
+  const auto rows = scan(keys::steps_of(id));
+  for (; rows->valid(); rows->next()) {
+    auto step = rows->key() == keys::task_step(id, first_step + out.size())
+                  ? unseal_value<journal_step>(frame_type::task_step, rows->value())
+                  : expected<journal_step>(fail(errc::corrupt, "it is missing"));
+    if (!step)
+      return fail(step.error().code, fmt::format("step {} of task {}: {}", first_step + out.size(), to_string(id), step.error().message));
+    out.push_back(std::move(*step));
+  }
+  if (auto good = rows->status(); !good)
+    return unexpected<error>(good.error());
+  return out;
+}
+
+void store::put_task(write_set& writes, const task_id& id, const task_record& record) const {
+  writes.push_back({keys::task(id), seal_value(frame_type::task, record)});
+}
+
+void store::put_step(write_set& writes, const task_id& id, std::uint64_t number, const journal_step& step) const {
+  writes.push_back({keys::task_step(id, number), seal_value(frame_type::task_step, step)});
+}
+
 void store::put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const {
   writes.push_back({keys::inbox(to, id), seal_value(frame_type::post, post)});
 }
@@ -340,6 +376,13 @@ expected<schedule_message> store::read_schedule(std::string_view row) const {
   if (what && (what->missed > missed_ticks::all || what->method.empty() || what->id.number == 0 || what->interval_ms < 0 || what->tick_ms < 0 || what->due_ms < what->tick_ms))
     return fail(errc::corrupt, "a schedule without a number or method, or with times that cannot be");
   return what;
+}
+
+expected<task_record> store::read_task(std::string_view row) const {
+  auto record = unseal_value<task_record>(frame_type::task, row);
+  if (record && (record->state < task_state::running || record->state > task_state::cancelled))
+    return fail(errc::corrupt, "a state that does not exist");
+  return record;
 }
 
 expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {

@@ -20,6 +20,8 @@
 
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/schedule.hpp>
+#include <dormouse/serialization/task_id.hpp>
+#include <dormouse/serialization/task_journal.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -87,6 +89,11 @@ public:
   void put_row(write_set& writes, const address& of, std::string_view key, const std::string& value) const;
   void erase_row(write_set& writes, const address& of, std::string_view key) const;
   void erase_rows(write_set& writes, const address& of) const; ///< all of them, as one range
+  // Durable tasks.
+  expected<std::optional<task_record>> load_task(const task_id& id);
+  expected<std::vector<journal_step>> load_journal(const task_id& id, std::uint64_t first_step); ///< `corrupt` if a step is missing
+  void put_task(write_set& writes, const task_id& id, const task_record& record) const;
+  void put_step(write_set& writes, const task_id& id, std::uint64_t number, const journal_step& step) const;
 
   void put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const;
 
@@ -115,6 +122,7 @@ public:
   expected<call_message> read_call(std::string_view row) const;
   expected<reply_message> read_reply(std::string_view row) const;
   expected<schedule_message> read_schedule(std::string_view row) const;
+  expected<task_record> read_task(std::string_view row) const;
 
   /// What the 'B' row says. Errors: `corrupt` if there is none or it is damaged, `storage_error`.
   expected<stored_body> find_body(std::uint64_t id, blob_side side) const;

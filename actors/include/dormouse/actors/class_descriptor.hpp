@@ -4,6 +4,7 @@
 
 #include <dormouse/actors/durable_object.hpp>
 #include <dormouse/actors/methods.hpp>
+#include <dormouse/actors/task_context.hpp>
 #include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/fetch_result.hpp>
@@ -31,11 +32,12 @@ struct invocation {
 
 struct method_descriptor {
   std::string_view name;
-  bool read_only;
-  bool takes_result; ///< a fetch_result first
-  bool takes_answer; ///< a call_result first
-  /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws.
-  void (*invoke)(durable_object&, invocation&);
+  bool read_only = false;
+  bool takes_result = false; ///< a fetch_result first
+  bool takes_answer = false; ///< a call_result first
+  /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws. Null for a task.
+  void (*invoke)(durable_object&, invocation&) = nullptr;
+  task_run::frame_maker make_task = nullptr; ///< of a task only
   std::span<const std::string_view> old_names = {}; ///< that still find it
 };
 
@@ -151,6 +153,27 @@ void invoke_member(durable_object& object, invocation& call) {
   call_and_encode<T, Function>(object, decode_arguments<arguments>(call.arguments), call);
 }
 
+template <class T, auto Function>
+std::unique_ptr<task_frame> make_task_frame(task_run& run, std::string_view arguments) {
+  using traits = member_traits<std::remove_cv_t<decltype(Function)>>;
+  auto make = [&run](auto&&... each) { return Function(task_context<T>(run), std::move(each)...); };
+  return std::make_unique<typed_task_frame<reply_of<typename traits::return_type>>>(std::apply(make, decode_arguments<typename traits::arguments>(arguments)));
+}
+
+template <class T, class Method>
+constexpr method_descriptor describe_one() {
+  method_descriptor out{.name = Method::name, .read_only = Method::traits::is_const, .old_names = Method::old_names};
+  if constexpr (Method::traits::is_task) {
+    out.make_task = &make_task_frame<T, Method::function>;
+  } else {
+    using head = typename tail_of<typename Method::traits::arguments>::head;
+    out.takes_result = std::is_same_v<head, fetch_result>;
+    out.takes_answer = unwrap_call_result<head>::is_call_result;
+    out.invoke = &invoke_member<T, Method::function>;
+  }
+  return out;
+}
+
 template <class T>
 concept has_versioned_serialize = requires(T& object, output_archive& ar) { object.serialize(ar, std::uint32_t{}); };
 template <class T>
@@ -201,11 +224,7 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
       return 0;
   }
 
-  static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{method_descriptor{
-    Methods::name, Methods::traits::is_const,
-    std::is_same_v<typename tail_of<typename Methods::traits::arguments>::head, fetch_result>,
-    unwrap_call_result<typename tail_of<typename Methods::traits::arguments>::head>::is_call_result,
-    &invoke_member<T, Methods::function>, Methods::old_names}...};
+  static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{describe_one<T, Methods>()...};
 
   // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are checked only then.
   static constexpr class_descriptor value{

@@ -19,6 +19,7 @@
 #include <dormouse/actors/outgoing_call.hpp>
 #include <dormouse/actors/pending.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
+#include <dormouse/actors/task_context.hpp>
 #include <dormouse/actors/storage.hpp>
 #include <dormouse/actors/unique_id.hpp>
 #include <dormouse/actors/schedule.hpp>
@@ -115,6 +116,31 @@ protected:
   /// The time that the schedule was for that caused this turn, which may be long past; nothing if none did.
   std::optional<std::chrono::system_clock::time_point> tick() const;
 
+  /// Begins a durable task of this object, when this method has returned, as a part of its turn. The id is a value: with it the task can be asked for its
+  /// result, or cancelled, for as long as `options::task_results_kept_for` says (runtime::tasks). Throws `failure{too_large}`.
+  template <auto Task, class... Args>
+  task_id start(Args&&... args) {
+    using traits = detail::member_traits<std::remove_cv_t<decltype(Task)>>;
+    static_assert(traits::is_task, "dormouse: start() is for tasks: static task<R> name(task_context<T>, args...)");
+    return value_or_throw(host().start_task(traits::class_type::methods::template name_of<Task>(), detail::encode_arguments<Task>(std::forward<Args>(args)...)));
+  }
+
+  /// Settles a promise that a task of this or another object made. Part of this turn's commit; the first to settle it wins, and what comes later does nothing.
+  /// Throws `failure`: as `send`.
+  template <class R, class Value>
+  void resolve(const promise_id<R>& id, Value&& value) {
+    static_assert(std::is_convertible_v<Value, R>, "dormouse: the promise takes another type");
+    const R converted(std::forward<Value>(value));
+    settle(id, encode(converted));
+  }
+  void resolve(const promise_id<void>& id) { settle(id, std::string()); }
+
+  /// The task gets `call_failed` with this text, from this object.
+  void reject(const any_promise_id& id, std::string why);
+
+  /// Throws `task_cancelled` where the task waits; one that is stuck just ends. Part of this turn's commit. A task that has ended stays as it is.
+  void cancel(const task_id& id, std::string reason = {});
+
   /// What is in a jar; also for const methods. Valid until the turn ends.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
 
@@ -169,6 +195,7 @@ private:
   }
 
   schedule_id add_schedule(schedule_options how, std::string_view binding, std::string_view method, std::string arguments);
+  void settle(const any_promise_id& id, call_result<std::string> outcome);
 
   turn_host& host() const; ///< throws `failure{invalid_request}` outside of a turn
 

@@ -22,6 +22,9 @@
 
 namespace dormouse {
 
+template <class R>
+class task;
+
 namespace detail {
 
 /// Which of the turn's fetches and calls a reply hangs on.
@@ -78,13 +81,17 @@ struct unwrap_reply {
   using type = R;
 };
 template <class R>
+struct unwrap_reply<task<R>> {
+  using type = R;
+};
+template <class R>
 struct unwrap_reply<call_result<R>> {
   using type = R;
 };
 
 } // namespace detail
 
-/// What a caller finally gets from a method that returns `R`. A method that returns `call_result<R>` replies with an `R` or with an error, and its
+/// What a caller finally gets from a method that returns `R`: of a task, its result. A method that returns `call_result<R>` replies with an `R` or with an error, and its
 /// turn commits either way; to throw an error is to undo the turn.
 template <class R>
 using reply_of = typename detail::unwrap_reply<typename detail::unwrap_later<R>::type>::type;

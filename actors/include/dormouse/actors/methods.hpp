@@ -9,9 +9,11 @@
 /// Wire names are explicit because they are written to disk: renaming a C++ function must not orphan a stored continuation. A
 /// name that has to change all the same keeps the old one beside it, `method<"new", &T::f, renamed_from<"old">>`, and so does a binding,
 /// `methods<"NEW", renamed_from<"OLD">, method<...>...>`: what is stored under the old name is found (docs/objects.md). A
-/// `const` member function is a read-only turn and never commits; any other is a committing turn.
+/// `const` member function is a read-only turn and never commits; any other is a committing turn. A static member function that takes a
+/// `task_context<T>` and returns a `task<R>` is a durable task (task.hpp).
 
 #include <dormouse/actors/later.hpp>
+#include <dormouse/actors/task.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/codec.hpp>
 
@@ -42,6 +44,7 @@ struct member_traits_base {
   using return_type = R;
   using arguments = std::tuple<std::decay_t<Args>...>;
   static constexpr bool is_const = IsConst;
+  static constexpr bool is_task = false;
   static constexpr bool by_mutable_reference
     = ((std::is_lvalue_reference_v<Args> && !std::is_const_v<std::remove_reference_t<Args>>) || ...);
   static constexpr bool by_pointer = (std::is_pointer_v<std::decay_t<Args>> || ...);
@@ -49,7 +52,7 @@ struct member_traits_base {
 
 template <class F>
 struct member_traits {
-  static_assert(sizeof(F) == 0, "dormouse: only a non-static member function can be registered with method<>");
+  static_assert(sizeof(F) == 0, "dormouse: only a non-static member function, or a static one that is task<R>(task_context<T>, ...), can be registered with method<>");
 };
 template <class C, class R, class... Args>
 struct member_traits<R (C::*)(Args...)> : member_traits_base<C, R, false, Args...> {};
@@ -59,6 +62,12 @@ template <class C, class R, class... Args>
 struct member_traits<R (C::*)(Args...) const> : member_traits_base<C, R, true, Args...> {};
 template <class C, class R, class... Args>
 struct member_traits<R (C::*)(Args...) const noexcept> : member_traits_base<C, R, true, Args...> {};
+template <class C, class R, class... Args>
+struct member_traits<task<R> (*)(task_context<C>, Args...)> : member_traits_base<C, task<R>, false, Args...> {
+  static_assert((!std::is_reference_v<Args> && ...),
+                "dormouse: a task's parameters are taken by value: the task outlives whatever they would refer to");
+  static constexpr bool is_task = true;
+};
 
 template <class T>
 struct all_storable : std::false_type {};
@@ -93,6 +102,7 @@ struct method {
 
   static_assert(!name.empty() && name.size() <= 64, "dormouse: a method's wire name has 1..64 bytes");
   static_assert(name.find('\0') == std::string_view::npos, "dormouse: a method's wire name has no NUL");
+  static_assert(name.empty() || name[0] != '#', "dormouse: wire names that begin with # are the runtime's own");
   static_assert(!traits::by_mutable_reference && !traits::by_pointer,
                 "dormouse: a method's parameters are values: they travel through bytes, so no pointer and no non-const reference");
   static_assert(detail::all_storable<typename traits::arguments>::value,

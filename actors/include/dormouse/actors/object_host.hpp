@@ -9,6 +9,7 @@
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/schedule.hpp>
+#include <dormouse/serialization/task_id.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -89,6 +90,9 @@ public:
 
   /// Whether an abort with this id is durable or was made in this turn. Error: `storage_error`.
   virtual expected<bool> aborted(const abort_id& id) = 0;
+
+  /// Begins a task of this object when the handler has returned, in the same turn and commit. Error: `unknown_method`, `too_large`.
+  virtual expected<task_id> start_task(std::string_view method, std::string arguments) = 0;
 
   virtual const address& self() const = 0;
 

@@ -5,6 +5,7 @@
 
 #include <dormouse/actors/encode_arguments.hpp>
 #include <dormouse/actors/router.hpp>
+#include <dormouse/actors/runtime_methods.hpp>
 
 #include <future>
 #include <memory>
@@ -97,6 +98,17 @@ public:
     auto sink = std::make_unique<detail::promise_sink<void>>();
     auto future = sink->future();
     router_->post(address_, describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...), std::move(sink));
+    return future;
+  }
+
+  /// Begins a durable task. The future has its id when it is on disk; from then on it runs to its end, also after crashes. To wait for the end instead, `call` it.
+  template <auto Task, class... Args>
+  std::future<task_id> start(Args&&... args) const {
+    static_assert(detail::member_traits<std::remove_cv_t<decltype(Task)>>::is_task, "dormouse: start() is for tasks: static task<R> name(task_context<T>, args...)");
+    auto sink = std::make_unique<detail::promise_sink<task_id>>();
+    auto future = sink->future();
+    router_->call(address_, runtime_methods::start_task, encode(std::string(describe_method<T, Task>().name), detail::encode_arguments<Task>(std::forward<Args>(args)...)),
+                  std::move(sink));
     return future;
   }
 

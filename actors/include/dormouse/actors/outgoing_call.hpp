@@ -33,6 +33,7 @@ public:
     using params = detail::tail_of<typename traits::arguments>;
     static_assert(owner::methods::template contains<Method>,
                   "dormouse: the continuation is not registered: add method<\"name\", &T::function> to the class's methods");
+    static_assert(!traits::is_task, "dormouse: a task cannot be a continuation: let a method start() it");
     static_assert(!traits::is_const, "dormouse: a continuation cannot be const: consuming an answer is a change that commits");
     static_assert(std::is_same_v<typename params::head, call_result<result>>,
                   "dormouse: the continuation of a call takes a call_result<R> first, R being what the called method returns");

@@ -58,6 +58,7 @@ public:
     using params = detail::tail_of<typename traits::arguments>;
     static_assert(owner::methods::template contains<Method>,
                   "dormouse: the continuation is not registered: add method<\"name\", &T::function> to the class's methods");
+    static_assert(!traits::is_task, "dormouse: a task cannot be a continuation: let a method start() it");
     static_assert(!traits::is_const, "dormouse: a continuation cannot be const: consuming a result is a change that commits");
     static_assert(std::is_same_v<typename params::head, fetch_result>, "dormouse: a continuation's first parameter is a fetch_result");
     static_assert(detail::context_matches<typename params::type, Context...>::value,

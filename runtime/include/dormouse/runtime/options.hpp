@@ -14,6 +14,7 @@
 namespace dormouse {
 
 class fetch_observer;
+class task_observer;
 
 /// A token bucket: `per_second` on average, up to `burst` at once after a pause.
 struct fetch_rate {
@@ -70,6 +71,9 @@ struct options {
   std::size_t max_body_bytes = std::size_t{64} << 20U; ///< of a request's or a decoded response's body; at most 1 GiB
   std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
   std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, and of the rows that one turn writes to its storage; at most 1 GiB
+  std::size_t max_task_steps = 10'000;                 ///< of a durable task's journal, 10..1,000,000; a loop that runs for ever uses continue_as()
+  std::shared_ptr<task_observer> tasks = {};           ///< sees durable tasks end, with their journals; for tests and audits. See replay.hpp
+  std::chrono::milliseconds task_results_kept_for = std::chrono::hours(24); ///< of a task that was begun with start<>(); 0..366 days
 
   /// Schedules.
   std::size_t max_schedules = 10'000'000;       ///< on disk; past it a schedule fails with `queue_full`

@@ -18,6 +18,7 @@
 #include <dormouse/runtime/object_list.hpp>
 #include <dormouse/runtime/options.hpp>
 #include <dormouse/runtime/stats.hpp>
+#include <dormouse/runtime/tasks.hpp>
 
 #include <memory>
 #include <string>
@@ -112,6 +113,9 @@ public:
   object_page objects(const object_list_options& which = {}) const {
     return objects(T::methods::binding, which);
   }
+
+  /// Durable tasks (R16, R17): listing, results, cancelling, promises. The handle may outlive the runtime and then throws `stopped`.
+  dormouse::tasks tasks() const;
 
   /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued on disk, and closes
   /// the store. Does not wait for a slow server. Further calls do nothing. Not to be called from a turn or a handler.

@@ -88,6 +88,11 @@ struct runtime_stats {
   std::uint64_t worker_restarts = 0;
 
   std::uint64_t aborted = 0;            ///< fetches that a signal ended
+  std::uint64_t tasks_started = 0;
+  std::uint64_t tasks_completed = 0;    ///< with a result
+  std::uint64_t tasks_failed = 0;       ///< with an error
+  std::uint64_t tasks_cancelled = 0;
+  std::uint64_t stuck_tasks = 0;        ///< on disk now: R17; 0 once the runtime has stopped
   std::uint64_t shared = 0;             ///< fetches that got the result of another one's request
 
   // schedules

@@ -51,6 +51,8 @@ enum class frame_type : std::uint8_t {
   storage_value = 14, ///< a row of an object's storage
   object_record = 21, ///< an object's state, and what is known of the object besides
   schedule = 15,    ///< a call of an object's own method at a time to come
+  task = 17,        ///< the record of a durable task
+  task_step = 18,   ///< a step of its journal
 };
 
 /// Appends the bytes of `values`, one after the other.

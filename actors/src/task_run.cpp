@@ -1,0 +1,155 @@
+#include <dormouse/actors/task_run.hpp>
+
+#include <dormouse/actors/task_errors.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dormouse {
+
+call_error detail::describe_exception(const std::exception_ptr& thrown, const address& origin) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const call_failed& e) {
+    return e.why();
+  } catch (const failure& e) {
+    return {e.code(), e.what_failed().message, origin};
+  } catch (const task_cancelled& e) {
+    return {errc::cancelled, e.what(), origin};
+  } catch (const std::exception& e) {
+    return {errc::handler_failed, e.what(), origin};
+  } catch (...) {
+    return {errc::handler_failed, "the task threw something that is not a std::exception", origin};
+  }
+}
+
+task_run::task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, std::size_t max_steps)
+  : id_(std::move(id)), record_(std::move(record)), journal_(std::move(journal)), make_frame_(make_frame), max_steps_(max_steps) {
+  for (const auto& each : journal_)
+    last_order_ = std::max(last_order_, each.order);
+}
+
+task_run::~task_run() = default;
+
+void task_run::advance(task_host& host) {
+  host_ = &host;
+  if (!frame_) {
+    try {
+      frame_ = make_frame_(*this, record_.arguments);
+    } catch (const failure& e) {
+      host_ = nullptr;
+      if (!journal_.empty())
+        return halt(e.what_failed());
+      outcome_ = tl::unexpected<call_error>({e.code(), e.what_failed().message, id_.object});
+      ended_ = true;
+      return;
+    }
+    frame_->start();
+  }
+  while (!halted_ && !restart_ && waiting_ != nullptr && waiting_->settle())
+    std::exchange(waiting_, nullptr)->frame.resume();
+  if (!halted_)
+    check_end_of_replay();
+  if (halted_) {
+    frame_.reset(); // what its destructors ask for is not done
+  } else if (restart_) {
+    frame_.reset();
+    ended_ = true;
+  } else if (frame_->done()) {
+    outcome_ = frame_->outcome(id_.object);
+    was_cancelled_ = frame_->was_cancelled();
+    ended_ = true;
+  }
+  host_ = nullptr;
+}
+
+void task_run::cancel(task_host& host, std::string reason) {
+  if (record_.cancelled_at != 0 || waiting_ == nullptr)
+    return;
+  record_.cancelled_at = awaits_;
+  record_.cancel_reason = std::move(reason);
+  newly_cancelled_ = cancelling_ = true;
+  host_ = &host;
+  std::exchange(waiting_, nullptr)->frame.resume();
+  advance(host);
+}
+
+bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bool failed) {
+  if (!has(step) || at(step).order != 0)
+    return false;
+  auto& it = at(step);
+  it.order = ++last_order_;
+  it.failed = failed || !outcome ? 1 : 0;
+  it.outcome = std::move(outcome);
+  changed_.push_back(step);
+  return true;
+}
+
+std::vector<std::uint64_t> task_run::take_changed() {
+  auto out = std::exchange(changed_, {});
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+std::uint64_t task_run::take_step(step_kind kind, std::string target, std::uint32_t digest) {
+  const auto number = record_.first_step + next_;
+  if (next_ < journal_.size()) {
+    is_new_ = false;
+    const auto& recorded = journal_[next_++];
+    if (recorded.kind == kind && recorded.digest == digest && recorded.target == target)
+      return number;
+    const journal_step asked{.kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()};
+    halt({errc::bad_arguments, fmt::format("step {} of task {} is '{}' in the journal, and the code asks for '{}'{}", number, to_string(id_), to_string(recorded), to_string(asked),
+                                           to_string(recorded) == to_string(asked) ? " with other arguments" : "")});
+    return no_step;
+  }
+  if (next_ >= max_steps_)
+    throw failure({errc::too_large, fmt::format("task {} has {} steps, the limit of options::max_task_steps; a loop that runs for ever begins a new journal with continue_as()",
+                                                to_string(id_), next_)});
+  is_new_ = true;
+  ++next_;
+  journal_.push_back({.kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()});
+  changed_.push_back(number);
+  return number;
+}
+
+bool task_run::pass(task_wait& at) {
+  if (halted_ || restart_ || host_ == nullptr)
+    return false;
+  ++awaits_;
+  if (record_.cancelled_at == awaits_) {
+    cancelling_ = true;
+    return true;
+  }
+  return at.settle();
+}
+
+void task_run::wait(task_wait& at) noexcept {
+  waiting_ = &at;
+}
+
+void task_run::throw_if_cancelled() {
+  if (std::exchange(cancelling_, false))
+    throw task_cancelled(record_.cancel_reason);
+}
+
+void task_run::halt(error why) {
+  if (!halted_)
+    halted_ = std::move(why);
+}
+
+void task_run::restart(std::string arguments) {
+  if (!halted_ && host_ != nullptr)
+    restart_ = std::move(arguments);
+}
+
+/// The code must have come as far as it had when the journal was written.
+void task_run::check_end_of_replay() {
+  if (next_ < journal_.size() || awaits_ < record_.cancelled_at)
+    halt({errc::bad_arguments, fmt::format("the code of task {} {} after {} steps, where the journal goes on with '{}'", to_string(id_), frame_->done() ? "ends" : "waits", next_,
+                                           next_ < journal_.size() ? to_string(journal_[next_]) : std::string("a cancellation"))});
+}
+
+} // namespace dormouse

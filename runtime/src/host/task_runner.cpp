@@ -1,0 +1,397 @@
+#include "host/task_runner.hpp"
+
+#include <dormouse/actors/runtime_methods.hpp>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+
+namespace dormouse {
+namespace {
+
+std::uint64_t random_bits() {
+  thread_local std::random_device source;
+  return (std::uint64_t{source()} << 32U) | source();
+}
+
+task_host::outcome refused(error why, const address& self) {
+  return tl::unexpected<call_error>({why.code, std::move(why.message), self});
+}
+
+constexpr std::size_t warning_percent = 80;
+
+} // namespace
+
+/// Performs the new operations of a task, as effects of a turn.
+class task_runner::performer final : public task_host {
+public:
+  performer(task_runner& runner, turn& in_turn) : runner_(runner), turn_(in_turn) {}
+
+  outcome fetch(const step_place& place, journal_step& step, fetch_message&& what) override {
+    if (auto pushed = what.path.push(hop(place)); !pushed)
+      return refused(pushed.error(), self());
+    auto slot = turn_.enqueue(std::move(what));
+    if (!slot)
+      return refused(slot.error(), self());
+    step.reference = turn_.fetch_id(*slot);
+    return std::nullopt;
+  }
+
+  outcome call(const step_place& place, journal_step&, const address& to, call_message&& what) override {
+    if (auto pushed = what.path.push(hop(place)); !pushed)
+      return refused(pushed.error(), self());
+    if (auto slot = turn_.enqueue_call(to, std::move(what)); !slot)
+      return refused(slot.error(), to);
+    return std::nullopt;
+  }
+
+  outcome call_own(const step_place& place, journal_step&, std::string_view method, std::string arguments) override {
+    return runner_.methods_.call_own(turn_, method, arguments, hop(place));
+  }
+
+  outcome sleep(const step_place& place, journal_step& step, std::chrono::system_clock::time_point until) override {
+    schedule_message what;
+    what.method = task_methods::hop;
+    what.arguments = encode(place);
+    what.tick_ms = what.due_ms = std::chrono::ceil<std::chrono::milliseconds>(until.time_since_epoch()).count();
+    auto id = turn_.enqueue_schedule(std::move(what));
+    if (!id)
+      return refused(id.error(), self());
+    step.reference = id->number;
+    return std::nullopt;
+  }
+
+  std::chrono::milliseconds default_timeout() const override { return turn_.default_timeout(); }
+  std::chrono::system_clock::time_point now() const override { return turn_.now(); }
+  std::uint64_t random() override { return random_bits(); }
+  expected<std::string> load_body(std::uint64_t fetch_id) override { return runner_.core_.store->load_response_body(fetch_id); }
+
+private:
+  const address& self() const noexcept { return runner_.entry_.where; }
+  return_address hop(const step_place& place) const { return {self(), std::string(task_methods::hop), encode(place)}; }
+
+  task_runner& runner_;
+  turn& turn_;
+};
+
+// --- what comes from elsewhere ----------------------------------------------------------------------------------------------------------
+
+expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& method, std::string_view arguments, const return_path& caller) {
+  const auto bad = [&](const error& why) { return fail(errc::bad_arguments, fmt::format("the arguments of {} do not decode: {}", method.name, why.message)); };
+  const auto none = [&](std::uint64_t number) {
+    return task_reply{.value = tl::unexpected<call_error>({errc::not_found, fmt::format("there is no task {}", to_string(id_of(number))), entry_.where})};
+  };
+  if (method.make_task != nullptr) {
+    if (auto begun = begin(in_turn, core_.store->next_id(), std::string(method.name), std::string(arguments), caller, false); !begun)
+      return unexpected<error>(begun.error());
+    return task_reply{.later = true};
+  }
+  if (&method == &runtime_methods::start_task) {
+    auto what = decode<std::pair<std::string, std::string>>(arguments);
+    if (!what)
+      return bad(what.error());
+    const auto number = core_.store->next_id();
+    if (auto begun = begin(in_turn, number, std::move(what->first), std::move(what->second), {}, true); !begun)
+      return unexpected<error>(begun.error());
+    return task_reply{.value = encode(id_of(number))};
+  }
+  if (&method == &runtime_methods::settle_step) {
+    auto what = decode<std::pair<step_place, call_result<std::string>>>(arguments);
+    if (!what)
+      return bad(what.error());
+    auto run = find(what->first.task);
+    if (!run)
+      return unexpected<error>(run.error());
+    bool settled = false;
+    if (*run != nullptr && !(*run)->ended() && (*run)->has(what->first.step) && (*run)->at(what->first.step).kind == step_kind::promise)
+      settled = (*run)->complete(what->first.step, std::move(what->second), false);
+    if (settled)
+      if (auto went = step_on(in_turn, **run); !went)
+        return unexpected<error>(went.error());
+    return task_reply{.value = encode(settled)};
+  }
+  if (&method == &runtime_methods::cancel_task) {
+    auto what = decode<std::pair<std::uint64_t, std::string>>(arguments);
+    if (!what)
+      return bad(what.error());
+    auto run = find(what->first);
+    if (!run)
+      return unexpected<error>(run.error());
+    if (*run == nullptr || (*run)->ended() || (*run)->record().cancelled_at != 0)
+      return task_reply{.value = encode(false)};
+    performer now_doing(*this, in_turn);
+    auto& it = **run;
+    if (!it.awake() && !it.halted())
+      it.advance(now_doing); // to where it waits
+    if (it.halted() && it.halted()->code == errc::storage_error)
+      return unexpected<error>(*it.halted());
+    if (it.halted()) { // stuck: there is no code to unwind
+      it.record().cancelled_at = 1;
+      it.record().cancel_reason = std::move(what->second);
+      if (auto ended = end(in_turn, it); !ended)
+        return unexpected<error>(ended.error());
+      return task_reply{.value = encode(true)};
+    }
+    if (!it.ended())
+      it.cancel(now_doing, std::move(what->second));
+    if (auto settled = settle(in_turn, it); !settled)
+      return unexpected<error>(settled.error());
+    return task_reply{.value = encode(true)};
+  }
+  auto number = decode<std::uint64_t>(arguments);
+  if (!number)
+    return bad(number.error());
+  auto run = find(*number);
+  if (!run)
+    return unexpected<error>(run.error());
+  if (*run == nullptr)
+    return none(*number);
+  auto& it = **run;
+  if (&method == &runtime_methods::await_task) {
+    if (it.record().state >= task_state::completed)
+      return task_reply{.value = it.record().outcome};
+    if (it.ended())
+      return none(*number);
+    if (caller.empty())
+      return task_reply{};
+    it.record().waiters.push_back(caller);
+    core_.store->put_task(effects_.writes, it.id(), it.record());
+    return task_reply{.later = true};
+  }
+  if (&method == &runtime_methods::forget_task) {
+    if (it.record().state >= task_state::completed)
+      effects_.writes.push_back({keys::task(it.id()), std::nullopt});
+    return task_reply{};
+  }
+  // restart_task, wake_task: it goes on from what is on disk.
+  if (!it.ended())
+    if (auto went = step_on(in_turn, it); !went)
+      return unexpected<error>(went.error());
+  return task_reply{};
+}
+
+expected<void> task_runner::run_started(turn& in_turn) {
+  for (auto started = in_turn.take_started(); !started.empty(); started = in_turn.take_started()) // which may start more
+    for (auto& each : started)
+      if (auto begun = begin(in_turn, each.number, std::move(each.method), std::move(each.arguments), {}, true); !begun)
+        return begun;
+  return {};
+}
+
+expected<bool> task_runner::complete(turn& in_turn, std::string_view place, call_result<std::string> outcome, bool failed, std::uint64_t fetch_id, bool body_is_blob) {
+  auto where = decode<step_place>(place);
+  if (!where)
+    return fail(errc::corrupt, "the place in a task's journal: " + where.error().message);
+  auto run = find(where->task);
+  if (!run)
+    return unexpected<error>(run.error());
+  if (*run == nullptr || (*run)->ended() || !(*run)->complete(where->step, std::move(outcome), failed)) {
+    core_.counts.strangers_dropped.add(); // the task has ended, or has been told already
+    return false;
+  }
+  auto& step = (*run)->at(where->step);
+  if (body_is_blob) {
+    step.body_is_blob = 1;
+    step.reference = fetch_id;
+  }
+  if (auto went = step_on(in_turn, **run); !went)
+    return unexpected<error>(went.error());
+  return body_is_blob;
+}
+
+// --- running ----------------------------------------------------------------------------------------------------------------------------
+
+/// Null if there is no such task.
+expected<task_run*> task_runner::find(std::uint64_t number) {
+  if (auto known = runs_.find(number); known != runs_.end())
+    return known->second.get();
+  auto record = core_.store->load_task(id_of(number));
+  if (!record)
+    return unexpected<error>(record.error());
+  if (!*record)
+    return nullptr;
+  auto journal = core_.store->load_journal(id_of(number), (*record)->first_step);
+  if (!journal)
+    return unexpected<error>(journal.error());
+  const auto* method = entry_.type.find((*record)->method);
+  const auto steps = journal->size();
+  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::move(*journal), method != nullptr ? method->make_task : nullptr, core_.settings.max_task_steps);
+  if (run->record().state >= task_state::completed) {
+    run->set_ended();
+    ended_.push_back(number);
+  } else if (method == nullptr || method->make_task == nullptr) {
+    run->halt({errc::unknown_method, fmt::format("class {} has no task '{}'", entry_.type.binding, run->record().method)});
+  }
+  if (steps != 0)
+    stored_steps_[number] = steps;
+  return runs_.emplace(number, std::move(run)).first->second.get();
+}
+
+expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::string method, std::string arguments, const return_path& waiter, bool keep) {
+  const auto* found = entry_.type.find(method);
+  task_record record{.method = std::move(method), .arguments = std::move(arguments), .keep = keep, .cancel_reason = {}, .waiters = {}, .created_ms = core_.clock->now_ms()};
+  if (!waiter.empty())
+    record.waiters.push_back(waiter);
+  auto run = std::make_unique<task_run>(id_of(number), std::move(record), std::vector<journal_step>(), found != nullptr ? found->make_task : nullptr, core_.settings.max_task_steps);
+  if (found == nullptr || found->make_task == nullptr)
+    return fail(errc::unknown_method, fmt::format("class {} has no task '{}'", entry_.type.binding, run->record().method));
+  core_.counts.tasks_started.add();
+  auto& it = *runs_.emplace(number, std::move(run)).first->second;
+  performer now_doing(*this, in_turn);
+  it.advance(now_doing);
+  if (!it.ended())
+    core_.store->put_task(effects_.writes, it.id(), it.record());
+  return settle(in_turn, it);
+}
+
+expected<void> task_runner::step_on(turn& in_turn, task_run& run) {
+  if (!run.halted()) {
+    performer now_doing(*this, in_turn);
+    run.advance(now_doing);
+  }
+  return settle(in_turn, run);
+}
+
+/// Behind each step of the code: what has become of the task.
+expected<void> task_runner::settle(turn& in_turn, task_run& run) {
+  if (run.halted() && run.halted()->code == errc::storage_error)
+    return unexpected<error>(*run.halted()); // no fault of its code: the turn is undone, and tried again
+  if (in_turn.met_storage_error())
+    return fail(errc::storage_error, fmt::format("an operation of task {} met a storage error", to_string(run.id())));
+  if (run.halted()) {
+    write_steps(run);
+    get_stuck(run);
+    return {};
+  }
+  if (run.ended())
+    return end(in_turn, run);
+  auto& record = run.record();
+  const bool was_stuck = record.state == task_state::stuck;
+  if (was_stuck || run.take_newly_cancelled()) {
+    if (was_stuck)
+      effects_.writes.push_back({keys::stuck_task(run.id()), std::nullopt});
+    record.state = task_state::running;
+    record.outcome = std::string();
+    core_.store->put_task(effects_.writes, run.id(), record);
+  }
+  write_steps(run);
+  return {};
+}
+
+void task_runner::get_stuck(task_run& run) {
+  auto& record = run.record();
+  if (record.state == task_state::stuck && !record.outcome && record.outcome.error().message == run.halted()->message)
+    return;
+  record.state = task_state::stuck;
+  record.outcome = tl::unexpected<call_error>({run.halted()->code, run.halted()->message, entry_.where});
+  core_.store->put_task(effects_.writes, run.id(), record);
+  effects_.writes.push_back({keys::stuck_task(run.id()), std::string()});
+  core_.log->error("task is stuck: {}", run.halted()->message);
+}
+
+expected<void> task_runner::end(turn& in_turn, task_run& run) {
+  auto& record = run.record();
+  const auto number = run.id().number;
+  const auto next_step = record.first_step + run.journal().size();
+  if (run.restarts()) {
+    show_finished(run, std::string());
+    erase_journal(in_turn, run);
+    auto next = decode<std::pair<std::string, std::string>>(run.take_restart());
+    if (next && !next->first.empty())
+      record.method = std::move(next->first);
+    record.arguments = next ? std::move(next->second) : std::string();
+    record.first_step = next_step;
+    record.cancelled_at = 0;
+    core_.store->put_task(effects_.writes, run.id(), record);
+    call_message again;
+    again.method = runtime_methods::restart_task.name;
+    again.arguments = encode(number);
+    if (auto sent = in_turn.enqueue_call(entry_.where, std::move(again)); !sent)
+      return unexpected<error>(sent.error());
+    const auto* method = entry_.type.find(record.method);
+    runs_[number] = std::make_unique<task_run>(id_of(number), task_record(record), std::vector<journal_step>(), method->make_task, core_.settings.max_task_steps); // `run` is gone
+    return {};
+  }
+  const bool cancelled = run.was_cancelled() || run.halted();
+  auto outcome = run.halted() ? call_result<std::string>(tl::unexpected<call_error>({errc::cancelled, task_cancelled(record.cancel_reason).what(), entry_.where})) : run.take_outcome();
+  if (!run.halted())
+    show_finished(run, outcome);
+  erase_journal(in_turn, run);
+  (cancelled ? core_.counts.tasks_cancelled : outcome ? core_.counts.tasks_completed : core_.counts.tasks_failed).add();
+  if (!outcome && !cancelled && record.waiters.empty())
+    core_.log->warn("task {} ({}) failed: {}", to_string(run.id()), record.method, outcome.error().message);
+  for (auto& each : record.waiters)
+    effects_.replies.push_back({std::move(each), outcome});
+  record.waiters.clear();
+  if (record.state == task_state::stuck)
+    effects_.writes.push_back({keys::stuck_task(run.id()), std::nullopt});
+  if (record.keep != 0) {
+    record.state = cancelled ? task_state::cancelled : outcome ? task_state::completed : task_state::failed;
+    record.outcome = std::move(outcome);
+    record.ended_ms = core_.clock->now_ms();
+    record.arguments.clear();
+    core_.store->put_task(effects_.writes, run.id(), record);
+    schedule_message forget;
+    forget.method = runtime_methods::forget_task.name;
+    forget.arguments = encode(number);
+    forget.tick_ms = forget.due_ms = record.ended_ms + core_.settings.task_results_kept_for.count();
+    if (auto scheduled = in_turn.enqueue_schedule(std::move(forget)); !scheduled)
+      return unexpected<error>(scheduled.error());
+  } else {
+    effects_.writes.push_back({keys::task(run.id()), std::nullopt});
+  }
+  run.set_ended();
+  ended_.push_back(number);
+  return {};
+}
+
+void task_runner::show_finished(task_run& run, const call_result<std::string>& outcome) {
+  if (!core_.settings.tasks)
+    return;
+  finished_task out{run.id(), run.record(), run.journal(), outcome, run.restarts(), {}};
+  for (const auto& each : out.journal)
+    if (each.body_is_blob != 0)
+      if (auto body = core_.store->load_response_body(each.reference))
+        out.bodies.emplace(each.reference, std::move(*body));
+  effects_.finished.push_back(std::move(out));
+}
+
+/// Of what the journal has on disk. What is still under way is not waited for: sleeps are called off, answers will find nobody.
+void task_runner::erase_journal(turn& in_turn, task_run& run) {
+  (void)run.take_changed();
+  auto stored = stored_steps_.extract(run.id().number);
+  for (std::uint64_t i = 0; stored && i < stored.mapped(); ++i)
+    effects_.writes.push_back({keys::task_step(run.id(), run.record().first_step + i), std::nullopt});
+  for (const auto& each : run.journal()) {
+    if (each.body_is_blob != 0)
+      effects_.bodies.push_back(each.reference);
+    if (each.kind == step_kind::sleep && each.order == 0)
+      (void)in_turn.cancel_schedule({each.reference, {}});
+  }
+  run.forget_journal();
+}
+
+void task_runner::write_steps(task_run& run) {
+  const auto changed = run.take_changed();
+  if (changed.empty())
+    return;
+  for (const auto number : changed)
+    core_.store->put_step(effects_.writes, run.id(), number, run.at(number));
+  auto& stored = stored_steps_[run.id().number];
+  const auto before = stored;
+  stored = std::max<std::size_t>(stored, changed.back() + 1 - run.record().first_step);
+  const auto warn_at = core_.settings.max_task_steps * warning_percent / 100;
+  if (before < warn_at && stored >= warn_at)
+    core_.log->warn("task {} ({}) has {} steps; the limit is options::max_task_steps = {}; a loop that runs for ever begins a new journal with continue_as()", to_string(run.id()),
+                    run.record().method, stored, core_.settings.max_task_steps);
+}
+
+void task_runner::forget_ended() {
+  for (const auto number : std::exchange(ended_, {}))
+    if (auto known = runs_.find(number); known != runs_.end() && known->second->ended())
+      runs_.erase(known);
+}
+
+} // namespace dormouse

@@ -1,0 +1,90 @@
+#include <dormouse/runtime/tasks.hpp>
+
+#include "host/front_desk.hpp"
+
+#include <fmt/format.h>
+
+namespace dormouse {
+namespace {
+
+task_entry shown(store& from, task_id id, task_record&& record) {
+  task_entry out;
+  out.method = std::move(record.method);
+  out.state = record.state;
+  out.created = std::chrono::system_clock::time_point(std::chrono::milliseconds(record.created_ms));
+  if (record.state > task_state::running && !record.outcome)
+    out.error = std::move(record.outcome.error());
+  if (record.state <= task_state::stuck)
+    for (auto rows = from.scan(keys::steps_of(id)); rows->valid(); rows->next())
+      ++out.steps;
+  out.id = std::move(id);
+  return out;
+}
+
+} // namespace
+
+tasks::tasks(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
+
+std::vector<task_entry> tasks::list(const task_filter& which) const {
+  if (which.limit < 1 || which.limit > most_listed)
+    throw failure({errc::invalid_request, fmt::format("task_filter::limit is {}; it must be 1..{}", which.limit, most_listed)});
+  return desk_->with_store([&which](runtime_core& core) {
+    auto range = which.binding.empty() ? keys::all('T') : which.instance_id.empty() ? keys::tasks_of(which.binding) : keys::tasks_of(address{which.binding, which.instance_id});
+    if (which.after)
+      range.first = std::max(range.first, keys::task(*which.after) + '\0');
+    std::vector<task_entry> out;
+    const auto rows = core.store->scan(range);
+    for (; rows->valid() && out.size() < which.limit; rows->next()) {
+      auto id = keys::parse_task(rows->key());
+      auto record = core.store->read_task(rows->value());
+      if (!id || !record)
+        throw failure({errc::corrupt, fmt::format("the record of a task: {}", record ? "its key is malformed" : record.error().message)});
+      if (!which.state || record->state == *which.state)
+        out.push_back(shown(*core.store, std::move(*id), std::move(*record)));
+    }
+    value_or_throw(rows->status());
+    return out;
+  });
+}
+
+std::optional<task_entry> tasks::find(const task_id& id) const {
+  return desk_->with_store([&id](runtime_core& core) -> std::optional<task_entry> {
+    auto record = value_or_throw(core.store->load_task(id));
+    if (!record)
+      return std::nullopt;
+    return shown(*core.store, id, std::move(*record));
+  });
+}
+
+std::vector<journal_step> tasks::journal(const task_id& id) const {
+  return desk_->with_store([&id](runtime_core& core) {
+    auto record = value_or_throw(core.store->load_task(id));
+    return record ? value_or_throw(core.store->load_journal(id, record->first_step)) : std::vector<journal_step>();
+  });
+}
+
+std::future<bool> tasks::cancel(const task_id& id, std::string reason) const {
+  auto sink = std::make_unique<detail::promise_sink<bool>>();
+  auto future = sink->future();
+  send(id.object, runtime_methods::cancel_task, encode(id.number, reason), std::move(sink));
+  return future;
+}
+
+std::future<bool> tasks::reject(const any_promise_id& id, std::string why) const {
+  return settle(id, tl::unexpected<call_error>({errc::handler_failed, std::move(why), {}}));
+}
+
+std::future<bool> tasks::settle(const any_promise_id& id, call_result<std::string> outcome) const {
+  auto sink = std::make_unique<detail::promise_sink<bool>>();
+  auto future = sink->future();
+  send(id.task.object, runtime_methods::settle_step, encode(step_place{id.task.number, id.step}, outcome), std::move(sink));
+  return future;
+}
+
+void tasks::send(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) const {
+  if (auto good = validate(to); !good)
+    return sink->resolve(unexpected<error>(good.error()));
+  desk_->call(to, method, std::move(arguments), std::move(sink));
+}
+
+} // namespace dormouse

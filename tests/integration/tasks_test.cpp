@@ -1,0 +1,435 @@
+// Durable tasks against a real server and a real disk: what a co_await gives, what is done once, what survives (R16, R17).
+
+#include "movable_clock.hpp"
+#include "outcome.hpp"
+#include "upstream/sample_content.hpp"
+#include "upstream_fixture.hpp"
+
+#include <dormouse/actors/replay.hpp>
+#include <dormouse/dormouse.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <mutex>
+
+using namespace dormouse;
+using namespace dormouse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::atomic<int> effects_made{0};
+std::atomic<int> unwound{0};
+std::atomic<int> runs_begun{0}; ///< of frames: replays too
+
+/// Somebody to call.
+class ledger : public durable_object {
+public:
+  std::int64_t add(std::int64_t amount) {
+    if (amount < 0)
+      throw std::runtime_error("no debts");
+    return total_ += amount;
+  }
+  std::int64_t total() const { return total_; }
+
+  /// From outside, to a task that waits.
+  void tell(promise_id<std::string> whom, std::string what) { resolve(whom, what); }
+  void refuse(promise_id<std::string> whom, std::string why) { reject(whom, why); }
+  void stop(task_id which) { cancel(which, "the ledger says so"); }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(total_);
+  }
+  using methods = dormouse::methods<"LEDGER", method<"add", &ledger::add>, method<"total", &ledger::total>, method<"tell", &ledger::tell>, method<"refuse", &ledger::refuse>,
+                                    method<"stop", &ledger::stop>>;
+
+private:
+  std::int64_t total_ = 0;
+};
+
+struct counts_unwinding {
+  ~counts_unwinding() { ++unwound; }
+};
+
+class worker : public durable_object {
+public:
+  void remember(std::string text) { seen_.push_back(std::move(text)); }
+  void refuse(std::string text) {
+    seen_.push_back(text); // undone
+    send<&ledger::add>(object_id<ledger>("refused"), 1);
+    throw std::runtime_error("refused " + text);
+  }
+  std::vector<std::string> seen() const { return seen_; }
+  std::string last() const { return seen_.empty() ? std::string() : seen_.back(); }
+  later<std::string> look_up(std::string url) { return fetch(url).then<&worker::on_look_up>(); }
+  std::string on_look_up(fetch_result page) { return page ? "looked up " + std::to_string(page->status()) : page.error().message; }
+  void nap() { hibernate(); }
+
+  static task<std::string> read(task_context<worker> self, std::string url) {
+    ++runs_begun;
+    auto page = co_await self.fetch(url);
+    co_await self.call<&worker::remember>(page.text());
+    co_return page.text();
+  }
+
+  static task<std::string> read_all(task_context<worker> self, std::vector<std::string> urls) {
+    std::vector<operation<response>> pages;
+    for (const auto& url : urls)
+      pages.push_back(self.fetch(url));
+    std::string out;
+    for (const auto& page : co_await all(pages))
+      out += page.text() + ";";
+    co_return out;
+  }
+
+  static task<std::string> first_of(task_context<worker> self, std::string one, std::string other) {
+    auto winner = co_await race(self.fetch(one), self.fetch(other));
+    co_return winner.index() == 0 ? "one" : "other";
+  }
+
+  static task<std::string> any_of(task_context<worker> self, std::string bad, std::string good) {
+    auto winner = co_await any(self.fetch(bad), self.fetch(good));
+    co_return std::to_string(winner.index());
+  }
+
+  static task<std::string> try_things(task_context<worker> self, std::string blocked) {
+    std::string out;
+    try {
+      co_await self.fetch(blocked);
+    } catch (const failure& e) {
+      out += std::string(to_string(e.code())) + ";";
+    }
+    try {
+      co_await self.call<&worker::refuse>("x");
+    } catch (const call_failed& e) {
+      out += e.why().message + ";";
+    }
+    try {
+      co_await self.call<&ledger::add>(object_id<ledger>("main"), -1);
+    } catch (const call_failed& e) {
+      out += to_string(e.why().origin) + ";";
+    }
+    try {
+      co_await self.side_effect([]() -> int { throw std::runtime_error("no effect"); });
+    } catch (const call_failed& e) {
+      out += e.why().message + ";";
+    }
+    co_return out;
+  }
+
+  static task<std::string> refused_fetch(task_context<worker> self, std::string url) {
+    auto page = self.fetch(url, {.retry = {.max_retries = 0}});
+    try {
+      co_await page;
+    } catch (const fetch_failed& e) {
+      co_return std::string(to_string(e.why().code));
+    }
+    co_return "a response";
+  }
+
+  /// Once with everything on its context.
+  static task<std::string> everything(task_context<worker> self, std::string url) {
+    ++runs_begun;
+    auto began = co_await self.now();
+    auto name = co_await self.uuid();
+    auto number = co_await self.random();
+    auto made = co_await self.side_effect([] { return ++effects_made; });
+    auto page = self.fetch(url, {.headers = {{"X-Test", name}}});
+    auto sum = self.call<&ledger::add>(object_id<ledger>("main"), 5);
+    auto [text, total] = co_await all(page, sum);
+    co_await self.call<&worker::remember>(name);
+    auto answer = self.promise<std::string>();
+    co_await self.call<&worker::remember>(to_string(answer.id()));
+    auto told = co_await answer;
+    auto looked = co_await self.call<&worker::look_up>(url);
+    auto parts = co_await part(self, 3);
+    auto ended = co_await self.now();
+    co_return name + " " + std::to_string(number) + " " + std::to_string(made) + " " + text.text() + " " + std::to_string(total) + " " + told + " " + looked + " " +
+      std::to_string(parts) + " " + std::to_string((ended - began).count()) + " " + co_await self.call<&worker::last>();
+  }
+
+  static task<int> part(task_context<worker> self, int times) {
+    int sum = 0;
+    for (int i = 0; i < times; ++i)
+      sum += static_cast<int>(co_await self.call<&ledger::add>(object_id<ledger>("part"), i));
+    co_return sum;
+  }
+
+  static task<std::string> wait_for_word(task_context<worker> self) {
+    ++runs_begun;
+    const counts_unwinding at_end;
+    auto word = self.promise<std::string>();
+    co_await self.call<&worker::remember>(to_string(word.id()));
+    co_return co_await word;
+  }
+
+  static task<std::string> undo_when_cancelled(task_context<worker> self) {
+    auto word = self.promise<std::string>();
+    co_await self.call<&worker::remember>(to_string(word.id()));
+    std::string why;
+    try {
+      co_await word;
+    } catch (const task_cancelled& e) {
+      why = e.what();
+    }
+    if (!self.cancelled())
+      co_return "not cancelled";
+    co_await self.call<&worker::remember>("undone"); // a cancelled task may go on
+    co_return why;
+  }
+
+  static task<std::uint32_t> count_for_ever(task_context<worker> self, std::uint32_t from, std::uint32_t until) {
+    for (int i = 0; i < 5; ++i)
+      co_await self.call<&ledger::add>(object_id<ledger>("loop"), 1);
+    if (from + 5 < until)
+      co_await self.continue_as<&worker::count_for_ever>(from + 5, until);
+    co_return from + 5;
+  }
+
+  static task<std::uint32_t> endless(task_context<worker> self) {
+    for (std::uint32_t done = 0;; ++done)
+      try {
+        co_await self.random();
+      } catch (const failure&) {
+        co_return done;
+      }
+  }
+
+  static task<std::string> parent(task_context<worker> self, std::string url) {
+    auto text = co_await self.call<&worker::read>(url);
+    co_return "child: " + text;
+  }
+
+  void start_reading(std::string url) { started_ = start<&worker::read>(url); }
+  task_id started() const { return started_; }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(seen_, started_);
+  }
+  using methods = dormouse::methods<"WORKER", method<"remember", &worker::remember>, method<"refuse", &worker::refuse>, method<"seen", &worker::seen>, method<"last", &worker::last>,
+                                    method<"look_up", &worker::look_up>, method<"on_look_up", &worker::on_look_up>, method<"nap", &worker::nap>, method<"read", &worker::read>,
+                                    method<"read_all", &worker::read_all>, method<"first_of", &worker::first_of>, method<"any_of", &worker::any_of>,
+                                    method<"try_things", &worker::try_things>, method<"refused_fetch", &worker::refused_fetch>, method<"everything", &worker::everything>,
+                                    method<"wait_for_word", &worker::wait_for_word>, method<"undo_when_cancelled", &worker::undo_when_cancelled>,
+                                    method<"count_for_ever", &worker::count_for_ever>, method<"endless", &worker::endless>, method<"parent", &worker::parent>,
+                                    method<"start_reading", &worker::start_reading>, method<"started", &worker::started>>;
+
+private:
+  std::vector<std::string> seen_;
+  task_id started_;
+};
+
+struct tape : task_observer {
+  void ended(const finished_task& task) override {
+    std::lock_guard guard(mutex);
+    tasks.push_back(task);
+  }
+  std::vector<finished_task> all() {
+    std::lock_guard guard(mutex);
+    return tasks;
+  }
+  std::mutex mutex;
+  std::vector<finished_task> tasks;
+};
+
+struct working : upstream_fixture {
+  working() {
+    effects_made = 0;
+    unwound = 0;
+    runs_begun = 0;
+  }
+
+  std::unique_ptr<runtime> open(options with) {
+    auto out = std::make_unique<runtime>(std::move(with));
+    out->define<ledger>();
+    out->define<worker>();
+    return out;
+  }
+  std::unique_ptr<runtime> open() { return open(settings()); }
+
+  /// The text of a promise's id that the task has left in the object's state.
+  static promise_id<std::string> promise_of(const object_ref<worker>& object) {
+    std::string text;
+    REQUIRE(eventually([&] { return parse_promise_id(text = value_of(object.call<&worker::last>())).has_value(); }));
+    return promise_id<std::string>(*parse_promise_id(text));
+  }
+
+  static bool asleep(runtime& running) {
+    return eventually([&] { return running.stats().active_objects == 0; });
+  }
+};
+
+const std::vector<std::string> nothing;
+
+} // namespace
+
+TEST_CASE_FIXTURE(working, "R16: a task reads like fetch and comes to its result") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  const auto url = at("/k/four?bytes=4");
+  CHECK(value_of(object.call<&worker::read>(url)) == samples::body_of("four", 4));
+  CHECK(value_of(object.call<&worker::last>()) == samples::body_of("four", 4));
+  CHECK(value_of(object.call<&worker::parent>(url)) == "child: " + samples::body_of("four", 4));
+  CHECK(running->stats().tasks_completed == 3);
+  CHECK(running->tasks().list().empty()); // journals go with the commit that ends their task
+}
+
+TEST_CASE_FIXTURE(working, "R16: all, any and race") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  CHECK(value_of(object.call<&worker::read_all>(std::vector<std::string>{at("/k/a?delay_ms=30&bytes=2"), at("/k/b?bytes=2"), at("/k/c?delay_ms=10&bytes=2")}))
+        == samples::body_of("a", 2) + ";" + samples::body_of("b", 2) + ";" + samples::body_of("c", 2) + ";");
+  CHECK(value_of(object.call<&worker::first_of>(at("/k/slow?delay_ms=5000"), at("/k/fast"))) == "other");
+  CHECK(value_of(object.call<&worker::any_of>("http://not.allowed/", at("/k/good?delay_ms=20"))) == "1");
+  CHECK(error_of(object.call<&worker::any_of>("http://not.allowed/", "http://nor.this/")).code == errc::blocked);
+}
+
+TEST_CASE_FIXTURE(working, "R16: errors are thrown at the co_await, and what failed has left no trace") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  CHECK(value_of(object.call<&worker::try_things>("http://not.allowed/")) == "blocked;WORKER.refuse of object WORKER/a threw: refused x;LEDGER/main;no effect;");
+  CHECK(value_of(object.call<&worker::seen>()) == nothing);
+  CHECK(value_of(running->get<ledger>("refused").call<&ledger::total>()) == 0);
+  CHECK(value_of(object.call<&worker::refused_fetch>(at("/k/x?mode=drop"))) == "NETWORK_ERROR");
+}
+
+TEST_CASE_FIXTURE(working, "R16: what was done is not done again, whether the task is live, replayed or restarted") {
+  const auto url = at("/k/everything?bytes=9");
+  std::string expected;
+  for (const bool restarts : {false, true}) {
+    CAPTURE(restarts);
+    effects_made = 0;
+    runs_begun = 0;
+    auto running = open();
+    const std::string id = restarts ? "restarted" : "asleep";
+    auto object = running->get<worker>(id);
+    const auto task = value_of(object.start<&worker::everything>(url));
+    const auto promise = promise_of(object);
+    REQUIRE(asleep(*running));
+    CHECK(running->tasks().find(task)->state == task_state::running);
+    if (restarts) {
+      running.reset();
+      running = open();
+      object = running->get<worker>(id);
+    }
+    CHECK(value_of(running->get<ledger>("teller").call<&ledger::total>()) == 0);
+    value_of(running->get<ledger>("teller").call<&ledger::tell>(promise, "told"));
+    const auto result = value_of(running->tasks().result<std::string>(task));
+    CAPTURE(result);
+    CHECK(contains(result, " " + samples::body_of("everything", 9) + " "));
+    CHECK(contains(result, " told looked up 200 "));
+    CHECK(effects_made == 1);
+    CHECK(runs_begun == 2); // once live, once replayed
+    CHECK(value_of(object.call<&worker::seen>()).size() == 2);
+    CHECK_FALSE(value_of(running->tasks().resolve(promise, "again"))); // it has ended
+  }
+  CHECK(upstream.hits("everything") == 4); // its own and that of look_up, twice
+}
+
+TEST_CASE_FIXTURE(working, "R16: the replay kit cuts a journal off behind each outcome") {
+  auto with = settings();
+  auto recorded = std::make_shared<tape>();
+  with.tasks = recorded;
+  const auto running = open(with);
+  const auto object = running->get<worker>("a");
+  const auto task = value_of(object.start<&worker::everything>(at("/k/kit?bytes=9")));
+  value_of(running->tasks().resolve(promise_of(object), "told"));
+  (void)value_of(running->tasks().result<std::string>(task));
+  (void)value_of(object.call<&worker::try_things>("http://not.allowed/"));
+  (void)value_of(object.call<&worker::count_for_ever>(0U, 12U));
+  (void)value_of(object.call<&worker::read>(at("/k/large?bytes=300000"))); // a body that is a file
+  const auto tapes = recorded->all();
+  REQUIRE(tapes.size() == 6); // count_for_ever in three runs
+  for (const auto& each : tapes) {
+    CAPTURE(each.record.method);
+    CHECK(each.journal.size() > 1);
+    CHECK(replay_every_prefix<worker>(each) == nothing);
+  }
+  auto changed = tapes.front();
+  changed.journal.at(5).target = "something else";
+  CHECK(contains(replay_every_prefix<worker>(changed).at(0), "something else"));
+}
+
+TEST_CASE_FIXTURE(working, "R16: a promise is settled once, from an object or from outside") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  auto result = object.call<&worker::wait_for_word>();
+  const auto promise = promise_of(object);
+  CHECK(value_of(running->tasks().resolve(promise, "yes")));
+  CHECK(value_of(std::move(result)) == "yes");
+  CHECK_FALSE(value_of(running->tasks().reject(promise, "too late")));
+  value_of(object.call<&worker::remember>(""));
+  auto refused = object.call<&worker::wait_for_word>();
+  value_of(running->get<ledger>("x").call<&ledger::refuse>(promise_of(object), "not today"));
+  CHECK(error_of(std::move(refused)).message == "not today");
+  CHECK(error_of(running->tasks().reject(any_promise_id{{{"NOBODY", "x"}, 1}, 1}, "why")).code == errc::unknown_binding);
+}
+
+TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did; live or asleep") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  for (const bool asleep_first : {false, true}) {
+    CAPTURE(asleep_first);
+    unwound = 0;
+    value_of(object.call<&worker::remember>(""));
+    const auto task = value_of(object.start<&worker::wait_for_word>());
+    (void)promise_of(object);
+    if (asleep_first)
+      REQUIRE(asleep(*running));
+    const auto before = unwound.load();
+    CHECK(value_of(running->tasks().cancel(task, "enough")));
+    CHECK(unwound == before + 1);
+    CHECK(error_of(running->tasks().result<std::string>(task)).code == errc::cancelled);
+    CHECK(running->tasks().find(task)->state == task_state::cancelled);
+    CHECK_FALSE(value_of(running->tasks().cancel(task)));
+  }
+  value_of(object.call<&worker::remember>(""));
+  const auto careful = value_of(object.start<&worker::undo_when_cancelled>());
+  (void)promise_of(object);
+  REQUIRE(asleep(*running));
+  value_of(running->get<ledger>("x").call<&ledger::stop>(careful));
+  CHECK(value_of(running->tasks().result<std::string>(careful)) == "the task was cancelled: the ledger says so");
+  CHECK(value_of(object.call<&worker::last>()) == "undone");
+  CHECK(running->stats().tasks_cancelled == 2);
+}
+
+TEST_CASE_FIXTURE(working, "R16: continue_as begins a fresh journal, and callers wait on") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  CHECK(value_of(object.call<&worker::count_for_ever>(0U, 1000U)) == 1000);
+  CHECK(value_of(running->get<ledger>("loop").call<&ledger::total>()) == 1000);
+}
+
+TEST_CASE_FIXTURE(working, "R12: a journal has a limit") {
+  auto with = settings();
+  with.max_task_steps = 50;
+  const auto running = open(with);
+  CHECK(value_of(running->get<worker>("a").call<&worker::endless>()) == 50);
+}
+
+TEST_CASE_FIXTURE(working, "R3: a task that a handler starts is part of its turn") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  value_of(object.call<&worker::start_reading>(at("/k/x?bytes=8")));
+  const auto task = value_of(object.call<&worker::started>());
+  CHECK(value_of(running->tasks().result<std::string>(task)) == samples::body_of("x", 8));
+  CHECK(to_string(parse_task_id(to_string(task)).value()) == to_string(task));
+  CHECK(error_of(running->tasks().result<std::string>({{"WORKER", "a"}, 7})).code == errc::not_found);
+}
+
+TEST_CASE_FIXTURE(working, "R5: a thousand tasks that wait cost nothing but disk") {
+  const auto running = open();
+  std::vector<std::future<task_id>> started;
+  for (int i = 0; i < 1000; ++i)
+    started.push_back(running->get<worker>("w" + std::to_string(i)).start<&worker::wait_for_word>());
+  for (auto& each : started)
+    (void)value_of(std::move(each));
+  REQUIRE(asleep(*running));
+  CHECK(unwound == 1000); // frames are gone
+  CHECK(running->tasks().list({.binding = "WORKER", .limit = 1000}).size() == 1000);
+  const auto object = running->get<worker>("w500");
+  CHECK(value_of(running->tasks().resolve(promise_of(object), "word")));
+}
