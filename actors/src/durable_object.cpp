@@ -97,7 +97,15 @@ void durable_object::hibernate() {
 }
 
 void durable_object::destroy() {
-  host().destroy();
+  value_or_throw(host().destroy());
+}
+
+void durable_object::block_until_ready(std::chrono::milliseconds timeout) {
+  value_or_throw(host().block_until_ready(timeout));
+}
+
+void durable_object::ready() {
+  host().ready();
 }
 
 const address& durable_object::self_address() const {

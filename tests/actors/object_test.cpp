@@ -67,8 +67,13 @@ public:
   cookie_jar* jar(const std::string& name) override { return &jars[name]; }
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
-  void destroy() override { ++destructions; }
   expected<task_id> start_task(std::string_view, std::string) override { return task_id{self(), ++tasks_started}; }
+  expected<void> destroy() override {
+    ++destructions;
+    return {};
+  }
+  expected<void> block_until_ready(std::chrono::milliseconds) override { return {}; }
+  void ready() override {}
   expected<std::optional<std::string>> get_row(std::string_view key) override {
     auto found = rows.find(key);
     return found == rows.end() ? std::nullopt : std::optional(found->second);

@@ -1,6 +1,7 @@
 #include "host/activation.hpp"
 
 #include "host/late_results.hpp"
+#include "host/ready_gate.hpp"
 #include "host/task_runner.hpp"
 #include "host/turn.hpp"
 #include "host/turn_commit.hpp"
@@ -61,11 +62,14 @@ private:
   void run_task_message(const envelope_ptr& what);
   void run_task_call(envelope& what);
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
+  void refuse(const envelope_ptr& what, const error& why);
+  void try_later(const envelope_ptr& what, const error& why);
+  void not_ready();
   static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
   readiness ensure_ready(error& why, const envelope* next = nullptr);
   std::optional<error> load(const envelope* next);
-  std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged);
+  std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked);
   void discard();
 
   /// Runs the method; the error of one that threw.
@@ -105,6 +109,7 @@ private:
   std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
   std::shared_ptr<commit_gate> gate_;
   std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
+  ready_gate ready_;
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
   std::size_t counted_bytes_ = 0;
   bool hibernate_ = false;
@@ -126,6 +131,11 @@ caf::behavior activation::make_behavior() {
       after_message();
       try_retire();
     },
+    [this](const ready_timed_out& what) {
+      if (ready_.is_closed() && ready_.number() == what.number)
+        not_ready();
+      after_message();
+    },
     [this](redeliver& again) {
       if (std::erase(backing_off_, again.what) == 0)
         return; // given up on meanwhile
@@ -141,6 +151,11 @@ caf::behavior activation::make_behavior() {
       hibernate_ = true;
       for (const auto& what : std::exchange(backing_off_, {}))
         finished(what);
+      for (const auto& what : ready_.take()) {
+        if (what->sink)
+          what->sink->resolve(fail(errc::stopped, "the runtime has stopped"));
+        finished(what);
+      }
       try_retire();
     },
   };
@@ -156,7 +171,7 @@ void activation::on_exit() {
 /// A call from a CAF actor. The common case, a read with nothing in flight, is answered on the spot and allocates nothing of ours.
 caf::result<caf_reply> activation::receive_call(caf_call& call) {
   error why;
-  if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready) {
+  if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready && ready_.is_open()) {
     auto answer = run_read(*call.method, call.arguments);
     if (object_ && gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire)) {
       core_.directory.finished(entry_);
@@ -212,6 +227,8 @@ void activation::process(envelope_ptr what) {
     case readiness::ready:
       break;
   }
+  if (ready_.holds(*what))
+    return ready_.wait(std::move(what));
   if (what->firing)
     return run_firing(what);
   if (what->inbox_id != 0)
@@ -340,15 +357,10 @@ void activation::run_message(const envelope_ptr& what) {
       failed = encoded.error();
   }
   if (failed && !in_turn.met_storage_error() && !what->path.empty()) {
-    // Whoever called hears of it and decides; nothing is tried again here.
     in_turn.undo();
     if (!method->read_only)
       discard();
-    then.handled = what;
-    then.reply = tl::unexpected<call_error>(call_error{failed->code, std::move(failed->message), entry_.where});
-    then.reply_path = what->path;
-    commit(std::move(then));
-    return core_.directory.finished(entry_);
+    return refuse(what, *failed);
   }
   if (failed)
     return fail_message(what, in_turn, *failed);
@@ -495,6 +507,44 @@ task_host::outcome activation::call_own(turn& in_turn, std::string_view method, 
 
 // --- failures ---------------------------------------------------------------------------------------------------------------------------
 
+/// Whoever called hears of it and decides; nothing is tried again here.
+void activation::refuse(const envelope_ptr& what, const error& why) {
+  turn_commit::consequences then;
+  then.handled = what;
+  then.reply = tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where});
+  then.reply_path = what->path;
+  commit(std::move(then));
+  core_.directory.finished(entry_);
+}
+
+/// Its handler failed, or it could not get to it.
+void activation::try_later(const envelope_ptr& what, const error& why) {
+  what->history.push_back({core_.clock->now_ms(), to_string(why)});
+  if (++what->failures >= max_handler_failures)
+    return give_up(what, why);
+  try_again(what, first_redelivery * (1 << what->failures));
+}
+
+/// The object did not become ready in time: it is given up, and those who wait for it are told.
+void activation::not_ready() {
+  const error why{errc::timeout, fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()", to_string(entry_.where), ready_.timeout().count())};
+  discard();
+  hibernate_ = true;
+  for (const auto& what : ready_.take()) {
+    if (what->firing) {
+      fail_firing(what, why);
+      continue;
+    }
+    if (what->inbox_id != 0) {
+      what->path.empty() ? try_later(what, why) : refuse(what, why);
+      continue;
+    }
+    if (what->sink)
+      what->sink->resolve(unexpected<error>(why));
+    finished(what);
+  }
+}
+
 /// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
 void activation::fail_message(const envelope_ptr& what, turn& in_turn, const error& why) {
   in_turn.undo();
@@ -503,10 +553,7 @@ void activation::fail_message(const envelope_ptr& what, turn& in_turn, const err
     return try_again(what, storage_retry);
   if (what->firing)
     return fail_firing(what, why);
-  what->history.push_back({core_.clock->now_ms(), to_string(why)});
-  if (++what->failures >= max_handler_failures)
-    return give_up(what, why);
-  try_again(what, first_redelivery * (1 << what->failures));
+  try_later(what, why);
 }
 
 /// Puts those who wait below the one that is on the path already. Error: `path_too_long`.
@@ -568,17 +615,24 @@ std::optional<error> activation::load(const envelope* next) {
   if (!std::exchange(woke_, true))
     core_.counts.wakes.add();
   count_bytes(activation_bytes + (state != nullptr ? state->size() : 0));
+  std::chrono::milliseconds blocked{}; // by on_wake, which is asked again each time
   if (state == nullptr && entry_.type.has_on_create)
-    if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr))
+    if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr, blocked))
       return failed;
   if (entry_.type.has_on_wake)
-    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", state))
+    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", state, blocked))
       return failed;
+  blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
+  if (blocked.count() == 0)
+    ready_.open();
+  else if (!ready_.is_closed())
+    delayed_send(this, blocked, ready_timed_out{ready_.close(blocked)});
   return std::nullopt;
 }
 
-std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged) {
+std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked) {
   turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  in_turn.enter_hook(name);
   object_access::enter(*object_, &in_turn);
   std::optional<error> failed;
   try {
@@ -591,17 +645,19 @@ std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), s
     failed = error{errc::handler_failed, fmt::format("{} of object {} threw something that is not a std::exception", name, to_string(entry_.where))};
   }
   object_access::enter(*object_, nullptr);
-  if (!failed && in_turn.wants_destruction())
-    failed = error{errc::invalid_request, fmt::format("{} of object {} called destroy(); an object can be destroyed by its methods only", name, to_string(entry_.where))};
   if (failed) {
     core_.counts.failed_turns.add();
     return failed;
   }
   hibernate_ = hibernate_ || in_turn.wants_hibernation();
+  if (auto wanted = in_turn.blocks_for(); wanted && name == "on_create")
+    facts_.unready_ms = wanted->count(); // on_create will not run again: what it waits for is remembered
+  else if (wanted)
+    blocked = *wanted;
   auto state = run_started(in_turn).and_then([this] { return encode_state(); });
   if (!state)
     return state.error();
-  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty())
+  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty() || (in_turn.says_ready() && facts_.unready_ms != 0))
     commit(in_turn, std::move(*state), {});
   return std::nullopt;
 }
@@ -703,6 +759,10 @@ void activation::count_bytes(std::size_t bytes) {
 void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
   const bool is_last = in_turn.wants_destruction();
+  if (in_turn.says_ready())
+    facts_.unready_ms = 0;
+  if (in_turn.says_ready() || is_last)
+    ready_.open();
   if (is_last)
     erase_object(*core_.store, next->writes, entry_.where,
                  gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored : erasure::of_all_there_may_be);
@@ -814,12 +874,15 @@ bool activation::settled_or_notified() {
 }
 
 void activation::after_message() {
+  while (ready_.is_opening())
+    for (auto& what : ready_.take())
+      receive(std::move(what));
   if (hibernate_ || core_.settings.idle_after.count() == 0)
     try_retire();
 }
 
 void activation::try_retire() {
-  if (retired_ || !stash_.empty() || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
+  if (retired_ || !stash_.empty() || ready_.is_closed() || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
     return;
   const auto bytes = std::exchange(counted_bytes_, 0);
   if (!core_.directory.retire(entry_)) {

@@ -77,6 +77,23 @@ expected<task_id> turn::start_task(std::string_view method, std::string argument
   return task_id{self_, started_.back().number};
 }
 
+expected<void> turn::destroy() {
+  if (!hook_.empty())
+    return fail(errc::invalid_request, fmt::format("{} of object {} called destroy(); an object can be destroyed by its methods only", hook_, to_string(self_)));
+  destroy_ = true;
+  return {};
+}
+
+expected<void> turn::block_until_ready(std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds longest = std::chrono::hours(24);
+  if (hook_.empty())
+    return fail(errc::invalid_request, fmt::format("a method of object {} called block_until_ready(); it is for on_create and on_wake", to_string(self_)));
+  if (timeout < std::chrono::milliseconds(1) || timeout > longest)
+    return fail(errc::invalid_request, fmt::format("{} of object {} called block_until_ready() with {} ms; it must be 1..{}", hook_, to_string(self_), timeout.count(), longest.count()));
+  blocks_for_ = timeout;
+  return {};
+}
+
 expected<void> check_abort_reason(const std::string& reason) {
   if (reason.size() > max_abort_reason_bytes)
     return fail(errc::invalid_request, fmt::format("the reason of an abort has {} bytes; the limit is {}", reason.size(), max_abort_reason_bytes));

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -74,7 +75,9 @@ public:
   std::optional<std::chrono::system_clock::time_point> tick() const override { return tick_; }
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
   const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
-  void destroy() override { destroy_ = true; }
+  expected<void> destroy() override;
+  expected<void> block_until_ready(std::chrono::milliseconds timeout) override;
+  void ready() override { ready_ = true; }
   void hibernate() override { hibernate_ = true; }
 
   expected<std::optional<std::string>> get_row(std::string_view key) override { return noted(rows_.get(key)); }
@@ -86,6 +89,12 @@ public:
   /// This turn is a tick of that schedule.
   std::optional<error> begin_tick(const schedule_message& of);
 
+  /// This is not the turn of a message but of that hook; `name` outlives the turn.
+  void enter_hook(std::string_view name) noexcept { hook_ = name; }
+
+  /// How long messages are to wait at most, if they are to.
+  std::optional<std::chrono::milliseconds> blocks_for() const noexcept { return ready_ ? std::nullopt : blocks_for_; }
+  bool says_ready() const noexcept { return ready_; }
   bool wants_destruction() const noexcept { return destroy_; }
   expected<task_id> start_task(std::string_view method, std::string arguments) override;
 
@@ -141,6 +150,9 @@ private:
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;
   std::vector<abort_request> aborts_;
+  std::string_view hook_; ///< empty: a method
+  std::optional<std::chrono::milliseconds> blocks_for_;
+  bool ready_ = false;
   bool destroy_ = false;
   std::vector<started_task> started_;
   bool hibernate_ = false;

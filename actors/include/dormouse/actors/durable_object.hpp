@@ -173,6 +173,20 @@ protected:
     static_assert(!std::is_same_v<Never, Never>, "dormouse: a const method is a read-only turn; it cannot destroy its object");
   }
 
+  /// In `on_create` and `on_wake`: other messages wait, in the order in which they came, until a later turn has called `ready()`. Responses and answers for the
+  /// object do not wait: initialisation may fetch, and call other objects, and the turn that has what it needs says `ready()`. A blocked object stays awake.
+  /// After `timeout` (1 ms to 24 h) those who wait get `timeout`, and the object leaves memory: the next use tries again. Posts and sends stay in the inbox and are tried
+  /// again later, as if a handler had failed. Throws `failure{invalid_request}`. See docs/objects.md for what it takes to survive a restart.
+  void block_until_ready(std::chrono::milliseconds timeout = std::chrono::seconds(30));
+
+  /// Messages wait no longer, with the end of this turn; nothing if they do not. If the turn throws they go on waiting.
+  void ready();
+
+  template <class Never = void>
+  void ready() const {
+    static_assert(!std::is_same_v<Never, Never>, "dormouse: a const method is a read-only turn; it cannot make its object ready");
+  }
+
   const address& self_address() const;
   /// A random instance id that no other object has: see unique_id.hpp.
   static std::string unique_id() { return dormouse::unique_id(); }

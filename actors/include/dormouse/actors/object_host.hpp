@@ -96,8 +96,14 @@ public:
 
   virtual const address& self() const = 0;
 
-  /// The object ends with this turn.
-  virtual void destroy() = 0;
+  /// The object ends with this turn. Error: `invalid_request` in `on_create` and `on_wake`.
+  virtual expected<void> destroy() = 0;
+
+  /// Other messages wait from the end of this hook on. Error: `invalid_request`, outside of `on_create` and `on_wake` too.
+  virtual expected<void> block_until_ready(std::chrono::milliseconds timeout) = 0;
+
+  /// They wait no longer.
+  virtual void ready() = 0;
 
   /// Asks for hibernation as soon as the object is idle, without waiting for `idle_after`.
   virtual void hibernate() = 0;

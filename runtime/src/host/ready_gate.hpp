@@ -1,0 +1,63 @@
+#pragma once
+
+/// Messages that wait until their object is ready (`block_until_ready`).
+///
+/// Closed, it holds back everything but what the object itself has asked for: responses, answers, and the runtime's own messages. It is opened by a turn, and
+/// what waited is handled when that turn is over, before anything that came later. Each closing has a number, so that the timer of one does not end another.
+///
+/// Threads: the activation's.
+
+#include "host/actor_messages.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <utility>
+
+namespace dormouse {
+
+class ready_gate {
+public:
+  bool is_closed() const noexcept { return state_ == state::closed; }
+  bool is_open() const noexcept { return state_ == state::open; }
+
+  /// The number of the closing. One that is closed already keeps its own.
+  std::uint64_t close(std::chrono::milliseconds timeout) noexcept {
+    if (state_ != state::closed) {
+      state_ = state::closed;
+      timeout_ = timeout;
+      ++number_;
+    }
+    return number_;
+  }
+  std::uint64_t number() const noexcept { return number_; }
+  std::chrono::milliseconds timeout() const noexcept { return timeout_; }
+
+  /// What waits is to be taken.
+  void open() noexcept {
+    if (state_ == state::closed)
+      state_ = state::opening;
+  }
+  bool is_opening() const noexcept { return state_ == state::opening; }
+
+  /// Nothing waits any more.
+  std::deque<envelope_ptr> take() noexcept {
+    state_ = state::open;
+    return std::exchange(waiting_, {});
+  }
+
+  bool holds(const envelope& what) const noexcept {
+    return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !what.method->name.starts_with('#'));
+  }
+  void wait(envelope_ptr what) { waiting_.push_back(std::move(what)); }
+
+private:
+  enum class state : std::uint8_t { open, closed, opening };
+
+  state state_ = state::open;
+  std::chrono::milliseconds timeout_{};
+  std::uint64_t number_ = 0;
+  std::deque<envelope_ptr> waiting_; ///< counted as pending, so their activation stays
+};
+
+} // namespace dormouse
