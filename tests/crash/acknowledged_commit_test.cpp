@@ -110,5 +110,31 @@ TEST_CASE("R3 R4: kill -9 never parts the rows of an object from its state") {
   CHECK(durable > ledger::page); // a range was erased
 }
 
+TEST_CASE("R3: kill -9 never leaves a part of an object that was destroyed") {
+  std::mt19937_64 random(crash_seed());
+  scratch_directory scratch;
+  const auto directory = scratch.path() / "store";
+  std::size_t alive = 0;
+  std::uint64_t ends = 0;
+  for (int life = 1; life <= kills; ++life) {
+    const auto progress = 1 + random() % 20;
+    const auto moment = random_moment(random, microseconds(5'000));
+    CAPTURE(life);
+    child_process child({"live and end", directory.string(), life % 2 == 0 ? "16" : "1"});
+    for (std::uint64_t line = 0; line < progress; ++line, ++ends)
+      REQUIRE_MESSAGE(child.read_line(), "the child died by itself: ", child.kill());
+    spin(moment);
+    REQUIRE(child.kill() == "");
+
+    const auto view = read_durable(directory, scratch.path() / "copy");
+    CHECK(view.unreadable == 0);
+    CHECK(view.mayfly_rows.size() == view.mayfly_value);
+    CHECK((view.mayfly_rows.empty() || *view.mayfly_rows.rbegin() == view.mayfly_value));
+    alive += view.mayfly_value != 0 ? 1 : 0;
+  }
+  MESSAGE(ends, " objects in ", kills, " lives, of which ", alive, " ended in the middle of an object");
+  CHECK(alive > 0);
+}
+
 } // namespace
 } // namespace dormouse::test

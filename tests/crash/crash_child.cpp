@@ -157,6 +157,27 @@ void unload(const std::string& directory, const std::string& upstream) {
   }
 }
 
+/// Lives of 1 to 150 rows: at their ends rows are erased one by one and as ranges.
+[[noreturn]] void live_and_end(const std::string& directory, std::size_t at_once) {
+  runtime host(crash_options(directory));
+  host.define<mayfly>();
+  auto target = host.get<mayfly>("m");
+  std::deque<std::future<std::uint64_t>> calls;
+  for (std::uint64_t life = 1;; ++life) {
+    for (std::uint64_t turn = 0; turn <= life * 37 % 150; ++turn) {
+      calls.push_back(target.call<&mayfly::live>());
+      if (calls.size() < at_once)
+        continue;
+      calls.front().get();
+      calls.pop_front();
+    }
+    auto ended = target.call<&mayfly::end>();
+    if (at_once == 1)
+      ended.get(); // nothing is in flight when the next life begins
+    report("end " + std::to_string(life));
+  }
+}
+
 [[noreturn]] void serve() {
   samples::raise_open_file_limit();
   samples::upstream_server upstream;
@@ -180,6 +201,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (what == "keep")
     keep_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "live and end")
+    live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "upstream")
     serve();
   if (what != "finish")

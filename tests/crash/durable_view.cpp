@@ -107,7 +107,18 @@ private:
       describe<ledger>().load(object, state->state, state->facts.state_version);
       view_.ledger_value = object.value();
     }
-    each('K', [this, &of](std::string_view key, std::string_view value) {
+    const address fly{"MAYFLY", "m"};
+    if (auto state = value_or_throw(store_.load_object(fly))) {
+      mayfly object;
+      describe<mayfly>().load(object, state->state, state->facts.state_version);
+      view_.mayfly_value = object.value();
+    }
+    each('K', [this, &of, &fly](std::string_view key, std::string_view value) {
+      if (key.starts_with(keys::storage_of(fly).first)) {
+        auto number = store_.read_row(fly, key, value).and_then([](const std::string& bytes) { return decode<std::uint64_t>(bytes); });
+        view_.mayfly_rows.insert(number.value_or(0));
+        return number.has_value();
+      }
       const auto user_key = key.substr(keys::storage_of(of).first.size());
       auto number = store_.read_row(of, user_key, value).and_then([](const std::string& bytes) { return decode<std::uint64_t>(bytes); });
       if (number)

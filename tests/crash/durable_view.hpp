@@ -21,6 +21,8 @@ struct durable_view {
   std::uint64_t counter_value = 0;
   std::uint64_t ledger_value = 0;
   std::map<std::string, std::uint64_t> ledger_rows;
+  std::uint64_t mayfly_value = 0; ///< 0: there is none
+  std::set<std::uint64_t> mayfly_rows;
 
   /// Fetches by their key at the upstream, with how many rows each has.
   std::unordered_map<std::string, std::size_t> queued;

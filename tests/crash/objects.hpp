@@ -158,4 +158,26 @@ private:
   std::uint64_t value_ = 0;
 };
 
+/// Has a row for each turn of its life, which ends every now and then.
+class mayfly : public durable_object {
+public:
+  std::uint64_t live() {
+    ++value_;
+    storage().put(std::to_string(value_), value_);
+    return value_;
+  }
+  void end() { destroy(); }
+  std::uint64_t value() const { return value_; }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(value_);
+  }
+
+  using methods = dormouse::methods<"MAYFLY", dormouse::method<"live", &mayfly::live>, dormouse::method<"end", &mayfly::end>>;
+
+private:
+  std::uint64_t value_ = 0;
+};
+
 } // namespace dormouse::test

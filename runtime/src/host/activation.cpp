@@ -64,7 +64,9 @@ private:
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
   void refuse(const envelope_ptr& what, const error& why);
   void try_later(const envelope_ptr& what, const error& why);
+  void watch_gate();
   void not_ready();
+  void turn_away(const envelope_ptr& what, const error& why);
   static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
   readiness ensure_ready(error& why, const envelope* next = nullptr);
@@ -131,9 +133,9 @@ caf::behavior activation::make_behavior() {
       after_message();
       try_retire();
     },
-    [this](const ready_timed_out& what) {
+    [this](const look_at_ready_gate& what) {
       if (ready_.is_closed() && ready_.number() == what.number)
-        not_ready();
+        ready_.left().count() > 0 ? watch_gate() : not_ready();
       after_message();
     },
     [this](redeliver& again) {
@@ -151,11 +153,8 @@ caf::behavior activation::make_behavior() {
       hibernate_ = true;
       for (const auto& what : std::exchange(backing_off_, {}))
         finished(what);
-      for (const auto& what : ready_.take()) {
-        if (what->sink)
-          what->sink->resolve(fail(errc::stopped, "the runtime has stopped"));
-        finished(what);
-      }
+      for (const auto& what : ready_.take_waiting())
+        turn_away(what, {errc::stopped, "the runtime has stopped"});
       try_retire();
     },
   };
@@ -227,6 +226,8 @@ void activation::process(envelope_ptr what) {
     case readiness::ready:
       break;
   }
+  if (ready_.holds(*what) && core_.stopping.load(std::memory_order_relaxed))
+    return turn_away(what, {errc::stopped, "the runtime has stopped"});
   if (ready_.holds(*what))
     return ready_.wait(std::move(what));
   if (what->firing)
@@ -525,24 +526,33 @@ void activation::try_later(const envelope_ptr& what, const error& why) {
   try_again(what, first_redelivery * (1 << what->failures));
 }
 
+/// A timer keeps what is left of an activation that has retired, and the time may be long: so it is looked at every now and then.
+void activation::watch_gate() {
+  delayed_send(this, std::clamp(ready_.left(), std::chrono::milliseconds(1), std::chrono::milliseconds(1'000)), look_at_ready_gate{ready_.number()});
+}
+
 /// The object did not become ready in time: it is given up, and those who wait for it are told.
 void activation::not_ready() {
   const error why{errc::timeout, fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()", to_string(entry_.where), ready_.timeout().count())};
   discard();
   hibernate_ = true;
   for (const auto& what : ready_.take()) {
-    if (what->firing) {
+    if (what->firing)
       fail_firing(what, why);
-      continue;
-    }
-    if (what->inbox_id != 0) {
-      what->path.empty() ? try_later(what, why) : refuse(what, why);
-      continue;
-    }
-    if (what->sink)
-      what->sink->resolve(unexpected<error>(why));
-    finished(what);
+    else if (what->inbox_id == 0)
+      turn_away(what, why);
+    else if (what->path.empty())
+      try_later(what, why);
+    else
+      refuse(what, why);
   }
+}
+
+/// What is in the inbox stays there.
+void activation::turn_away(const envelope_ptr& what, const error& why) {
+  if (what->sink)
+    what->sink->resolve(unexpected<error>(why));
+  finished(what);
 }
 
 /// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
@@ -625,8 +635,8 @@ std::optional<error> activation::load(const envelope* next) {
   blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
   if (blocked.count() == 0)
     ready_.open();
-  else if (!ready_.is_closed())
-    delayed_send(this, blocked, ready_timed_out{ready_.close(blocked)});
+  else if (ready_.close(blocked))
+    watch_gate();
   return std::nullopt;
 }
 
@@ -882,7 +892,7 @@ void activation::after_message() {
 }
 
 void activation::try_retire() {
-  if (retired_ || !stash_.empty() || ready_.is_closed() || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
+  if (retired_ || !stash_.empty() || (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
     return;
   const auto bytes = std::exchange(counted_bytes_, 0);
   if (!core_.directory.retire(entry_)) {

@@ -63,7 +63,7 @@ struct delivery_order {
 struct retire_if_idle {};
 struct stop_activation {};
 struct commits_drained {};
-struct ready_timed_out {
+struct look_at_ready_gate {
   std::uint64_t number = 0; ///< of the gate's closing (ready_gate.hpp)
 };
 struct redeliver {
@@ -151,7 +151,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::envelope_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::retire_if_idle)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::stop_activation)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::commits_drained)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::ready_timed_out)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::look_at_ready_gate)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::redeliver)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::turn_uncommitted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetches_queued)

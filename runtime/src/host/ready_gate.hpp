@@ -21,17 +21,23 @@ public:
   bool is_closed() const noexcept { return state_ == state::closed; }
   bool is_open() const noexcept { return state_ == state::open; }
 
-  /// The number of the closing. One that is closed already keeps its own.
-  std::uint64_t close(std::chrono::milliseconds timeout) noexcept {
-    if (state_ != state::closed) {
-      state_ = state::closed;
-      timeout_ = timeout;
-      ++number_;
-    }
-    return number_;
+  /// False if it is closed already: then its time goes on.
+  bool close(std::chrono::milliseconds timeout) noexcept {
+    if (state_ == state::closed)
+      return false;
+    state_ = state::closed;
+    timeout_ = timeout;
+    closed_at_ = std::chrono::steady_clock::now();
+    ++number_;
+    return true;
   }
   std::uint64_t number() const noexcept { return number_; }
   std::chrono::milliseconds timeout() const noexcept { return timeout_; }
+
+  /// Until its time is over, rounded up.
+  std::chrono::milliseconds left() const noexcept {
+    return std::chrono::ceil<std::chrono::milliseconds>(closed_at_ + timeout_ - std::chrono::steady_clock::now());
+  }
 
   /// What waits is to be taken.
   void open() noexcept {
@@ -40,11 +46,14 @@ public:
   }
   bool is_opening() const noexcept { return state_ == state::opening; }
 
-  /// Nothing waits any more.
+  /// It is open, and nothing waits any more.
   std::deque<envelope_ptr> take() noexcept {
     state_ = state::open;
-    return std::exchange(waiting_, {});
+    return take_waiting();
   }
+
+  /// It stays as it is.
+  std::deque<envelope_ptr> take_waiting() noexcept { return std::exchange(waiting_, {}); }
 
   bool holds(const envelope& what) const noexcept {
     return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !what.method->name.starts_with('#'));
@@ -56,6 +65,7 @@ private:
 
   state state_ = state::open;
   std::chrono::milliseconds timeout_{};
+  std::chrono::steady_clock::time_point closed_at_;
   std::uint64_t number_ = 0;
   std::deque<envelope_ptr> waiting_; ///< counted as pending, so their activation stays
 };
