@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
     {"fetch_large", fetch_large},
     {"fetch_cookies", fetch_cookies},
     {"origins", origins},
+    {"schedules", schedules},
     {"wake", wake},
     {"memory", memory},
   };

@@ -33,5 +33,6 @@ std::vector<row> fetch_large(const settings& how);
 std::vector<row> wake(const settings& how);
 std::vector<row> memory(const settings& how);
 std::vector<row> origins(const settings& how);
+std::vector<row> schedules(const settings& how);
 
 } // namespace dormouse::bench

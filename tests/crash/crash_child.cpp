@@ -7,12 +7,14 @@
 //   crash_child haul <directory> <upstream>                    how many large bodies were delivered in this life, whenever there are more
 //   crash_child unload <directory> <upstream>                  lets all large bodies arrive; exit code 0 when they have
 //   crash_child keep <directory> <calls at once>               "add <value>"
+//   crash_child ring <directory>                               the highest number of ticks so far, whenever there are more
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/crash_settings.hpp"
 #include "crash/hauler.hpp"
 #include "crash/objects.hpp"
 #include "crash/report_pipe.hpp"
+#include "crash/ringer.hpp"
 #include "eventually.hpp"
 #include "upstream/open_file_limit.hpp"
 #include "upstream/upstream_server.hpp"
@@ -178,6 +180,18 @@ void unload(const std::string& directory, const std::string& upstream) {
   }
 }
 
+[[noreturn]] void ring_until_killed(const std::string& directory) {
+  runtime host(ring_options(directory));
+  host.define<ringer>();
+  report("0");
+  for (std::uint64_t round = 0;; ++round) {
+    host.get<ringer>(ringer_id(round % ringer_count)).call<&ringer::wind>(rings_at_once).get();
+    report(std::to_string(host.stats().fired));
+    if (!eventually([&host] { return host.stats().schedules < most_rings_waiting; }))
+      throw std::runtime_error("the schedules do not fire");
+  }
+}
+
 [[noreturn]] void serve() {
   samples::raise_open_file_limit();
   samples::upstream_server upstream;
@@ -203,6 +217,8 @@ int run(const std::vector<std::string>& arguments) {
     keep_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "live and end")
     live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "ring")
+    ring_until_killed(arguments.at(1));
   if (what == "upstream")
     serve();
   if (what != "finish")

@@ -90,6 +90,7 @@ private:
   void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
   void commit(turn_commit::consequences then);
   void add_schedules(turn_commit& to);
+  void submit(std::unique_ptr<turn_commit> next);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
@@ -304,9 +305,7 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   then.handled = what;
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
   next->add_schedules(after_failure(core_, entry_.where, due.row, why));
-  ++commits_;
-  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  core_.store->submit(std::move(next));
+  submit(std::move(next));
   finished(what);
 }
 
@@ -786,9 +785,7 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   if (is_last)
     (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
   add_schedules(*next);
-  ++commits_;
-  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  core_.store->submit(std::move(next));
+  submit(std::move(next));
   if (is_last) {
     discard(); // whoever comes next waits until the commit is durable, and finds nothing
     count_bytes(activation_bytes);
@@ -811,6 +808,10 @@ void activation::put_changes(turn_commit& to, turn& in_turn, encoded_state state
 void activation::commit(turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
   add_schedules(*next); // of a tick whose method has become const
+  submit(std::move(next));
+}
+
+void activation::submit(std::unique_ptr<turn_commit> next) {
   ++commits_;
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
   core_.store->submit(std::move(next));
