@@ -75,6 +75,7 @@ options checked(options given) {
   require("min_schedule_interval", given.min_schedule_interval, milliseconds(1), day * 366);
   require<std::size_t>("store_cache_bytes", given.store_cache_bytes, std::size_t{1} << 20U, many);
   require<std::size_t>("store_buffer_bytes", given.store_buffer_bytes, std::size_t{1} << 20U, many);
+  require<std::size_t>("body_memory_bytes", given.body_memory_bytes, 0, many);
   const auto check_rate = [](const std::string& of, const fetch_rate& rate) {
     if (rate.per_second != 0 && !(rate.per_second >= 0.001 && rate.per_second <= 1e6))
       throw failure({errc::invalid_option, fmt::format("options::{}.per_second is {}; it must be 0 or 0.001..1000000", of, rate.per_second)});
@@ -122,7 +123,7 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
   if (outside.wrap_engine)
     engine = outside.wrap_engine(std::move(engine));
-  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes);
+  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes, settings.body_memory_bytes);
   if (!opened)
     throw failure({opened.error().code, fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
   return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened), std::move(policy));

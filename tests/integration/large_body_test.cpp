@@ -227,6 +227,29 @@ TEST_CASE_FIXTURE(fixture, "R12: 5 MiB of any bytes go out and come back as they
   is_clean();
 }
 
+TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or not enough, are streamed into their files and read from there") {
+  for (const std::size_t room : {std::size_t{0}, std::size_t{300'000}, std::size_t{3 * mib}, std::size_t{64 * mib}}) {
+    CAPTURE(room);
+    auto chosen = settings();
+    chosen.body_memory_bytes = room;
+    runtime running(chosen);
+    std::vector<object_ref<carrier>> objects;
+    for (int i = 0; i < 6; ++i)
+      objects.push_back(object(running, std::to_string(room) + "/" + std::to_string(i)));
+    const std::vector<std::pair<std::string, std::string>> kinds{{"plain", ""}, {"chunked", "&mode=chunked&chunks=40"}, {"packed", "&encoding=gzip"}};
+    for (const auto& [name, more] : kinds) {
+      CAPTURE(name);
+      for (const auto& mine : objects)
+        value_of(mine.call<&carrier::send>(get(name, 2 * mib, more), std::uint64_t{0}, std::uint64_t{0}));
+      for (const auto& mine : objects)
+        is_body_of(receipt_of(mine, name), name, 2 * mib);
+    }
+    CHECK(running.stats().retries == 0);
+    CHECK(running.stats().dead_letters == 0);
+    CHECK(no_blob_files(directory.path()));
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "R12: bodies around max_inline_bytes are the same to the handler, a byte more is a file") {
   const auto limit = settings().max_inline_bytes;
   runtime running(settings(), valved());

@@ -250,6 +250,78 @@ TEST_CASE_FIXTURE(fixture, "large bodies: a file that cannot be written is a sto
   CHECK(synced({half}));
 }
 
+TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when it is synced, and need not be read from there, once") {
+  scratch_directory elsewhere;
+  auto roomy = value_or_throw(blob_store::open(elsewhere.path(), 1, 4'000'000));
+  const auto hold = [&roomy](const std::string& bytes) {
+    held_body body(roomy->memory());
+    REQUIRE(body.grow(bytes.size()));
+    body.append(bytes);
+    auto file = roomy->create(7, blob_side::response);
+    file->hold(std::move(body));
+    return file;
+  };
+  const auto synced_there = [&roomy](const blob_writer_ptr& file) {
+    auto told = std::make_shared<std::promise<expected<void>>>();
+    auto outcome = told->get_future();
+    roomy->sync({file}, [told](const expected<void>& how) { told->set_value(how); });
+    return value_of(std::move(outcome));
+  };
+  const auto bytes = random_bytes(3'000'001, 5);
+  auto file = hold(bytes);
+  const auto what = file->ref();
+  const auto path = roomy->folder() / what.file_name();
+  CHECK(what.bytes == bytes.size());
+  CHECK(what.crc == crc32c(bytes));
+  CHECK_FALSE(std::filesystem::exists(path)); // neither the loop of a worker nor anybody else has waited for the disk yet
+  CHECK_FALSE(file->is_durable());
+  CHECK(synced_there(file));
+  CHECK(file->is_durable());
+  CHECK(read_file(path) == bytes);
+  file->keep();
+  file.reset();
+  write_file(path, "damage that only a reader of the file sees");
+  CHECK(value_or_throw(roomy->load(what)) == bytes);
+  CHECK(roomy->load(what).error().code == errc::corrupt); // the next one does
+  CHECK(roomy->memory()->used() == 0);
+
+  // One that is dropped leaves nothing, one that is removed before it was asked for neither.
+  hold(bytes).reset();
+  auto removed = hold(bytes);
+  CHECK(synced_there(removed));
+  removed->keep();
+  CHECK(roomy->memory()->used() == bytes.size());
+  roomy->remove(removed->ref());
+  removed.reset();
+  roomy->remove(what);
+  CHECK(no_blob_files(elsewhere.path()));
+  CHECK(eventually([&roomy] { return roomy->memory()->used() == 0; }));
+
+  // A second name needs the file.
+  auto shared = hold(bytes);
+  auto link = roomy->link(*shared, 8, blob_side::response);
+  REQUIRE(link);
+  CHECK(synced_there(shared));
+  CHECK(synced_there(link));
+  link->keep();
+  shared.reset();
+  CHECK(value_or_throw(roomy->load(link->ref())) == bytes);
+
+  // The disk does not take it.
+  auto lost = hold(bytes);
+  {
+    const no_blob_folder away(elsewhere.path());
+    const auto failed = synced_there(lost);
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().code == errc::storage_error);
+    CHECK(contains(failed.error().message, lost->ref().file_name()));
+    CHECK(lost->is_lost());
+    CHECK_FALSE(roomy->link(*lost, 9, blob_side::response));
+  }
+  CHECK(synced_there(lost).error().code == errc::storage_error);
+  roomy->close();
+}
+
 TEST_CASE_FIXTURE(fixture, "R19: many bodies under way share few file descriptors") {
   constexpr std::size_t files = 300;
   const auto before = open_files();

@@ -5,6 +5,7 @@
 #include "proxy/curl_lane.hpp"
 #include "proxy/response_head.hpp"
 #include "proxy/retry.hpp"
+#include "store/blob_store.hpp"
 
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/cookie_jar.hpp>
@@ -38,7 +39,7 @@ constexpr std::size_t max_idle_connections = 512;
 /// Transfers on one lane. As many as may go to one origin by default: below that, all connections to an origin are on one lane.
 constexpr std::size_t lane_transfers = 256;
 
-/// A body is written to its file in pieces that are at least this large.
+/// A body that is not held in memory is written to its file in pieces that are at least this large.
 constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 
 /// How long a file of certificates may have changed before it is read again.
@@ -56,6 +57,8 @@ using field_list = std::unique_ptr<curl_slist, list_free>;
 
 /// One attempt on its way, over all its redirect hops.
 struct exchange {
+  explicit exchange(std::shared_ptr<body_memory> memory) : body(std::move(memory)) {}
+
   transfer job;
   http_transport::completion done;
   easy_handle easy;
@@ -77,8 +80,8 @@ struct exchange {
   // This hop's response so far.
   std::uint16_t status = 0;
   response_head head;
-  std::string body;      ///< what is not in the file
-  blob_writer_ptr file;  ///< the front of a body that is large
+  held_body body;        ///< what is not in the file
+  blob_writer_ptr file;  ///< the front of a body that is large and not held in memory
   std::size_t body_bytes = 0;
   bool answered = false; ///< some byte of a response came
   bool blocked = false;  ///< the socket callback refused the address
@@ -110,7 +113,7 @@ std::string joined(const std::vector<std::string>& cookies) {
 
 /// A response begins, or there is none yet.
 void forget_body(exchange& on) {
-  on.body.clear();
+  on.body.let_go();
   on.file.reset();
   on.body_bytes = 0;
 }
@@ -126,11 +129,26 @@ void refuse_for(exchange& on, fetch_errc code, std::string_view what, const erro
 bool spill(exchange& on) {
   if (!on.file)
     on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
-  auto written = on.file->append(on.body);
-  on.body.clear();
+  auto written = on.file->append(on.body.bytes());
+  on.body.let_go();
   if (!written)
     refuse_for(on, fetch_errc::queue_error, "the response's body cannot be stored", written.error());
   return written.has_value();
+}
+
+/// A large body stays in memory while there is room for it there, and from then on goes to its file. False: the transfer is refused.
+bool make_room(exchange& on, std::size_t bytes) {
+  const auto needed = on.body.bytes().size() + bytes;
+  if (needed <= std::max({on.settings->max_inline_bytes, least_piece_bytes, on.body.room()}))
+    return true;
+  if (!on.file) {
+    curl_off_t announced = 0; // before decompression: a hint
+    curl_easy_getinfo(on.easy.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    const auto whole = std::max({needed, 2 * on.body.bytes().capacity(), static_cast<std::size_t>(std::max<curl_off_t>(0, announced))});
+    if (on.body.grow(std::max(needed, std::min(whole, on.settings->max_body_bytes))))
+      return true;
+  }
+  return spill(on);
 }
 
 // --- libcurl's callbacks into one exchange ----------------------------------------------------------------------------------------------
@@ -160,10 +178,9 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
     on.refusal = fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
     return 0;
   }
-  // A piece is written when it has become large: many small writes cost several times as much.
-  if (on.body.size() + bytes > std::max(on.settings->max_inline_bytes, least_piece_bytes) && !spill(on))
+  if (!make_room(on, bytes))
     return 0;
-  on.body.append(data, bytes);
+  on.body.append({data, bytes});
   on.body_bytes += bytes;
   return bytes;
 }
@@ -246,7 +263,7 @@ curl_transport::~curl_transport() {
 }
 
 void curl_transport::start(transfer next, completion done) {
-  auto owned = std::make_unique<exchange>();
+  auto owned = std::make_unique<exchange>(blobs_->memory());
   auto& on = *owned;
   on.settings = &settings_;
   on.blobs = blobs_.get();
@@ -459,9 +476,16 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
         begin_hop(hop);
       return;
     }
-    if (hop.body_bytes > settings_.max_inline_bytes && !spill(hop))
+    std::string body;
+    if (hop.body_bytes <= settings_.max_inline_bytes) {
+      body = hop.body.take();
+    } else if (!hop.file && hop.body.grow(hop.body_bytes)) {
+      hop.file = blobs_->create(hop.job.fetch->id, blob_side::response);
+      hop.file->hold(std::move(hop.body));
+    } else if (!spill(hop)) {
       return refuse(hop, sent_state::yes);
-    return finish(hop, response(hop.status, std::move(hop.head).take_fields(), std::move(hop.body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
+    }
+    return finish(hop, response(hop.status, std::move(hop.head).take_fields(), std::move(body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
   }
   long request_bytes = 0;
   curl_off_t pretransfer = 0;

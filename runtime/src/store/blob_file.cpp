@@ -21,6 +21,9 @@ namespace {
 
 constexpr std::size_t number_digits = 16;
 
+/// Of a body that is in memory: the disk begins with one while the next is written.
+constexpr std::size_t piece_bytes = std::size_t{1} << 20U;
+
 unexpected<error> failed_call(std::string_view doing, const std::string& path, int number) {
   return fail(errc::storage_error, fmt::format("body file '{}' cannot be {}: {}", path, doing, std::generic_category().message(number)));
 }
@@ -101,28 +104,71 @@ unexpected<error> blob_writer::lose(error why) {
   return unexpected<error>(why_lost_);
 }
 
+/// Created by the first use and never again: a file that is gone must not come back empty.
+expected<int> blob_writer::open() {
+  return file_.open(O_WRONLY | (ref_.bytes == 0 || state_ == state::held ? O_CREAT | O_EXCL : 0));
+}
+
+expected<void> blob_writer::write(int descriptor, std::string_view bytes, std::uint64_t at) {
+  while (!bytes.empty()) {
+    const auto written = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(at));
+    if (written < 0 && errno != EINTR)
+      return lose(failed_call("written", file_.path(), errno).value());
+    if (written > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+      at += static_cast<std::uint64_t>(written);
+    }
+  }
+  return {};
+}
+
 expected<void> blob_writer::append(std::string_view bytes) {
   if (is_lost())
     return unexpected<error>(why_lost_);
-  // Created by the first use and never again: a file that is gone must not come back empty.
-  auto descriptor = file_.open(O_WRONLY | (ref_.bytes == 0 ? O_CREAT | O_EXCL : 0));
+  auto descriptor = open();
   if (!descriptor)
     return lose(descriptor.error());
   state_ = state::written;
-  for (auto rest = bytes; !rest.empty();) {
-    const auto written = ::pwrite(*descriptor, rest.data(), rest.size(), static_cast<off_t>(ref_.bytes + (bytes.size() - rest.size())));
-    if (written < 0 && errno != EINTR)
-      return lose(failed_call("written", file_.path(), errno).value());
-    if (written > 0)
-      rest.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (auto written = write(*descriptor, bytes, ref_.bytes); !written)
+    return written;
   ref_.crc = crc32c(bytes, ref_.crc);
   ref_.bytes += bytes.size();
   file_.used();
   return {};
 }
 
+void blob_writer::hold(held_body body) noexcept {
+  held_ = std::move(body);
+  ref_.bytes = held_.bytes().size();
+  ref_.crc = held_.crc();
+  state_ = state::held;
+}
+
+expected<void> blob_writer::write_out() {
+  if (is_lost())
+    return unexpected<error>(why_lost_);
+  if (state_ != state::held)
+    return {};
+  auto descriptor = open();
+  if (!descriptor)
+    return lose(descriptor.error());
+  state_ = state::written;
+  const std::string_view whole = held_.bytes();
+  for (std::size_t at = 0; at < whole.size(); at += piece_bytes) {
+    const auto piece = whole.substr(at, piece_bytes);
+    if (auto written = write(*descriptor, piece, at); !written)
+      return written;
+    ::sync_file_range(*descriptor, static_cast<off_t>(at), static_cast<off_t>(piece.size()), SYNC_FILE_RANGE_WRITE); // a hint, as in `begin_sync`
+  }
+  file_.used();
+  return {};
+}
+
 void blob_writer::begin_sync() noexcept {
+  if (state_ == state::held) {
+    (void)write_out(); // should it fail, `sync` says so
+    return;
+  }
   if (state_ != state::written)
     return;
   if (auto descriptor = file_.open(O_WRONLY))
@@ -130,9 +176,15 @@ void blob_writer::begin_sync() noexcept {
   file_.used();
 }
 
+void blob_writer::keep() {
+  fate_ = fate::kept;
+  if (held_.room() != 0)
+    file_.home().memory()->keep(ref_.number, std::move(held_));
+}
+
 expected<void> blob_writer::sync() {
-  if (is_lost())
-    return unexpected<error>(why_lost_);
+  if (auto written = write_out(); !written)
+    return written;
   if (state_ != state::written)
     return {};
   auto descriptor = file_.open(O_WRONLY);

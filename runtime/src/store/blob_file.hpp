@@ -3,8 +3,12 @@
 /// A large body in a file of its own: written once from front to back, read from front to back, and believed only if its size and its CRC-32C
 /// are those that a row of the store says.
 ///
+/// One that is small enough for the memory there is (body_memory.hpp) may be held there whole and be put into its file in one go, by another thread.
+///
 /// A writer owns its file until a commit with that row is durable: destroyed before, it has the file removed. A name is used once in the life
 /// of a store, so whoever comes late, as a worker that was replaced, can spoil no file but its own.
+
+#include "store/body_memory.hpp"
 
 #include <dormouse/serialization/error.hpp>
 
@@ -73,7 +77,8 @@ private:
 class blob_writer {
 public:
   /// By `blob_store::create`.
-  blob_writer(std::shared_ptr<blob_store> home, blob_ref name, std::string path) : file_(std::move(home), std::move(path)), ref_(name) {}
+  blob_writer(std::shared_ptr<blob_store> home, blob_ref name, std::string path)
+    : file_(std::move(home), std::move(path)), ref_(name), held_(nullptr) {}
   blob_writer(const blob_writer&) = delete;
   blob_writer& operator=(const blob_writer&) = delete;
 
@@ -83,7 +88,13 @@ public:
   /// The bytes are then with the kernel, not on the disk. Error: `storage_error` naming the file, now and from now on.
   expected<void> append(std::string_view bytes);
 
-  /// Begins to put on the disk what was appended, and does not wait for it.
+  /// Instead of `append`: the whole body, in memory. It goes to the file with `write_out` or the first sync, and when it is kept stays in memory for its handler.
+  void hold(held_body body) noexcept;
+
+  /// What is held only goes to the kernel, which begins with the first piece to put it on the disk. Error as of `append`.
+  expected<void> write_out();
+
+  /// Begins to put on the disk what was appended or is held, and does not wait for it.
   void begin_sync() noexcept;
 
   /// The bytes are on the disk on return; blocks as long as that takes. A failure is final, because the kernel reports it once and then forgets the
@@ -100,19 +111,22 @@ public:
   const blob_ref& ref() const noexcept { return ref_; }
 
   /// A row names it durably: the file stays.
-  void keep() noexcept { fate_ = fate::kept; }
+  void keep();
 
   /// The commit with its row failed, and nobody knows what of it a restart will find: should the file go, then not before a later commit has succeeded.
   void doubt() noexcept { fate_ = fate::doubtful; }
 
 private:
-  enum class state : std::uint8_t { written, synced, durable, lost };
+  enum class state : std::uint8_t { held, written, synced, durable, lost };
   enum class fate : std::uint8_t { removed, doubtful, kept };
 
   unexpected<error> lose(error why);
+  expected<int> open();
+  expected<void> write(int descriptor, std::string_view bytes, std::uint64_t at);
 
   blob_descriptor file_;
   blob_ref ref_;
+  held_body held_;
   state state_ = state::written;
   fate fate_ = fate::removed;
   error why_lost_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 namespace dormouse {
@@ -21,7 +22,7 @@ constexpr std::size_t read_bytes = std::size_t{128} << 10U;
 /// Of one batch: the first in it waits for the last.
 constexpr std::uint64_t most_bytes_per_sync = std::uint64_t{64} << 20U;
 
-/// Files removed or looked up between two looks at what waits to be synced.
+/// Files removed or looked up between two looks at what is to be removed.
 constexpr std::size_t slice = 64;
 
 std::string message_of(int number) {
@@ -40,7 +41,7 @@ int sync_directory(const std::filesystem::path& directory) {
 
 } // namespace
 
-expected<std::shared_ptr<blob_store>> blob_store::open(const std::filesystem::path& directory, std::uint64_t epoch) {
+expected<std::shared_ptr<blob_store>> blob_store::open(const std::filesystem::path& directory, std::uint64_t epoch, std::size_t memory_bytes) {
   const auto folder = directory / "blobs";
   std::error_code made;
   const bool is_new = std::filesystem::create_directories(folder, made);
@@ -50,11 +51,16 @@ expected<std::shared_ptr<blob_store>> blob_store::open(const std::filesystem::pa
     return fail(errc::directory_unusable, fmt::format("folder '{}' is not readable and writable for this process", folder.string()));
   if (const int failed = is_new ? sync_directory(directory) : 0)
     return fail(errc::directory_unusable, fmt::format("folder '{}' cannot be synced: {}", directory.string(), message_of(failed)));
-  return std::shared_ptr<blob_store>(new blob_store(folder, epoch));
+  return std::shared_ptr<blob_store>(new blob_store(folder, epoch, memory_bytes));
 }
 
-blob_store::blob_store(std::filesystem::path folder, std::uint64_t epoch)
-  : folder_(std::move(folder)), epoch_(epoch), next_number_((epoch << epoch_shift) | 1), thread_([this] { run(); }) {}
+blob_store::blob_store(std::filesystem::path folder, std::uint64_t epoch, std::size_t memory_bytes)
+  : folder_(std::move(folder)),
+    epoch_(epoch),
+    memory_(std::make_shared<body_memory>(memory_bytes)),
+    next_number_((epoch << epoch_shift) | 1),
+    syncs_([this] { run_syncs(); }),
+    removals_([this] { run_removals(); }) {}
 
 blob_store::~blob_store() {
   close();
@@ -65,7 +71,9 @@ blob_writer_ptr blob_store::create(std::uint64_t fetch_id, blob_side side) {
   return std::make_shared<blob_writer>(shared_from_this(), name, path_of(name));
 }
 
-blob_writer_ptr blob_store::link(const blob_writer& body, std::uint64_t fetch_id, blob_side side) {
+blob_writer_ptr blob_store::link(blob_writer& body, std::uint64_t fetch_id, blob_side side) {
+  if (!body.write_out())
+    return nullptr;
   const blob_ref name{fetch_id, side, next_number_.fetch_add(1, std::memory_order_relaxed), body.ref().bytes, body.ref().crc};
   if (::link(path_of(body.ref()).c_str(), path_of(name).c_str()) != 0)
     return nullptr;
@@ -77,6 +85,8 @@ blob_reader blob_store::read(const blob_ref& what) {
 }
 
 expected<std::string> blob_store::load(const blob_ref& what) {
+  if (auto kept = memory_->take(what.number))
+    return std::move(*kept);
   auto file = read(what);
   if (auto begun = file.begin(); !begun)
     return unexpected<error>(begun.error());
@@ -105,7 +115,7 @@ void blob_store::remove(const blob_ref& what) noexcept {
     std::lock_guard guard(mutex_);
     if (!stopping_) {
       unwanted_.push_back(what);
-      arrived_.notify_one();
+      to_remove_.notify_one();
       return;
     }
   }
@@ -125,13 +135,13 @@ void blob_store::commit_succeeded() noexcept {
   unwanted_.insert(unwanted_.end(), doubtful_.begin(), doubtful_.end());
   doubtful_.clear();
   any_doubtful_.store(false, std::memory_order_relaxed);
-  arrived_.notify_one();
+  to_remove_.notify_one();
 }
 
 void blob_store::remove_orphans(claim is_named) {
   std::lock_guard guard(mutex_);
   is_named_ = std::move(is_named);
-  arrived_.notify_one();
+  to_remove_.notify_one();
 }
 
 void blob_store::close() {
@@ -140,29 +150,44 @@ void blob_store::close() {
     stopping_ = true;
   }
   arrived_.notify_one();
-  if (thread_.joinable())
-    thread_.join();
+  to_remove_.notify_one();
+  for (auto* thread : {&syncs_, &removals_})
+    if (thread->joinable())
+      thread->join();
   closed_.store(true, std::memory_order_relaxed);
 }
 
-// --- the thread -------------------------------------------------------------------------------------------------------------------------
+// --- the threads ------------------------------------------------------------------------------------------------------------------------
 
-void blob_store::run() {
+void blob_store::run_syncs() {
+  ::pthread_setname_np(::pthread_self(), "dormouse.files");
   for (;;) {
     std::vector<sync_job> jobs;
+    {
+      std::unique_lock lock(mutex_);
+      arrived_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      jobs = take_jobs();
+    }
+    if (jobs.empty())
+      return;
+    sync_jobs(jobs);
+  }
+}
+
+void blob_store::run_removals() {
+  ::pthread_setname_np(::pthread_self(), "dormouse.unlink");
+  for (;;) {
     std::vector<blob_ref> unwanted;
     bool walks = false;
     {
       std::unique_lock lock(mutex_);
-      arrived_.wait(lock, [this] { return stopping_ || !jobs_.empty() || !unwanted_.empty() || is_named_; });
-      jobs = take_jobs();
+      to_remove_.wait(lock, [this] { return stopping_ || !unwanted_.empty() || is_named_; });
       for (; !unwanted_.empty() && unwanted.size() < slice; unwanted_.pop_front())
         unwanted.push_back(unwanted_.front());
       walks = is_named_ && !stopping_;
-      if (jobs.empty() && unwanted.empty() && !walks)
-        break;
     }
-    sync_jobs(jobs);
+    if (unwanted.empty() && !walks)
+      break;
     for (const auto& what : unwanted)
       remove_now(what);
     if (walks)
@@ -211,6 +236,7 @@ expected<void> blob_store::sync_folder() const {
 }
 
 void blob_store::remove_now(const blob_ref& what) const noexcept {
+  (void)memory_->take(what.number);
   ::unlink(path_of(what).c_str()); // should it fail, the next start finds a file without a row
 }
 

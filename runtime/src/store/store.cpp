@@ -47,7 +47,8 @@ constexpr std::uint64_t last_epoch = (std::uint64_t{1} << 24U) - 1;
 
 } // namespace
 
-expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes) {
+expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes,
+                                              std::size_t body_memory_bytes) {
   auto row = engine->get(keys::store_info());
   if (!row)
     return unexpected<error>(row.error());
@@ -74,7 +75,7 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
   const write_set* sets[] = {&writes};
   if (auto written = engine->write(sets); !written)
     return unexpected<error>(written.error());
-  auto blobs = blob_store::open(directory, info.epoch);
+  auto blobs = blob_store::open(directory, info.epoch, body_memory_bytes);
   if (!blobs)
     return unexpected<error>(blobs.error());
   return std::unique_ptr<store>(new store(std::move(engine), std::move(*blobs), info.epoch, max_inline_bytes));

@@ -44,7 +44,8 @@ class store {
 public:
   /// Checks the format and takes a new epoch; large bodies go to the folder `blobs` in `directory`. Errors: `newer_format`, `corrupt`, `storage_error`,
   /// `directory_unusable`.
-  static expected<std::unique_ptr<store>> open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes);
+  static expected<std::unique_ptr<store>> open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes,
+                                               std::size_t body_memory_bytes = 0);
 
   store(const store&) = delete;
   store& operator=(const store&) = delete;

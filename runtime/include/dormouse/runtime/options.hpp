@@ -108,6 +108,8 @@ struct options {
   /// Memory of the store.
   std::size_t store_cache_bytes = std::size_t{32} << 20U;  ///< block cache, index and filter blocks included
   std::size_t store_buffer_bytes = std::size_t{32} << 20U; ///< each of up to two write buffers
+  std::size_t body_memory_bytes = std::size_t{64} << 20U;  ///< of large responses on their way from the wire to their handler, besides their files; what finds
+                                                           ///< no room is streamed into its file and read from there. 0: all are
 
   /// Threads of the actor system that `runtime(options)` makes; 0: one per core, at least two. Not used when embedded.
   std::size_t scheduler_threads = 0;
