@@ -8,11 +8,24 @@ namespace dormouse {
 namespace {
 
 proxy_fetch with_jar(const proxy_fetch& fetch, std::string jar) {
-  if (jar.empty() || jar.size() > max_jar_name_bytes || !is_valid_utf8(jar))
-    throw failure({errc::invalid_request, fmt::format("cookie jar {:?} has {} bytes; a name is 1..{} bytes of UTF-8", jar.substr(0, 100), jar.size(), max_jar_name_bytes)});
+  value_or_throw(check_jar_name(jar));
   auto config = fetch.config();
   config.jar = std::move(jar);
   return create_proxy_fetch(fetch.queue(), std::move(config));
+}
+
+/// Only the object that the jar belongs to can look into it: in a turn of another one, that one's jar of this name would be meant by nobody.
+void require_own_turn(const proxy_fetch& fetch) {
+  const auto* turn = dynamic_cast<const turn_host*>(&fetch.queue());
+  if (turn != nullptr && turn->self() != fetch.config().return_address)
+    throw failure({errc::invalid_request, fmt::format("cookie jar '{}' belongs to object {}, and this is a turn of {}: an object looks at its own jars and changes them in its own turns only",
+                                                      fetch.config().jar, to_string(fetch.config().return_address), to_string(turn->self()))});
+}
+
+cookie_jar& found_or_throw(cookie_jar* found) {
+  if (found == nullptr)
+    throw failure({errc::invalid_request, "cookies belong to an object: they can be looked at and changed in its turns only"});
+  return *found;
 }
 
 } // namespace
@@ -20,10 +33,8 @@ proxy_fetch with_jar(const proxy_fetch& fetch, std::string jar) {
 browser::browser(const proxy_fetch& fetch, std::string jar) : fetch_(with_jar(fetch, std::move(jar))) {}
 
 cookie_jar& browser::jar() const {
-  auto* found = fetch_.queue().jar(fetch_.config().jar);
-  if (found == nullptr)
-    throw failure({errc::invalid_request, "cookies belong to an object: they can be looked at and changed in its turns only"});
-  return *found;
+  require_own_turn(fetch_);
+  return found_or_throw(fetch_.queue().jar(fetch_.config().jar));
 }
 
 std::int64_t browser::now_ms() const {
@@ -59,7 +70,8 @@ std::vector<cookie> browser::cookies_for(const std::string& url) const {
 }
 
 void browser::clear() {
-  jar().clear();
+  require_own_turn(fetch_);
+  (void)found_or_throw(fetch_.queue().empty_jar(fetch_.config().jar));
 }
 
 browser create_proxy_browser(fetch_queue& queue, proxy_fetch_config config) {

@@ -23,6 +23,7 @@ browser durable_object::browser(const proxy_fetch& fetch, std::string jar) {
 }
 
 const cookie_jar& durable_object::cookies(const std::string& jar) const {
+  value_or_throw(check_jar_name(jar));
   return host().peek_jar(jar);
 }
 

@@ -27,6 +27,13 @@ expected<std::int64_t> start_of(const request& what, std::int64_t now_ms, std::i
 
 } // namespace
 
+expected<void> check_jar_name(std::string_view name) {
+  if (name.empty() || name.size() > max_jar_name_bytes || !is_valid_utf8(name))
+    return fail(errc::invalid_request,
+                fmt::format("cookie jar {:?} has {} bytes; a name is 1..{} bytes of UTF-8", name.substr(0, 100), name.size(), max_jar_name_bytes));
+  return {};
+}
+
 expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, std::chrono::milliseconds default_timeout,
                                            std::chrono::system_clock::time_point now) {
   const auto* own = input.as_request();
@@ -53,6 +60,11 @@ expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init, s
   out.body = std::move(*checked).body().bytes();
   out.body_bytes = out.body.size();
   return out;
+}
+
+proxy_fetch::proxy_fetch(fetch_queue& queue, proxy_fetch_config config) : queue_(queue), config_(std::move(config)) {
+  if (!config_.jar.empty())
+    value_or_throw(check_jar_name(config_.jar));
 }
 
 pending proxy_fetch::operator()(fetch_input input, fetch_init init) const {

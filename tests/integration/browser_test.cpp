@@ -82,6 +82,27 @@ public:
   std::uint64_t remove(std::string jar, std::string name) { return browser(jar).remove_cookie(name); }
   std::uint64_t remove_for(std::string jar, std::string name, std::string url) { return browser(jar).remove_cookie(name, url); }
   void clear(std::string jar) { browser(jar).clear(); }
+  void clear_and_set(std::string jar, std::string name, std::string url) {
+    clear(jar);
+    set(std::move(jar), std::move(name), "v", std::move(url));
+  }
+  void fetch_with_jar(std::string jar, std::string url) {
+    create_proxy_fetch(queue(), {.return_address = self_address(), .jar = jar})(url).then<&surfer::on_page>(jar, jar);
+  }
+  /// In the jar of another object, which is not this one's to look at.
+  void pry(std::string whose, std::uint64_t action) {
+    auto theirs = create_proxy_browser(queue(), {.return_address = {"SURFER", whose}, .jar = "private"});
+    const std::string url = "http://127.0.0.1/";
+    switch (action) {
+      case 0: theirs.set_cookie("a", "1", {.url = url}); break;
+      case 1: (void)theirs.get_cookie("a"); break;
+      case 2: (void)theirs.get_cookie("a", url); break;
+      case 3: (void)theirs.remove_cookie("a"); break;
+      case 4: (void)theirs.cookies(); break;
+      case 5: (void)theirs.cookies_for(url); break;
+      default: theirs.clear(); break;
+    }
+  }
   std::vector<std::string> names(std::string jar) { return names_of(browser(jar).cookies()); }
   std::vector<std::string> names_for(std::string jar, std::string url) { return names_of(browser(jar).cookies_for(url)); }
 
@@ -102,7 +123,8 @@ public:
       method<"set", &surfer::set>, method<"set_for", &surfer::set_for>, method<"set_for_domain", &surfer::set_for_domain>,
       method<"set_and_throw", &surfer::set_and_throw>, method<"set_many", &surfer::set_many>, method<"set_and_visit", &surfer::set_and_visit>,
       method<"get", &surfer::get>, method<"get_for", &surfer::get_for>, method<"remove", &surfer::remove>, method<"remove_for", &surfer::remove_for>,
-      method<"clear", &surfer::clear>, method<"names", &surfer::names>, method<"names_for", &surfer::names_for>, method<"look", &surfer::look>,
+      method<"clear", &surfer::clear>, method<"clear_and_set", &surfer::clear_and_set>,
+      method<"fetch_with_jar", &surfer::fetch_with_jar>, method<"pry", &surfer::pry>, method<"names", &surfer::names>, method<"names_for", &surfer::names_for>, method<"look", &surfer::look>,
       method<"look_at_default", &surfer::look_at_default>, method<"page", &surfer::page>, method<"seen", &surfer::seen>, method<"pages", &surfer::pages>>;
 
 private:
@@ -437,10 +459,17 @@ TEST_CASE_FIXTURE(fixture, "browser: the name of a jar is 1 to 64 bytes of UTF-8
   runtime running(settings());
   auto me = someone(running);
   for (const std::string& name : {std::string(), std::string(65, 'j'), std::string("\xff")}) {
-    const auto why = error_of(me.call<&surfer::clear>(name));
-    CHECK(why.code == errc::invalid_request);
-    CHECK(contains(why.message, "1..64 bytes"));
+    std::vector<error> refusals{error_of(me.call<&surfer::clear>(name)), error_of(me.call<&surfer::look>(name))};
+    if (!name.empty()) // of a proxy_fetch it is none
+      refusals.push_back(error_of(me.call<&surfer::fetch_with_jar>(name, at("/"))));
+    for (const auto& why : refusals) {
+      CHECK(why.code == errc::invalid_request);
+      CHECK(contains(why.message, "1..64 bytes"));
+    }
+    if (!name.empty())
+      CHECK(error_thrown_by([&] { create_proxy_fetch(running.queue(), {.return_address = {"SURFER", "me"}, .jar = name}); }).code == errc::invalid_request);
   }
+  CHECK(upstream.total() == 0);
   for (const std::string& name : {std::string(64, 'j'), std::string("gl\u00e4ser"), std::string("a\0b", 3)}) {
     value_of(me.call<&surfer::set>(name, std::string("a"), std::string("1"), at("/")));
     CHECK(sent(me, "in " + std::to_string(name.size()), name) == pairs{{"a", "1"}});
@@ -508,6 +537,24 @@ TEST_CASE_FIXTURE(fixture, "browser: over a proxy_fetch, and from outside of any
     CHECK(contains(why.message, "turn"));
   }
   CHECK(jar_of(me) == names{"a"});
+}
+
+TEST_CASE_FIXTURE(fixture, "browser: a turn fetches with another object's jar, and does not look into it") {
+  runtime running(settings());
+  auto me = someone(running);
+  value_of(me.call<&surfer::set>(std::string("private"), std::string("a"), std::string("mine"), at("/")));
+  value_of(someone(running, "you").call<&surfer::set>(std::string("private"), std::string("a"), std::string("yours"), at("/")));
+  for (std::uint64_t action = 0; action < 7; ++action) {
+    CAPTURE(action);
+    const auto why = error_of(me.call<&surfer::pry>(std::string("you"), action));
+    CHECK(why.code == errc::invalid_request);
+    CHECK(contains(why.message, "'private'"));
+    CHECK(contains(why.message, to_string(address{"SURFER", "you"})));
+    CHECK(contains(why.message, to_string(address{"SURFER", "me"})));
+    value_of(me.call<&surfer::pry>(std::string("me"), std::uint64_t{4})); // its own
+  }
+  CHECK(jar_of(me, "private") == names{"a"});
+  CHECK(sent(someone(running, "you"), "b", "private") == pairs{{"a", "yours"}});
 }
 
 TEST_CASE_FIXTURE(fixture, "browser: a cookie goes until it expires, by the runtime's clock") {
@@ -594,6 +641,18 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged jar is an error that names it, for ca
   }
   CHECK(upstream.total() == 0);
   CHECK(sent(me, "sound", "sound") == pairs{{"a", "value"}});
+  // It is mended by being emptied.
+  bool sets_at_once = false;
+  for (const auto& [name, how] : damages) {
+    CAPTURE(name);
+    sets_at_once = !sets_at_once;
+    if (sets_at_once)
+      value_of(me.call<&surfer::clear_and_set>(name, std::string("new"), at("/")));
+    else
+      value_of(me.call<&surfer::clear>(name));
+    CHECK(jar_of(me, name) == (sets_at_once ? names{"new"} : names{}));
+    CHECK(sent(me, "mended " + name, name) == (sets_at_once ? pairs{{"new", "v"}} : pairs{}));
+  }
   CHECK(sent(someone(running, "you"), "yours", "flipped") == pairs{{"a", "value"}});
 }
 

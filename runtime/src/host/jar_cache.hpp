@@ -9,6 +9,7 @@
 #include <dormouse/serialization/cookie_jar.hpp>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -32,13 +33,21 @@ public:
     return at->second.jar;
   }
 
+  /// Empty, whatever is stored and whether or not that can be read.
+  cookie_jar& open_empty(const std::string& name) {
+    auto& of = jars_[name];
+    of.jar.clear();
+    of.looked_at = true;
+    return of.jar;
+  }
+
   /// What differs from what is stored. Error: `too_large`.
   expected<void> put_changes(const store& to, write_set& writes, const address& of, std::size_t max_bytes) {
     for (auto& [name, each] : jars_) {
       if (!std::exchange(each.looked_at, false))
         continue;
       auto bytes = each.jar.empty() ? std::string() : encode(each.jar);
-      if (bytes == each.stored)
+      if (each.stored && bytes == *each.stored)
         continue;
       if (bytes.size() > max_bytes)
         return fail(errc::too_large, "cookie jar '" + name + "' of object " + to_string(of) + " has " + std::to_string(bytes.size()) +
@@ -54,7 +63,7 @@ public:
 private:
   struct entry {
     cookie_jar jar;
-    std::string stored; ///< empty: no row
+    std::optional<std::string> stored; ///< empty: no row; nothing: it was not looked at
     bool looked_at = false; ///< since the last commit, so it may have been changed
   };
 

@@ -74,6 +74,7 @@ public:
   expected<std::vector<schedule_message>> schedules(std::size_t limit) override { return noted(schedules_.all(limit)); }
   std::optional<std::chrono::system_clock::time_point> tick() const override { return tick_; }
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
+  cookie_jar* empty_jar(const std::string& name) override { return &jars_.open_empty(name); }
   const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
   expected<void> destroy() override;
   expected<void> block_until_ready(std::chrono::milliseconds timeout) override;

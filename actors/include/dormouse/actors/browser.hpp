@@ -26,7 +26,6 @@
 namespace dormouse {
 
 inline constexpr std::string_view default_jar = "default";
-inline constexpr std::size_t max_jar_name_bytes = 64;
 
 class browser {
 public:
@@ -36,12 +35,14 @@ public:
   /// As `proxy_fetch`.
   pending fetch(fetch_input input, fetch_init init = {}) const { return fetch_(std::move(input), std::move(init)); }
 
-  // The rest is for turns: outside of one it throws `failure{invalid_request}`, for a jar belongs to its object.
+  // The rest is for turns of the object whose jar it is: anywhere else, as in a turn of another object than the one that results return to, it throws
+  // `failure{invalid_request}`. All but `clear` throw `failure{corrupt}` or `{storage_error}` for a jar that cannot be read.
 
   /// Throws `failure{invalid_cookie}` or `{invalid_url}` for one that RFC 6265bis refuses: see cookie.hpp.
   void set_cookie(const std::string& name, const std::string& value, const cookie_attributes& attributes);
 
-  /// The value of the first cookie of that name, or of the one that a request for `url` would carry.
+  /// The value of the cookie of that name; if several domains or paths have one, of the one that was set last. With a `url`, of the first of that name that
+  /// a request for it would carry.
   std::optional<std::string> get_cookie(const std::string& name) const;
   std::optional<std::string> get_cookie(const std::string& name, const std::string& url) const;
 
@@ -51,6 +52,8 @@ public:
 
   std::vector<cookie> cookies() const;
   std::vector<cookie> cookies_for(const std::string& url) const; ///< in the order in which they are sent
+
+  /// Empties the jar. It is not read for that, so one whose bytes are damaged is mended so.
   void clear();
 
 private:

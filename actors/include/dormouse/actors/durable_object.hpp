@@ -142,6 +142,8 @@ protected:
   void cancel(const task_id& id, std::string reason = {});
 
   /// What is in a jar; also for const methods. Valid until the turn ends.
+  /// What is in a jar; also for const methods. Valid until the turn ends. Throws `failure`: `invalid_request` for a name that is not 1..64 bytes of UTF-8,
+  /// `corrupt`, `storage_error`.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;
 
   /// Key-value rows beside the state, for what is too much to be read and written as a whole; see storage.hpp. Rows change with this turn's commit.

@@ -36,6 +36,14 @@ public:
   /// Throws `failure`: `corrupt`, `storage_error`.
   virtual cookie_jar* jar(const std::string&) { return nullptr; }
 
+  /// The same, emptied. A jar that cannot be read is mended so.
+  virtual cookie_jar* empty_jar(const std::string& name) {
+    auto* found = jar(name);
+    if (found != nullptr)
+      found->clear();
+    return found;
+  }
+
   /// Used by a fetch that names no timeout.
   virtual std::chrono::milliseconds default_timeout() const = 0;
 

@@ -11,20 +11,29 @@
 #include <dormouse/serialization/request.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace dormouse {
+
+inline constexpr std::size_t max_jar_name_bytes = 64;
+
+/// Error: `invalid_request` if a cookie jar cannot be named so: a name is 1..64 bytes of UTF-8.
+expected<void> check_jar_name(std::string_view name);
 
 struct proxy_fetch_config {
   address return_address;
   std::optional<std::chrono::milliseconds> timeout = {}; ///< for fetches that name none; else the queue's `default_timeout`
   std::string queue = {}; ///< for fetches that name none: one of `options::queues`; empty: the default one
-  std::string jar = {};   ///< the cookie jar of `return_address` that goes along; empty: none. See browser.hpp
+  std::string jar = {};   ///< the cookie jar of `return_address` that goes along, 1..64 bytes of UTF-8; empty: none. See browser.hpp
 };
 
 class proxy_fetch {
 public:
-  proxy_fetch(fetch_queue& queue, proxy_fetch_config config) : queue_(queue), config_(std::move(config)) {}
+  /// Throws `failure{invalid_request}` for a jar that cannot be named so.
+  proxy_fetch(fetch_queue& queue, proxy_fetch_config config);
 
   /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`, before anything is queued. With a
   /// `request`, what `init` gives takes the place of the request's own and the rest is kept, as in `request(input, init)`.
@@ -38,7 +47,7 @@ private:
   proxy_fetch_config config_;
 };
 
-/// `queue` outlives the result; inside a turn, that is this turn.
+/// `queue` outlives the result; inside a turn, that is this turn. Throws `failure{invalid_request}` for a jar that cannot be named so.
 proxy_fetch create_proxy_fetch(fetch_queue& queue, proxy_fetch_config config);
 
 /// What the caller wrote as a message without id and return path: checked and normalised as a `request` is, with the same errors. `default_timeout` is for
