@@ -398,6 +398,22 @@ TEST_CASE_FIXTURE(fixture, "rate: what the other side sees in a time is bounded,
   REQUIRE(all_came(mine, fetches));
 }
 
+TEST_CASE_FIXTURE(fixture, "rate: what is refused or shares another's request uses none of it") {
+  runtime running(limited({.rate = {.per_second = 0.001, .burst = 3}, .circuit = {.failures = 1, .open_for = 1h}}));
+  auto mine = object(running);
+  std::vector<order> orders;
+  for (int i = 0; i < 6; ++i)
+    orders.push_back(shared("shared" + std::to_string(i), "k", "delay_ms=100"));
+  value_of(mine.call<&fetcher::send_all>(orders)); // one token
+  for (const auto& each : orders)
+    CHECK(answered(result_under(mine, each.tag)).ok());
+  CHECK(upstream.hits("k") == 1);
+  CHECK(answered(fetched(mine, once("bad", "status=500"))).status() == 500); // the second one
+  for (int i = 0; i < 4; ++i)
+    CHECK(failed(fetched(mine, once("refused" + std::to_string(i)))).code == fetch_errc::circuit_open);
+  CHECK(upstream.total() == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "origins: one that the options name has its own limits, the others the general ones") {
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 4;

@@ -99,6 +99,28 @@ TEST_CASE("ready queue: a rate lets a burst go and then one at a time") {
   CHECK(queue.next_ms() == ready_queue::until_told);
 }
 
+TEST_CASE("ready queue: one that did not go out leaves its token to the next") {
+  ready_queue queue(rate(1, 2));
+  for (std::uint64_t id = 1; id <= 5; ++id)
+    queue.add(in("a", fetch_priority::normal, id), 1000);
+  CHECK(queue.take(1000) == 1);
+  for (std::uint64_t id = 2; id <= 4; ++id) {
+    CHECK(queue.take(1000) == id);
+    queue.release_unused("", "a", 1000);
+  }
+  CHECK(queue.take(1000) == 5);
+  queue.add(in("a", fetch_priority::normal, 6), 1000);
+  CHECK_FALSE(queue.take(1000)); // the two that went have the burst
+  queue.release_unused("", "nobody", 1000);
+  CHECK(take_all(queue, 2000) == std::vector<std::uint64_t>{6});
+  queue.release_unused("", "a", 2000);
+  queue.release_unused("", "a", 2000);
+  queue.release_unused("", "a", 2000); // never more than a burst
+  for (std::uint64_t id = 7; id <= 9; ++id)
+    queue.add(in("a", fetch_priority::normal, id), 2000);
+  CHECK(take_all(queue, 2000) == std::vector<std::uint64_t>{7, 8});
+}
+
 TEST_CASE("ready queue: a clock that is set back neither gives tokens nor takes any") {
   ready_queue queue(rate(1, 1));
   for (std::uint64_t id = 1; id <= 3; ++id)

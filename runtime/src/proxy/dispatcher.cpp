@@ -165,22 +165,23 @@ void dispatcher::pump() {
 
 void dispatcher::send(job& next) {
   if (const auto end_ms = next.fetch->end_ms(); end_ms != 0 && end_ms <= now_ms()) {
-    give_places_back(next);
+    stay(next);
     return end(next, nullptr);
   }
   if (follows(next))
-    return give_places_back(next);
+    return stay(next);
   switch (gates_.admit(next.origin, now_ms())) {
     case origin_gates::verdict::go:
       break;
     case origin_gates::verdict::wait:
-      give_places_back(next);
+      stay(next);
       land(next, nullptr, nullptr);
       return wait(next);
     case origin_gates::verdict::refuse:
-      give_places_back(next);
-      return store_error(next, fetch_errc::circuit_open, fmt::format("the circuit of {} is open: {} attempts in a row have failed", next.origin,
-                                                                     options_of(core_.settings, next.origin).circuit.failures),
+      stay(next);
+      return store_error(next, fetch_errc::circuit_open,
+                         fmt::format("the circuit of {} is open: {} attempts in a row have failed, the limit of its circuit_options::failures", next.origin,
+                                     options_of(core_.settings, next.origin).circuit.failures),
                          sent_before(*next.fetch));
   }
   if (next.fetch->is_repeatable())
@@ -220,7 +221,7 @@ void dispatcher::marked(const attempt_marked& what) {
   auto& next = found->second;
   if (next.ending || !what.durable) { // aborted meanwhile, or storage is in trouble: nothing went out
     gates_.abandoned(next.origin, now_ms());
-    give_places_back(next);
+    stay(next);
     return next.ending ? end(next, &*next.ending) : wait(next);
   }
   assign(next);
@@ -269,7 +270,7 @@ void dispatcher::assign(job& next) {
 /// It cannot go out, for its body or its jar cannot be read.
 void dispatcher::keep_back(job& next, const error& why) {
   gates_.abandoned(next.origin, now_ms());
-  give_places_back(next);
+  stay(next);
   if (why.code != errc::storage_error)
     return store_error(next, fetch_errc::fetch_failed, why.message, sent_before(*next.fetch));
   land(next, nullptr, nullptr);
@@ -287,6 +288,12 @@ void dispatcher::flush_assignments() {
 
 void dispatcher::give_places_back(const job& over) {
   ready_.release(over.fetch->extra.queue, over.origin, now_ms());
+  --in_flight_;
+}
+
+/// It had its places and did not go out: what it does not use of its origin's rate is for the next.
+void dispatcher::stay(const job& unsent) {
+  ready_.release_unused(unsent.fetch->extra.queue, unsent.origin, now_ms());
   --in_flight_;
 }
 

@@ -57,6 +57,7 @@ private:
   void keep_back(job& next, const error& why);
   void flush_assignments();
   void give_places_back(const job& over);
+  void stay(const job& unsent);
 
   // Coming back.
   void finished(attempts_finished& batch);

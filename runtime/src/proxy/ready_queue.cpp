@@ -92,6 +92,12 @@ void ready_queue::release(const std::string& queue, const std::string& origin, s
   refresh(at, now_ms);
 }
 
+void ready_queue::release_unused(const std::string& queue, const std::string& origin, std::int64_t now_ms) {
+  if (auto at = origins_.find(origin); at != origins_.end() && at->second.in_flight != 0)
+    at->second.tokens = std::min(at->second.rules.burst, at->second.tokens + 1);
+  release(queue, origin, now_ms);
+}
+
 void ready_queue::hold(const std::string& origin, std::int64_t until_ms, std::int64_t now_ms) {
   auto at = find_or_add(origin, now_ms);
   at->second.held_ms = until_ms;

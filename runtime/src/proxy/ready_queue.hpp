@@ -60,6 +60,9 @@ public:
   /// Gives the places of one that was taken back.
   void release(const std::string& queue, const std::string& origin, std::int64_t now_ms);
 
+  /// The same for one that did not go out: its token too.
+  void release_unused(const std::string& queue, const std::string& origin, std::int64_t now_ms);
+
   /// Nothing goes to this origin before then.
   void hold(const std::string& origin, std::int64_t until_ms, std::int64_t now_ms);
 
