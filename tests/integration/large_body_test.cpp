@@ -417,6 +417,28 @@ TEST_CASE_FIXTURE(fixture, "R9: a large response that the disk does not take is 
   CHECK(upstream.hits("once") == 1);
 }
 
+TEST_CASE_FIXTURE(fixture, "circuit: trouble with the disk of this machine does not count against the origin") {
+  for (const std::size_t room : {std::size_t{0}, std::size_t{64 * mib}}) {
+    CAPTURE(room);
+    auto chosen = settings();
+    chosen.body_memory_bytes = room;
+    chosen.circuit_breaker = {.failures = 1, .open_for = 1h};
+    runtime running(chosen);
+    auto mine = object(running);
+    const auto tag = "lost " + std::to_string(room);
+    auto once = get("k" + std::to_string(room), 2 * mib);
+    once.tag = tag;
+    once.max_retries = 0;
+    {
+      const no_blob_folder away(directory.path());
+      CHECK(carried(mine, once).code == "QUEUE_ERROR");
+    }
+    for (const auto& each : running.stats().origins)
+      CHECK(each.circuit == circuit_state::closed);
+    CHECK(carried(mine, key("small " + std::to_string(room))).status == 200);
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "R7: a large result is loaded again for each try of its handler") {
   runtime running(settings());
   auto mine = object(running);

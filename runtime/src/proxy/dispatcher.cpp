@@ -350,7 +350,12 @@ void dispatcher::judge(const job& over, const transfer_outcome& outcome) {
       ++of.errors;
     }
   });
-  if (outcome.result ? outcome.result->status() >= 500 : outcome.retryable)
+  // What is worth a retry may be this machine's own trouble: a disk that does not take or give a body.
+  const auto failed_there = [&outcome] {
+    const auto code = outcome.result.error().code;
+    return outcome.retryable && (code == fetch_errc::timeout || code == fetch_errc::network_error);
+  };
+  if (outcome.result ? outcome.result->status() >= 500 : failed_there())
     gates_.failed(over.origin, now_ms());
   else if (outcome.result)
     gates_.succeeded(over.origin, now_ms());

@@ -24,11 +24,13 @@ struct fetch_rate {
 
 /// What becomes of a fetch whose origin's circuit is open.
 enum class open_circuit : std::uint8_t {
-  fail, ///< it ends at once with CIRCUIT_OPEN, and was not sent
+  fail, ///< it ends at once with CIRCUIT_OPEN; `sent` is `no` if it never was tried, `maybe` if an earlier attempt has failed: this one was not sent
   wait, ///< it stays queued until the origin answers again or its deadline passes
 };
 
-/// A circuit breaker per origin. Failures are attempts without an answer and the statuses 500..599; any other answer ends the row.
+/// A circuit breaker per origin. A failure is a status of 500 or more, or an attempt that ended without a response for a reason that is worth a retry: no
+/// connection, a lost one, its time over. Any other response ends the row. Neither one nor the other is what says nothing of the origin: blocked, too large,
+/// a certificate refused, aborted, a lost worker, and trouble with the disk of this machine.
 struct circuit_options {
   std::uint32_t failures = 0;                   ///< so many in a row open the circuit; 0: no circuit breaker
   std::chrono::milliseconds open_for{30'000};   ///< then one probe goes out, and its outcome decides
