@@ -60,6 +60,25 @@ TEST_CASE_FIXTURE(fixture, "options::proxy: http goes to it in absolute form, ht
   CHECK("https://" + seen[1]["target"].get<std::string>() == nginx.tls_url());
 }
 
+TEST_CASE_FIXTURE(fixture, "R9: a proxy whose name does not resolve is a NETWORK_ERROR, was not sent to, and is tried again") {
+  auto chosen = settings();
+  chosen.proxy = "http://no-such-proxy.invalid:3128";
+  runtime running(chosen);
+  auto what = key("a");
+  what.method = "POST";
+  what.timeout_ms = 5000;
+  what.max_retries = 1;
+  const auto lost = failed(fetched(object(running), what));
+  CHECK((lost.code == fetch_errc::network_error || lost.code == fetch_errc::timeout)); // a machine without a resolver takes its time
+  CHECK(lost.sent == sent_state::no);
+  CHECK(lost.attempts == 2);
+  if (lost.code == fetch_errc::network_error) {
+    CHECK(contains(lost.message, "no-such-proxy.invalid"));
+    CHECK(contains(lost.message, "options::proxy"));
+  }
+  CHECK(upstream.total() == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "options::proxy: its user and password are given to it, and to nobody behind it") {
   const node_server node(&ca);
   auto chosen = settings();

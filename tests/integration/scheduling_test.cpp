@@ -581,6 +581,7 @@ TEST_CASE_FIXTURE(fixture, "R14: an open circuit ends a fetch at once with CIRCU
     CHECK(why.attempts == 0);
     CHECK(contains(why.message, upstream.url()));
     CHECK(contains(why.message, "3 attempts"));
+    CHECK(contains(why.message, "circuit_options::failures"));
     CHECK(upstream.hits(tag) == 0);
   };
   refused("open 1");
@@ -632,7 +633,11 @@ TEST_CASE_FIXTURE(fixture, "circuit: failures count in a row, and a status that 
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::closed);
   auto slow = once("slow", "mode=hang");
   slow.timeout_ms = 200;
-  CHECK(failed(fetched(mine, slow)).code == fetch_errc::timeout);
+  const auto late = failed(fetched(mine, slow));
+  CHECK(late.code == fetch_errc::timeout);
+  CHECK(contains(late.message, upstream.url()));
+  CHECK(contains(late.message, "200 ms of fetch_init::timeout"));
+  CHECK(contains(late.message, "options::connect_timeout"));
   CHECK(failed(fetched(mine, once("refused"))).code == fetch_errc::circuit_open);
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::open);
 }
@@ -725,6 +730,8 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait a deadline that pas
   const auto never_sent = failed(result_under(mine, "fresh"));
   CHECK(never_sent.code == fetch_errc::timeout);
   CHECK(never_sent.sent == sent_state::no);
+  CHECK(contains(never_sent.message, upstream.url()));
+  CHECK(contains(never_sent.message, "fetch_init::deadline was 500 ms"));
   const auto sent = failed(result_under(mine, "tried"));
   CHECK(sent.code == fetch_errc::timeout);
   CHECK(sent.sent != sent_state::no);

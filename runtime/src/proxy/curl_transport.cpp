@@ -505,6 +505,12 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       failed.code = fetch_errc::timeout;
+      failed.message += fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left of it, and options::connect_timeout = {} ms", hop.job.timeout.count(),
+                                    settings_.connect_timeout.count());
+      break;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      failed.code = fetch_errc::network_error;
+      failed.message += "; it is the one of options::proxy";
       break;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:

@@ -261,7 +261,10 @@ void dispatcher::end(job& late, const std::string* abort_reason) {
     core_.counts.aborted.add();
     store_error(late, fetch_errc::aborted, "the time of the abort signal has come", sent);
   } else {
-    store_error(late, fetch_errc::timeout, "the deadline passed while the fetch was waiting", sent);
+    store_error(late, fetch_errc::timeout,
+                fmt::format("{} {}: the deadline passed while the fetch was waiting; fetch_init::deadline was {} ms", fetch.method, late.origin,
+                            fetch.deadline_ms - fetch.created_ms),
+                sent);
   }
 }
 

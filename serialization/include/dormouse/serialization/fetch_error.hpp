@@ -33,7 +33,7 @@ std::string_view to_string(sent_state sent) noexcept;
 
 struct fetch_error {
   fetch_errc code{};
-  std::string message;
+  std::string message; ///< for people, not stable: names the request's origin or the limit, and the option to change; never a header or a body
   sent_state sent = sent_state::no;
   std::uint32_t attempts = 0; ///< how many times the request was tried
 
