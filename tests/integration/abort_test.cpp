@@ -423,7 +423,7 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged abort aborts all the same, and a dama
   }
   disk rows(directory.path());
   CHECK(rows.rows('G').size() == 1); // what is no row of a signal is in nobody's way
-  CHECK(rows.count('S') == 1);
+  CHECK(rows.count('S') == 2); // the damaged one too: it is remembered from when it was found
 }
 
 // --- before the fetch is made -----------------------------------------------------------------------------------------------------------
@@ -489,6 +489,31 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and the
   runtime running(settings(), with_clock(clock));
   auto mine = object(running);
   CHECK(eventually([&] { return !value_of(mine.call<&fetcher::has_given_up>(another.signal())); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered for abort_memory from then on, and what is no mark at all goes") {
+  auto clock = std::make_shared<movable_clock>();
+  {
+    runtime running(settings(), with_clock(clock));
+    give_up(object(running), stop, "damaged");
+  }
+  {
+    disk rows(directory.path());
+    CHECK(rows.change('S', flip_last_bit) == 1);
+    rows.put("Snonsense", "x");
+  }
+  for (int start = 0; start < 3; ++start) {
+    runtime running(settings(), with_clock(clock));
+    auto mine = object(running);
+    CHECK(failed(fetched(mine, stoppable("a" + std::to_string(start)))).code == fetch_errc::aborted);
+    CHECK(value_of(mine.call<&fetcher::has_given_up>(stop.signal())));
+  }
+  CHECK(disk(directory.path()).count('S') == 1);
+  clock->advance(abort_memory + 1h);
+  runtime running(settings(), with_clock(clock));
+  auto mine = object(running);
+  CHECK(eventually([&] { return !value_of(mine.call<&fetcher::has_given_up>(stop.signal())); }));
+  CHECK(upstream.total() == 0);
 }
 
 // --- who aborts -------------------------------------------------------------------------------------------------------------------------

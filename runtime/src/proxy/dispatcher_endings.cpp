@@ -142,15 +142,19 @@ void dispatcher::recover_aborts() {
     core_.store->submit(std::move(leftover));
 }
 
-/// Forgets the aborts that are older than `abort_memory`.
+/// Forgets the aborts that are older than `abort_memory`. How old a damaged one is nobody can tell, and it aborts all the same: it counts from now.
 void dispatcher::purge_aborts() {
   const auto now = now_ms();
   next_purge_ms_ = now + purge_every_ms;
   const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
   auto old = std::make_unique<row_erasure>();
-  for (auto row = core_.store->scan(keys::all('S')); row->valid(); row->next())
-    if (auto mark = unseal_value<abort_mark>(frame_type::abort_mark, row->value()); !mark || mark->time_ms < oldest)
+  for (auto row = core_.store->scan(keys::all('S')); row->valid(); row->next()) {
+    auto mark = unseal_value<abort_mark>(frame_type::abort_mark, row->value());
+    if (!mark && row->key().size() == keys::abort_mark({}).size())
+      old->writes.push_back({std::string(row->key()), seal_value(frame_type::abort_mark, abort_mark{now, {}})});
+    else if (!mark || mark->time_ms < oldest)
       old->writes.push_back({std::string(row->key()), std::nullopt});
+  }
   if (!old->writes.empty())
     core_.store->submit(std::move(old));
 }

@@ -8,7 +8,8 @@
 ///
 /// A signal is a name, not a piece of memory: it can be stored, sent to another object, and survives hibernation and restart. What it aborts ends
 /// with `fetch_error{ABORTED}` exactly once, whether it was queued, waited for a retry or was on the wire; a response that is already
-/// stored when the abort commits wins. An abort is remembered for `abort_memory`: a fetch with that signal made later is aborted at once.
+/// being stored when the abort commits wins. An abort is remembered for `abort_memory`: a fetch with that signal that is made later is not sent, and gets
+/// its ABORTED as soon as its own turn is durable, not when it would have gone out.
 
 #include <dormouse/serialization/error.hpp>
 
