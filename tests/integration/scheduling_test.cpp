@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -337,6 +338,25 @@ TEST_CASE_FIXTURE(fixture, "queues: rows of a queue that the next process does n
     CHECK(running.stats().queued_fetches == 0);
   }
   CHECK(disk(directory.path()).count('N') == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "queues: a fetch that is queued from outside while the start counts the rows is counted once") {
+  {
+    runtime running(settings());
+    value_of(object(running).call<&fetcher::send>(key("earlier", "mode=hang&fail_first=1")));
+    REQUIRE(came("earlier"));
+  }
+  auto valve = std::make_shared<storage_valve>();
+  valve->hold_scans('Q');
+  valve->scans.close();
+  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  std::optional<gate::closing> held(valve->scans);
+  REQUIRE(eventually([&] { return valve->scans.waiting() == 1; }));
+  create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside?mode=hang")).then<&fetcher::on_result>(std::string("outside"));
+  held.reset();
+  REQUIRE(came("outside"));
+  REQUIRE(eventually([&] { return running.stats().queued_fetches == 1; })); // the earlier one is answered
+  CHECK(running.stats().responses_stored == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "queues: a proxy_fetch is bound to one") {

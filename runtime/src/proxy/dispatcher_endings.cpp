@@ -39,7 +39,8 @@ void dispatcher::recover_queues() {
     std::uint64_t queued = 0;
     for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
       for (auto row = core_.store->scan(keys::queue_of(name, priority)); row->valid(); row->next())
-        ++queued;
+        if (auto parts = keys::parse_queue(row->key()); !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
+          ++queued;
     core_.counts.queued_fetches.add(queued);
     if (auto* places = core_.find_queue(name)) {
       places->queued.add(queued);
