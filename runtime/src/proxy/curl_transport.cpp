@@ -3,6 +3,7 @@
 #include "proxy/curl_transport.hpp"
 
 #include "proxy/curl_lane.hpp"
+#include "proxy/decoded_jars.hpp"
 #include "proxy/response_head.hpp"
 #include "proxy/retry.hpp"
 #include "store/blob_store.hpp"
@@ -42,6 +43,9 @@ constexpr std::size_t lane_transfers = 256;
 /// A body that is not held in memory is written to its file in pieces that are at least this large.
 constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 
+/// Of cookie jars that are kept decoded, as they are stored.
+constexpr std::size_t most_jar_bytes = std::size_t{4} << 20U;
+
 /// How long a file of certificates may have changed before it is read again.
 constexpr long ca_cache_seconds = 300;
 
@@ -68,7 +72,7 @@ struct exchange {
   std::string method;
   dormouse::headers request_headers;
   bool with_body = false;
-  std::optional<cookie_jar> jar;
+  std::shared_ptr<const cookie_jar> jar; ///< null: none goes along
   std::vector<received_cookie> cookies; ///< of all hops
   std::optional<blob_reader> upload; ///< the body, if it is in a file
   steady_clock::time_point give_up_at;
@@ -246,6 +250,7 @@ private:
   const wall_clock& clock_;
   const std::shared_ptr<blob_store> blobs_;
   const bool trusts_file_; ///< and so no folder of certificates
+  decoded_jars jars_{most_jar_bytes};
   std::vector<std::shared_ptr<curl_lane>> lanes_; ///< never empty once one was used
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
   std::unordered_map<std::uint64_t, exchange*> by_token_;
@@ -289,7 +294,7 @@ void curl_transport::start(transfer next, completion done) {
     return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);
   if (on.job.jar) {
-    auto jar = on.job.jar->bytes.empty() ? expected<cookie_jar>() : decode<cookie_jar>(on.job.jar->bytes);
+    auto jar = jars_.read(std::move(on.job.jar->bytes));
     if (!jar)
       return refuse(on, fetch_errc::fetch_failed, fmt::format("cookie jar '{}' is unreadable: {}", fetch.extra.jar, jar.error().message), sent_state::no);
     on.jar = std::move(*jar);
@@ -539,10 +544,15 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
 
 /// What this hop's response sets counts for the next hop, and for the object when it handles the result.
 void curl_transport::take_cookies(exchange& hop) {
+  auto fields = hop.head.fields().get_set_cookie();
+  if (fields.empty())
+    return;
   const auto now = clock_.now_ms();
-  for (auto& field : hop.head.fields().get_set_cookie())
-    if (hop.jar->receive(hop.target, field, now)) // what RFC 6265bis ignores is ignored
+  auto own = std::make_shared<cookie_jar>(*hop.jar); // others look at that one too
+  for (auto& field : fields)
+    if (own->receive(hop.target, field, now)) // what RFC 6265bis ignores is ignored
       hop.cookies.push_back({hop.target.target(), std::move(field), now});
+  hop.jar = std::move(own);
 }
 
 /// WHATWG Fetch, HTTP-redirect fetch. False if the redirect was refused.
