@@ -8,5 +8,6 @@
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
 #include <dormouse/runtime/runtime.hpp>
+#include <dormouse/serialization/url.hpp>
 
 #include <nlohmann/json.hpp>

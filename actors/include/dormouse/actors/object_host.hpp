@@ -25,11 +25,12 @@ public:
   virtual ~fetch_queue() = default;
 
   /// Takes a fetch that has its return path. The value tells its place among the turn's fetches.
-  /// Errors name the limit and the option to change: `blocked`, `too_large`, `queue_full`, `invalid_request`.
+  /// Errors name the limit and the option to change: `blocked`, `too_large`, `queue_full`, `invalid_request`, `storage_error`; outside of a turn `stopped`.
   /// In a turn nothing is durable before the turn's commit; outside of one the fetch is durable on return.
   virtual expected<std::size_t> enqueue(fetch_message&& fetch) = 0;
 
-  /// Ends the fetches that carry this signal with ABORTED. Durability as above. Error: `storage_error`, `stopped`.
+  /// Ends the fetches that carry this signal with ABORTED. Durability as above. Errors: `invalid_request` for a reason over `max_abort_reason_bytes`,
+  /// `storage_error`, `stopped`.
   virtual expected<void> abort(const abort_id& id, std::string reason) = 0;
 
   /// A cookie jar of the object whose turn this is, loaded and ready to be changed; changes become durable with the turn. Null outside of a turn.

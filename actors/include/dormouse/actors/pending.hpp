@@ -46,11 +46,14 @@ public:
     : queue_(queue), return_to_(std::move(return_to)), fetch_(std::move(fetch)) {}
 
   /// Names the registered method of the object that asked to be called with the result, and what it gets besides. Both are
-  /// stored with the fetch: the object may hibernate and the process may restart before the method runs (R7).
+  /// stored with the fetch, as plain text as everything in the store: the object may hibernate and the process may restart before the method runs (R7). What
+  /// must not be on the disk, such as a password, does not belong into the context.
   ///
   /// `Method` is non-const (consuming a result is a change) and takes a `fetch_result` first; `context` converts to its other parameters. The
   /// value may be returned from the calling method to reply when the continuation does (R15).
-  /// Throws `failure`: `blocked`, `too_large`, `queue_full`, `path_too_long`.
+  /// Throws `failure`: `blocked` (the host is not allowed), `too_large` (body, headers, or URL, headers and context together), `queue_full`, `path_too_long`,
+  /// `invalid_request` (a queue that `options::queues` does not name), `unknown_method`, `invalid_binding` or `invalid_instance_id` (a return address that does
+  /// not fit the continuation), `storage_error` (a large body cannot be written; outside of a turn, the commit failed), and outside of a turn `stopped`.
   template <auto Method, class... Context>
   auto then(Context&&... context) {
     using traits = detail::member_traits<std::remove_cv_t<decltype(Method)>>;

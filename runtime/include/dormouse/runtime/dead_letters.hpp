@@ -48,15 +48,18 @@ public:
 
   explicit dead_letters(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
 
-  /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000). For the next page pass the last id.
+  /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000; else `failure{invalid_request}`). For the next page pass the last id.
   std::vector<dead_letter_entry> list(std::uint64_t after = 0, std::size_t limit = 100) const;
 
-  /// One of them, with its whole body.
+  /// One of them, with its whole body. Throws `failure{corrupt}` if the letter itself or the file of its body is damaged.
   dead_letter_entry get(std::uint64_t id) const;
 
   /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is delivered now or, if its class is not
   /// defined, when it is. Throws
   /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded.
+  /// Back into the inbox of its object, with all its tries before it; it is delivered now or, if its class is not defined, when it is. Throws
+  /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded; `failure{unknown_method}` for a post or a call to a method that the
+  /// class still does not have.
   void retry(std::uint64_t id);
 
   void discard(std::uint64_t id);

@@ -8,7 +8,8 @@
 ///   dormouse::runtime runtime({.directory = "d", .observer = std::make_shared<tracer>()});
 ///
 /// Called on threads of the runtime, for one fetch in this order and never two at a time: queued, then started and retried as often as it takes, then
-/// stored, then delivered. After a restart it goes on with what the fetch had not reached: a fetch that was queued by an earlier process is not
+/// stored, then delivered. One that never went out is not started: it was aborted or its time was over before, its circuit was open, its body or jar could
+/// not be read, or it got the result of another one's request (`sharing::single_flight`). After a restart it goes on with what the fetch had not reached: a fetch that was queued by an earlier process is not
 /// reported as queued again. A call must be short and must not throw, block or call into the runtime.
 
 #include <dormouse/serialization/address.hpp>
@@ -40,7 +41,7 @@ class fetch_observer {
 public:
   virtual ~fetch_observer() = default;
   virtual void queued(const fetch_event&) {}    ///< durable, by the commit of its turn
-  virtual void started(const fetch_event&) {}   ///< handed to a worker
+  virtual void started(const fetch_event&) {}   ///< handed to a worker: not for one that shares the request of another, nor for one that is refused
   virtual void retried(const fetch_event&) {}   ///< an attempt failed and another will be made
   virtual void stored(const fetch_event&) {}    ///< its result is durable
   virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable

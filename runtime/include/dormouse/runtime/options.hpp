@@ -84,14 +84,15 @@ struct options {
 
   /// The proxy pool.
   std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
-  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 664 files of the store
+  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 664 files of
+                                                ///< the store and of bodies, but not below 16
   std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port; for one that `origins` does not name
   fetch_rate rate_per_origin = {};              ///< the same for the rate
   circuit_options circuit_breaker = {};         ///< and for the circuit breaker
   std::map<std::string, origin_options> origins = {}; ///< by origin, as in "https://api.github.com" or "http://127.0.0.1:8080"
   std::map<std::string, queue_options> queues = {};   ///< named queues beside the default one; a name is `[A-Za-z_][A-Za-z0-9_]{0,63}`
   std::size_t max_queued_fetches = 1'000'000;   ///< on disk; past it a fetch fails with `queue_full`
-  std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory; the rest wait on disk
+  std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory, of each queue and each of its three priorities; the rest wait on disk
   std::chrono::milliseconds default_timeout{30'000}; ///< per attempt, for a fetch that names none
   std::chrono::milliseconds connect_timeout{10'000}; ///< part of the attempt
   std::chrono::milliseconds worker_lease{3'000};     ///< R10: a worker silent for this long is replaced and its fetches go elsewhere

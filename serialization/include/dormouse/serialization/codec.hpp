@@ -42,7 +42,7 @@ enum class frame_type : std::uint8_t {
   post = 5,         ///< a durable one-way call on its way to its object
   blob = 6,         ///< a body too large to be inline, in the row itself: read, no longer written
   dead_letter = 7,  ///< a message that could not be handled, and why
-  attempt = 8,      ///< the mark that a request which must not be repeated is going out
+  attempt = 8,      ///< reserved and never written: the mark that a request which must not be repeated is going out is a key with a bare value
   blob_file = 9,    ///< a body too large to be inline is in a file, with this size and checksum
   cookie_jar = 10,  ///< the cookies of one jar of an object
   abort_mark = 11,  ///< an abort controller that aborted
