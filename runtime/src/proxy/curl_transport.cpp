@@ -425,7 +425,7 @@ bool curl_transport::begin_hop(exchange& next) {
     add("Cookie: " + merge_cookie_header(joined(next.request_headers.get_all("Cookie")), cookies));
   for (const auto& [name, value] : next.request_headers.fields())
     if (cookies.empty() || !iequals(name, "Cookie"))
-      add(value.empty() ? name + ";" : name + ": " + value); // "name;" is how libcurl spells an empty value
+      add(value.empty() ? name + ";" : fmt::format("{}: {}", name, value)); // "name;" is how libcurl spells an empty value
   if (next.method == "GET") {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else if (next.method == "HEAD") {

@@ -235,14 +235,9 @@ void dispatcher::end(job& late, const std::string* abort_reason) {
       ready_.remove(place_of(late), now_ms());
       break;
     case job_state::marking:
-      if (!late.ending) {
-        late.ending = *abort_reason; // when the mark is written, for until then nobody knows what a restart would find
-        return;
-      }
-      break;
     case job_state::moving:
       if (!late.ending) {
-        late.ending = *abort_reason; // when it is known where its row is
+        late.ending = *abort_reason; // when its mark or its new row is written, for until then nobody knows what a restart would find
         return;
       }
       break;

@@ -7,7 +7,11 @@
 namespace dormouse {
 
 held_body::held_body(held_body&& other) noexcept
-  : bytes_(std::move(other.bytes_)), summed_(std::exchange(other.summed_, 0)), crc_(std::exchange(other.crc_, 0)), home_(other.home_), room_(std::exchange(other.room_, 0)) {
+  : bytes_(std::move(other.bytes_)),
+    summed_(std::exchange(other.summed_, 0)),
+    crc_(std::exchange(other.crc_, 0)),
+    home_(std::move(other.home_)),
+    room_(std::exchange(other.room_, 0)) {
   other.bytes_.clear();
 }
 
@@ -17,7 +21,7 @@ held_body& held_body::operator=(held_body&& other) noexcept {
     bytes_ = std::move(other.bytes_);
     summed_ = std::exchange(other.summed_, 0);
     crc_ = std::exchange(other.crc_, 0);
-    home_ = other.home_;
+    home_ = std::move(other.home_);
     room_ = std::exchange(other.room_, 0);
     other.bytes_.clear();
   }

@@ -22,7 +22,7 @@ namespace dormouse {
 class body_memory;
 
 /// A body that grows in memory, with the room that it has there; given back at the end. Its checksum grows with it, while what came last is in the
-/// processor's cache. Without room it is a buffer like any other.
+/// processor's cache. Without room it is a buffer like any other; one that was moved from has no home to find room in.
 class held_body {
 public:
   explicit held_body(std::shared_ptr<body_memory> home) : home_(std::move(home)) {}
