@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
     {"fetch_cookies", fetch_cookies},
     {"origins", origins},
     {"schedules", schedules},
+    {"object_call", object_call},
+    {"task_step", task_step},
     {"wake", wake},
     {"memory", memory},
   };

@@ -34,5 +34,7 @@ std::vector<row> wake(const settings& how);
 std::vector<row> memory(const settings& how);
 std::vector<row> origins(const settings& how);
 std::vector<row> schedules(const settings& how);
+std::vector<row> object_call(const settings& how);
+std::vector<row> task_step(const settings& how);
 
 } // namespace dormouse::bench

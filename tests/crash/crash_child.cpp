@@ -8,6 +8,8 @@
 //   crash_child unload <directory> <upstream>                  lets all large bodies arrive; exit code 0 when they have
 //   crash_child keep <directory> <calls at once>               "add <value>"
 //   crash_child ring <directory>                               the highest number of ticks so far, whenever there are more
+//   crash_child sell <directory> <upstream> <placed>           the number of the last order placed, whenever there are more
+//   crash_child settle <directory>                             lets all orders end: "<number> <what was done> ...", "end", and the pieces taken
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/crash_settings.hpp"
@@ -15,6 +17,7 @@
 #include "crash/objects.hpp"
 #include "crash/report_pipe.hpp"
 #include "crash/ringer.hpp"
+#include "crash/saga.hpp"
 #include "eventually.hpp"
 #include "upstream/open_file_limit.hpp"
 #include "upstream/upstream_server.hpp"
@@ -192,6 +195,58 @@ void unload(const std::string& directory, const std::string& upstream) {
   }
 }
 
+options saga_options(const std::string& directory) {
+  auto out = crash_options(directory);
+  out.task_results_kept_for = std::chrono::milliseconds(0); // so that in the end nothing is left
+  return out;
+}
+
+/// Places orders, a few at a time, numbered from `placed + 1` on.
+[[noreturn]] void sell_until_killed(const std::string& directory, const std::string& upstream, std::uint64_t placed) {
+  runtime host(saga_options(directory));
+  host.define<stock>();
+  host.define<purchase>();
+  for (auto number = placed;;) {
+    std::vector<std::future<void>> calls;
+    for (int i = 0; i < 5; ++i) {
+      ++number;
+      calls.push_back(host.get<purchase>(order_id(number)).call<&purchase::place>(upstream, number));
+    }
+    for (auto& each : calls)
+      each.get();
+    report(std::to_string(number));
+    if (!eventually([&host] { return host.stats().queued_fetches < 100; }))
+      throw std::runtime_error("the queue does not drain");
+  }
+}
+
+/// Lets all orders end, and tells what they did.
+void settle(const std::string& directory) {
+  runtime host(saga_options(directory));
+  host.define<stock>();
+  host.define<purchase>();
+  if (!eventually([&] { return host.tasks().list({.limit = 1}).empty() && host.stats().schedules == 0; }, std::chrono::seconds(120))) {
+    std::string left;
+    for (const auto& each : host.tasks().list({.limit = 5}))
+      left += to_string(each.id) + " " + std::string(to_string(each.state)) + " ";
+    throw std::runtime_error("tasks do not end: " + left);
+  }
+  object_list_options next;
+  do {
+    const auto page = host.objects<purchase>(next);
+    for (const auto& id : page.ids) {
+      std::string line = id.substr(id.find('-') + 1);
+      for (const auto& each : host.get<purchase>(id).call<&purchase::report>().get())
+        line += " " + each;
+      report(line);
+    }
+    next.cursor = page.cursor;
+  } while (!next.cursor.empty());
+  report("end");
+  report(std::to_string(host.get<stock>("stock").call<&stock::taken>().get()));
+  host.stop();
+}
+
 [[noreturn]] void serve() {
   samples::raise_open_file_limit();
   samples::upstream_server upstream;
@@ -219,6 +274,12 @@ int run(const std::vector<std::string>& arguments) {
     live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "ring")
     ring_until_killed(arguments.at(1));
+  if (what == "sell")
+    sell_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)));
+  if (what == "settle") {
+    settle(arguments.at(1));
+    return 0;
+  }
   if (what == "upstream")
     serve();
   if (what != "finish")

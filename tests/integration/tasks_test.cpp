@@ -433,3 +433,164 @@ TEST_CASE_FIXTURE(working, "R5: a thousand tasks that wait cost nothing but disk
   const auto object = running->get<worker>("w500");
   CHECK(value_of(running->tasks().resolve(promise_of(object), "word")));
 }
+
+// --- R17: three programs, one after the other, that have the same task in their own ways ------------------------------------------------
+
+namespace {
+
+template <int Version>
+class changing : public durable_object {
+public:
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+  std::vector<std::string> notes() const { return notes_; }
+
+  static task<std::string> work(task_context<changing> self, std::string name) {
+    co_await self.template call<&changing::note>("began " + name);
+    if constexpr (Version == 2)
+      co_await self.random(); // what the first program did not do
+    auto word = self.template promise<std::string>();
+    co_await self.template call<&changing::note>(to_string(word.id()));
+    auto said = co_await word;
+    co_await self.template call<&changing::note>("ended " + said);
+    if constexpr (Version == 1)
+      co_return said;
+    else
+      co_return "mended " + said;
+  }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(notes_);
+  }
+  using methods = dormouse::methods<"CHANGING", method<"note", &changing::note>, method<"notes", &changing::notes>, method<"work", &changing::work>>;
+
+private:
+  std::vector<std::string> notes_;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses nothing, and goes on with mended code") {
+  task_id task;
+  promise_id<std::string> promise;
+  {
+    runtime first(settings());
+    first.define<changing<1>>();
+    const auto object = first.get<changing<1>>("x");
+    task = value_of(object.start<&changing<1>::work>("job"));
+    promise = promise_id<std::string>(value_or_throw(parse_promise_id(value_of(object.call<&changing<1>::notes>()).back())));
+  }
+  {
+    runtime second(settings());
+    second.define<changing<2>>();
+    CHECK(value_of(second.tasks().resolve(promise, "word"))); // is told although it cannot go on
+    const auto entry = second.tasks().find(task);
+    REQUIRE(entry);
+    CHECK(entry->state == task_state::stuck);
+    CHECK(contains(entry->error->message, "'promise'"));
+    CHECK(contains(entry->error->message, "'random'"));
+    CHECK(second.stats().stuck_tasks == 1);
+    CHECK(second.tasks().list({.state = task_state::stuck}).size() == 1);
+    CHECK(value_of(second.get<changing<2>>("x").call<&changing<2>::notes>()).size() == 2);
+  }
+  {
+    runtime again(settings()); // still the wrong one: looked at once more, still stuck
+    again.define<changing<2>>();
+    CHECK(again.stats().stuck_tasks == 1);
+  }
+  {
+    runtime third(settings());
+    third.define<changing<3>>();
+    CHECK(value_of(third.tasks().result<std::string>(task)) == "mended word");
+    CHECK(third.stats().stuck_tasks == 0);
+    CHECK(value_of(third.get<changing<3>>("x").call<&changing<3>::notes>()).back() == "ended word");
+  }
+}
+
+TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so can one whose method is gone") {
+  task_id task;
+  {
+    runtime first(settings());
+    first.define<changing<1>>();
+    task = value_of(first.get<changing<1>>("x").start<&changing<1>::work>("job"));
+  }
+  runtime second(settings());
+  second.define<changing<2>>();
+  CHECK(value_of(second.tasks().cancel(task, "hopeless")));
+  CHECK(second.tasks().find(task)->state == task_state::cancelled);
+  CHECK(second.stats().stuck_tasks == 0);
+  CHECK(contains(error_of(second.tasks().result<std::string>(task)).message, "hopeless"));
+}
+
+// --- sleeping ---------------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class sleeper : public durable_object {
+public:
+  static task<std::int64_t> nap(task_context<sleeper> self, std::int64_t seconds) {
+    auto before = co_await self.now();
+    co_await self.sleep_for(std::chrono::seconds(seconds));
+    co_return std::chrono::duration_cast<std::chrono::seconds>(co_await self.now() - before).count();
+  }
+  static task<std::string> give_up(task_context<sleeper> self, std::string url) {
+    auto which = co_await race(self.fetch(url), self.sleep_for(1h));
+    co_return which.index() == 1 ? "too slow" : "came";
+  }
+  static task<void> too_long(task_context<sleeper> self) { co_await self.sleep_for(std::chrono::hours(24 * 400)); }
+  void end() { destroy(); }
+  void begin() { (void)start<&sleeper::nap>(3600); }
+  std::size_t scheduled() const { return schedules().size(); }
+
+  using methods = dormouse::methods<"SLEEPER", method<"nap", &sleeper::nap>, method<"give_up", &sleeper::give_up>, method<"too_long", &sleeper::too_long>,
+                                    method<"end", &sleeper::end>, method<"begin", &sleeper::begin>, method<"scheduled", &sleeper::scheduled>>;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(working, "R5: a task sleeps on disk until its time, and not a moment less") {
+  const auto clock = std::make_shared<movable_clock>();
+  auto running = std::make_unique<runtime>(settings(), with_clock(clock));
+  running->define<sleeper>();
+  const auto task = value_of(running->get<sleeper>("a").start<&sleeper::nap>(24 * 3600));
+  REQUIRE(asleep(*running));
+  clock->advance(12h);
+  running = nullptr;
+  running = std::make_unique<runtime>(settings(), with_clock(clock));
+  running->define<sleeper>();
+  auto result = running->tasks().result<std::int64_t>(task);
+  CHECK(running->stats().fired == 0);
+  clock->advance(11h + 59min);
+  CHECK_FALSE(is_ready(result));
+  clock->advance(1min);
+  CHECK(value_of(std::move(result)) >= 24 * 3600);
+  CHECK(error_of(running->get<sleeper>("a").call<&sleeper::too_long>()).code == errc::invalid_request);
+}
+
+TEST_CASE_FIXTURE(working, "R16: a race that a fetch loses against the time, and a sleep that is called off") {
+  const auto clock = std::make_shared<movable_clock>();
+  runtime running(settings(), with_clock(clock));
+  running.define<sleeper>();
+  const auto object = running.get<sleeper>("a");
+  auto slow = object.call<&sleeper::give_up>(at("/k/hang?mode=hang"));
+  REQUIRE(eventually([&] { return upstream.hits("hang") == 1; }));
+  clock->advance(2h);
+  CHECK(value_of(std::move(slow)) == "too slow");
+  CHECK(value_of(object.call<&sleeper::give_up>(at("/k/quick"))) == "came");
+  CHECK(running.stats().schedules == 0); // called off with the task
+}
+
+TEST_CASE_FIXTURE(working, "R3: destroy takes an object's tasks with it, and nothing of them comes back") {
+  const auto clock = std::make_shared<movable_clock>();
+  runtime running(settings(), with_clock(clock));
+  running.define<sleeper>();
+  const auto object = running.get<sleeper>("a");
+  value_of(object.call<&sleeper::begin>());
+  const auto task = running.tasks().list().at(0).id;
+  value_of(object.call<&sleeper::end>());
+  CHECK(running.tasks().list().empty());
+  CHECK(running.stats().schedules == 0);
+  CHECK(error_of(running.tasks().result<std::int64_t>(task)).code == errc::not_found);
+  clock->advance(2h);
+  CHECK(value_of(object.call<&sleeper::scheduled>()) == 0);
+}

@@ -48,7 +48,7 @@ private:
   enum class fault : std::uint8_t { handler, disk };
 
   struct encoded_state {
-    std::string bytes;
+    std::optional<std::string> bytes; ///< nothing: as it is stored
     write_set jars; ///< those that changed
   };
 
@@ -84,6 +84,7 @@ private:
   expected<void> run_started(turn& in_turn);
   expected<std::string> encode_object();
   expected<encoded_state> encode_state();
+  expected<encoded_state> encode_after_tasks();
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
   void count_bytes(std::size_t bytes);
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
@@ -115,6 +116,9 @@ private:
   ready_gate ready_;
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
   std::size_t counted_bytes_ = 0;
+  std::size_t state_bytes_ = 0;  ///< of the state as it was written last
+  bool is_stored_ = false;       ///< the state is on the disk, or on its way there
+  bool own_changes_ = false;     ///< a task has called a method that may have changed it since
   bool hibernate_ = false;
   bool woke_ = false;
   bool retired_ = false;
@@ -402,7 +406,7 @@ void activation::run_task_call(envelope& what) {
   }
   encoded_state state;
   auto ran = tasks().run(in_turn, *what.method, what.arguments, waits).and_then([&](task_reply answer) -> expected<task_reply> {
-    return run_started(in_turn).and_then([this] { return encode_state(); }).map([&](encoded_state bytes) {
+    return run_started(in_turn).and_then([this] { return encode_after_tasks(); }).map([&](encoded_state bytes) {
       state = std::move(bytes);
       return std::move(answer);
     });
@@ -448,7 +452,7 @@ void activation::run_task_message(const envelope_ptr& what) {
         then.reply = std::move(answer.value);
       });
     }
-    auto encoded = ran.and_then([&] { return run_started(in_turn); }).and_then([this] { return encode_state(); });
+    auto encoded = ran.and_then([&] { return run_started(in_turn); }).and_then([this] { return encode_after_tasks(); });
     if (encoded)
       state = std::move(*encoded);
     else
@@ -484,6 +488,7 @@ task_host::outcome activation::call_own(turn& in_turn, std::string_view method, 
   auto before = encode_object();
   if (!before)
     return refused(before.error());
+  own_changes_ = true;
   auto done_before = in_turn.save();
   auto failed = enter(*found, call, in_turn);
   if (!failed && call.reply_slot) {
@@ -623,7 +628,9 @@ std::optional<error> activation::load(const envelope* next) {
   facts_.state_version = entry_.type.state_version(); // of what is written from here on
   if (!std::exchange(woke_, true))
     core_.counts.wakes.add();
-  count_bytes(activation_bytes + (state != nullptr ? state->size() : 0));
+  is_stored_ = state != nullptr;
+  state_bytes_ = is_stored_ ? state->size() : 0;
+  count_bytes(activation_bytes + state_bytes_);
   std::chrono::milliseconds blocked{}; // by on_wake, which is asked again each time
   if (state == nullptr && entry_.type.has_on_create)
     if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr, blocked))
@@ -689,6 +696,7 @@ std::optional<error> activation::take_cookies(const result_message::extension& f
 void activation::discard() {
   tasks_.reset(); // what they have done since may never be durable
   object_.reset();
+  is_stored_ = own_changes_ = false;
   jars_.clear();
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
   schedules_.clear();
@@ -749,6 +757,7 @@ expected<activation::encoded_state> activation::encode_state() {
   auto state = encode_object();
   if (!state)
     return unexpected<error>(state.error());
+  own_changes_ = false;
   encoded_state out{std::move(*state), {}};
   if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
     return unexpected<error>(fits.error());
@@ -763,6 +772,16 @@ void activation::count_bytes(std::size_t bytes) {
     return;
   core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
   counted_bytes_ = bytes;
+}
+
+/// Of a turn of tasks, which seldom change the object itself.
+expected<activation::encoded_state> activation::encode_after_tasks() {
+  if (!is_stored_ || own_changes_)
+    return encode_state();
+  encoded_state out;
+  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
+    return unexpected<error>(fits.error());
+  return out;
 }
 
 void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
@@ -795,13 +814,17 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
 
 /// What belongs to the object.
 void activation::put_changes(turn_commit& to, turn& in_turn, encoded_state state) {
-  core_.store->put_object(to.writes, entry_.where, facts_, state.bytes);
+  if (state.bytes) {
+    core_.store->put_object(to.writes, entry_.where, facts_, *state.bytes);
+    state_bytes_ = state.bytes->size();
+    is_stored_ = true;
+  }
   std::move(state.jars.begin(), state.jars.end(), std::back_inserter(to.writes));
   if (auto rows = in_turn.take_rows(); !rows.empty()) {
     to.add_rows(rows);
     rows_.add(std::move(rows));
   }
-  count_bytes(activation_bytes + state.bytes.size() + rows_.rows().bytes);
+  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes);
 }
 
 /// Of a turn that left the object as it was.

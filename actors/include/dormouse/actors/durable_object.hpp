@@ -141,7 +141,6 @@ protected:
   /// Throws `task_cancelled` where the task waits; one that is stuck just ends. Part of this turn's commit. A task that has ended stays as it is.
   void cancel(const task_id& id, std::string reason = {});
 
-  /// What is in a jar; also for const methods. Valid until the turn ends.
   /// What is in a jar; also for const methods. Valid until the turn ends. Throws `failure`: `invalid_request` for a name that is not 1..64 bytes of UTF-8,
   /// `corrupt`, `storage_error`.
   const cookie_jar& cookies(const std::string& jar = std::string(default_jar)) const;

@@ -56,8 +56,6 @@ public:
 
   /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is delivered now or, if its class is not
   /// defined, when it is. Throws
-  /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded.
-  /// Back into the inbox of its object, with all its tries before it; it is delivered now or, if its class is not defined, when it is. Throws
   /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded; `failure{unknown_method}` for a post or a call to a method that the
   /// class still does not have.
   void retry(std::uint64_t id);
