@@ -206,11 +206,18 @@ void activation::receive(envelope_ptr what) {
 }
 
 void activation::process(envelope_ptr what) {
-  if (what->firing && !object_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
-    if (auto row = core_.store->load_schedule(entry_.where, what->firing->id); row && !*row) { // nobody is woken, or even made, for what was cancelled
-      clear_away(core_, entry_.where, what->firing->id, what->firing->due_ms, nullptr);
-      return finished(what);
-    }
+  if (what->firing) {
+    auto& due = *what->firing;
+    due.row = {};
+    if (!object_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
+      if (auto row = core_.store->load_schedule(entry_.where, due.id)) {
+        if (!*row || (*row)->due_ms != due.due_ms) { // nobody is woken, or even made, for what was cancelled
+          clear_away(core_, entry_.where, due.id, due.due_ms, nullptr);
+          return finished(what);
+        }
+        due.row = std::move(**row);
+      }
+  }
   error why;
   switch (ensure_ready(why, what.get())) {
     case readiness::wait:
@@ -278,15 +285,17 @@ void activation::run_call(envelope& what) {
 /// since it was read to be due is nothing.
 void activation::run_firing(const envelope_ptr& what) {
   auto& due = *what->firing;
-  auto row = schedules_.find(due.id);
-  if (!row && row.error().code == errc::storage_error)
-    return try_again(what, storage_retry);
-  if (!row || !*row || (*row)->due_ms != due.due_ms) {
-    if (!schedules_.is_recent(due.id))
-      clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
-    return finished(what);
+  if (due.row.method.empty() || schedules_.is_recent(due.id)) { // not read a moment ago, or `on_wake` has done something to it since
+    auto row = schedules_.find(due.id);
+    if (!row && row.error().code == errc::storage_error)
+      return try_again(what, storage_retry);
+    if (!row || !*row || (*row)->due_ms != due.due_ms) {
+      if (!schedules_.is_recent(due.id))
+        clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
+      return finished(what);
+    }
+    due.row = std::move(**row);
   }
-  due.row = std::move(**row);
   what->arguments = due.row.arguments;
   if (due.row.method == task_methods::hop)
     return run_task_message(what);
