@@ -307,6 +307,41 @@ TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when i
   shared.reset();
   CHECK(value_or_throw(roomy->load(link->ref())) == bytes);
 
+  // It grows, and what came is written ahead of the sync; until there is no more room, and it goes on in its file.
+  shared = nullptr;
+  link = nullptr;
+  auto grows = hold(bytes.substr(0, 100'000));
+  auto growing_path = roomy->folder() / grows->ref().file_name();
+  std::size_t at = 100'000;
+  const auto append = [&](std::size_t upto) {
+    for (; at < upto; at += 10'000)
+      value_or_throw(grows->append(std::string_view(bytes).substr(at, 10'000)));
+  };
+  REQUIRE(grows->grow(1'500'000));
+  append(1'500'000);
+  std::error_code none_yet;
+  CHECK(eventually([&] { return std::filesystem::file_size(growing_path, none_yet) >= 1'000'000 && !none_yet; }));
+  REQUIRE(grows->grow(2'600'000));
+  append(2'600'000);
+  CHECK_FALSE(grows->grow(5'000'000));
+  CHECK(grows->is_held());
+  CHECK(grows->let_go());
+  CHECK_FALSE(grows->is_held());
+  CHECK(roomy->memory()->used() == 0);
+  value_or_throw(grows->append(std::string_view(bytes).substr(at)));
+  CHECK(grows->ref().crc == crc32c(bytes));
+  CHECK(synced_there(grows));
+  CHECK(read_file(growing_path) == bytes);
+  CHECK(value_or_throw(roomy->load(grows->ref())) == bytes);
+
+  // One that is given up while it is written ahead is gone.
+  auto given_up = hold(bytes.substr(0, 1000));
+  REQUIRE(given_up->grow(bytes.size()));
+  value_or_throw(given_up->append(std::string_view(bytes).substr(1000)));
+  given_up = nullptr;
+  grows = nullptr;
+  CHECK(eventually([&] { return blob_files(elsewhere.path()).size() == 1; })); // the one that was kept under its second name
+
   // The disk does not take it.
   auto lost = hold(bytes);
   {

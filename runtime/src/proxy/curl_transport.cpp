@@ -84,8 +84,8 @@ struct exchange {
   // This hop's response so far.
   std::uint16_t status = 0;
   response_head head;
-  held_body body;        ///< what is not in the file
-  blob_writer_ptr file;  ///< the front of a body that is large and not held in memory
+  held_body body;        ///< what the file has not
+  blob_writer_ptr file;  ///< of a body that is large
   std::size_t body_bytes = 0;
   bool answered = false; ///< some byte of a response came
   bool blocked = false;  ///< the socket callback refused the address
@@ -117,7 +117,7 @@ std::string joined(const std::vector<std::string>& cookies) {
 
 /// A response begins, or there is none yet.
 void forget_body(exchange& on) {
-  on.body.let_go();
+  on.body = held_body(on.blobs->memory());
   on.file.reset();
   on.body_bytes = 0;
 }
@@ -140,19 +140,35 @@ bool spill(exchange& on) {
   return written.has_value();
 }
 
-/// A large body stays in memory while there is room for it there, and from then on goes to its file. False: the transfer is refused.
-bool make_room(exchange& on, std::size_t bytes) {
-  const auto needed = on.body.bytes().size() + bytes;
-  if (needed <= std::max({on.settings->max_inline_bytes, least_piece_bytes, on.body.room()}))
-    return true;
-  if (!on.file) {
-    curl_off_t announced = 0; // before decompression: a hint
-    curl_easy_getinfo(on.easy.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
-    const auto whole = std::max({needed, 2 * on.body.bytes().capacity(), static_cast<std::size_t>(std::max<curl_off_t>(0, announced))});
-    if (on.body.grow(std::max(needed, std::min(whole, on.settings->max_body_bytes))))
-      return true;
+/// How much room a body asks for that has become so long.
+std::size_t room_for(const exchange& on, std::size_t bytes) {
+  curl_off_t announced = 0; // before decompression: a hint
+  curl_easy_getinfo(on.easy.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+  const auto whole = std::max({bytes, 2 * on.body_bytes, static_cast<std::size_t>(std::max<curl_off_t>(0, announced))});
+  return std::max(bytes, std::min(whole, on.settings->max_body_bytes));
+}
+
+/// A large body stays in memory while there is room for it there, and is written to its file by others. Without room it is written here, as it comes, in
+/// pieces: many small writes cost several times as much. False: the transfer is refused.
+bool take_in(exchange& on, std::string_view bytes) {
+  const auto in_all = on.body_bytes + bytes.size();
+  const auto is_large = on.body.bytes().size() + bytes.size() > std::max(on.settings->max_inline_bytes, least_piece_bytes);
+  if (!on.file && is_large && on.body.grow(room_for(on, in_all))) {
+    on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
+    on.file->hold(std::move(on.body));
   }
-  return spill(on);
+  if (on.file && on.file->is_held()) {
+    if (in_all <= on.file->room() || on.file->grow(room_for(on, in_all)))
+      return on.file->append(bytes).has_value();
+    if (auto written = on.file->let_go(); !written) {
+      refuse_for(on, fetch_errc::queue_error, "the response's body cannot be stored", written.error());
+      return false;
+    }
+  }
+  if (is_large && !spill(on))
+    return false;
+  on.body.append(bytes);
+  return true;
 }
 
 // --- libcurl's callbacks into one exchange ----------------------------------------------------------------------------------------------
@@ -182,9 +198,8 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
     on.refusal = fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
     return 0;
   }
-  if (!make_room(on, bytes))
+  if (!take_in(on, {data, bytes}))
     return 0;
-  on.body.append({data, bytes});
   on.body_bytes += bytes;
   return bytes;
 }
@@ -482,14 +497,10 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
       return;
     }
     std::string body;
-    if (hop.body_bytes <= settings_.max_inline_bytes) {
+    if (hop.body_bytes <= settings_.max_inline_bytes)
       body = hop.body.take();
-    } else if (!hop.file && hop.body.grow(hop.body_bytes)) {
-      hop.file = blobs_->create(hop.job.fetch->id, blob_side::response);
-      hop.file->hold(std::move(hop.body));
-    } else if (!spill(hop)) {
+    else if (!(hop.file && hop.file->is_held()) && !spill(hop))
       return refuse(hop, sent_state::yes);
-    }
     return finish(hop, response(hop.status, std::move(hop.head).take_fields(), std::move(body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
   }
   long request_bytes = 0;

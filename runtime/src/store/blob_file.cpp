@@ -106,7 +106,9 @@ unexpected<error> blob_writer::lose(error why) {
 
 /// Created by the first use and never again: a file that is gone must not come back empty.
 expected<int> blob_writer::open() {
-  return file_.open(O_WRONLY | (ref_.bytes == 0 || state_ == state::held ? O_CREAT | O_EXCL : 0));
+  auto descriptor = file_.open(O_WRONLY | (created_ ? 0 : O_CREAT | O_EXCL));
+  created_ = created_ || descriptor.has_value();
+  return descriptor;
 }
 
 expected<void> blob_writer::write(int descriptor, std::string_view bytes, std::uint64_t at) {
@@ -123,6 +125,16 @@ expected<void> blob_writer::write(int descriptor, std::string_view bytes, std::u
 }
 
 expected<void> blob_writer::append(std::string_view bytes) {
+  if (holds_) {
+    held_.append(bytes);
+    ref_.bytes = held_.bytes().size();
+    ref_.crc = held_.crc();
+    if (ref_.bytes - ordered_ >= piece_bytes) {
+      ordered_ = ref_.bytes;
+      file_.home().write_ahead(shared_from_this(), ordered_);
+    }
+    return {};
+  }
   if (is_lost())
     return unexpected<error>(why_lost_);
   auto descriptor = open();
@@ -139,26 +151,55 @@ expected<void> blob_writer::append(std::string_view bytes) {
 
 void blob_writer::hold(held_body body) noexcept {
   held_ = std::move(body);
+  holds_ = true;
+  state_ = state::held;
   ref_.bytes = held_.bytes().size();
   ref_.crc = held_.crc();
-  state_ = state::held;
+}
+
+bool blob_writer::grow(std::size_t bytes_in_all) {
+  std::lock_guard guard(writing_);
+  return held_.grow(bytes_in_all);
+}
+
+expected<void> blob_writer::let_go() {
+  auto written = write_out();
+  std::lock_guard guard(writing_);
+  holds_ = false;
+  held_.let_go();
+  return written;
 }
 
 expected<void> blob_writer::write_out() {
+  std::lock_guard guard(writing_);
   if (is_lost())
     return unexpected<error>(why_lost_);
   if (state_ != state::held)
     return {};
+  auto written = write_held(held_.bytes().size());
+  if (written)
+    state_ = state::written;
+  return written;
+}
+
+void blob_writer::write_ahead(std::size_t upto) noexcept {
+  std::lock_guard guard(writing_);
+  if (holds_ && state_ == state::held)
+    (void)write_held(upto);
+}
+
+/// Under the lock. Looks at where the bytes are and not at how many: more may be coming.
+expected<void> blob_writer::write_held(std::size_t upto) {
   auto descriptor = open();
   if (!descriptor)
     return lose(descriptor.error());
-  state_ = state::written;
-  const std::string_view whole = held_.bytes();
-  for (std::size_t at = 0; at < whole.size(); at += piece_bytes) {
-    const auto piece = whole.substr(at, piece_bytes);
-    if (auto written = write(*descriptor, piece, at); !written)
+  const std::string_view whole(held_.bytes().data(), upto);
+  while (written_ < upto) {
+    const auto piece = whole.substr(written_, piece_bytes);
+    if (auto written = write(*descriptor, piece, written_); !written)
       return written;
-    ::sync_file_range(*descriptor, static_cast<off_t>(at), static_cast<off_t>(piece.size()), SYNC_FILE_RANGE_WRITE); // a hint, as in `begin_sync`
+    ::sync_file_range(*descriptor, static_cast<off_t>(written_), static_cast<off_t>(piece.size()), SYNC_FILE_RANGE_WRITE); // a hint, as in `begin_sync`
+    written_ += piece.size();
   }
   file_.used();
   return {};
@@ -178,7 +219,7 @@ void blob_writer::begin_sync() noexcept {
 
 void blob_writer::keep() {
   fate_ = fate::kept;
-  if (held_.room() != 0)
+  if (std::exchange(holds_, false))
     file_.home().memory()->keep(ref_.number, std::move(held_));
 }
 

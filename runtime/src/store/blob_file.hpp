@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -73,12 +74,12 @@ private:
   int descriptor_ = -1;
 };
 
-/// One thread at a time.
-class blob_writer {
+/// One thread at a time, but for `write_ahead`.
+class blob_writer : public std::enable_shared_from_this<blob_writer> {
 public:
   /// By `blob_store::create`.
   blob_writer(std::shared_ptr<blob_store> home, blob_ref name, std::string path)
-    : file_(std::move(home), std::move(path)), ref_(name), held_(nullptr) {}
+    : file_(std::move(home), std::move(path)), ref_(name), created_(name.bytes != 0), held_(nullptr) {}
   blob_writer(const blob_writer&) = delete;
   blob_writer& operator=(const blob_writer&) = delete;
 
@@ -88,11 +89,23 @@ public:
   /// The bytes are then with the kernel, not on the disk. Error: `storage_error` naming the file, now and from now on.
   expected<void> append(std::string_view bytes);
 
-  /// Instead of `append`: the whole body, in memory. It goes to the file with `write_out` or the first sync, and when it is kept stays in memory for its handler.
+  /// The body so far, in memory; what is appended, within its room, goes there too and never fails. The thread of the files writes it out, pieces while it grows and the rest
+  /// with the first sync, and when it is kept it stays in memory for its handler.
   void hold(held_body body) noexcept;
+  bool is_held() const noexcept { return holds_; }
+  std::size_t room() const noexcept { return held_.room(); }
 
-  /// What is held only goes to the kernel, which begins with the first piece to put it on the disk. Error as of `append`.
+  /// Of one that is held, as `held_body::grow`.
+  bool grow(std::size_t bytes_in_all);
+
+  /// Held no longer: what the file has not yet is written to it, and what is appended from now on too. Error as of `append`.
+  expected<void> let_go();
+
+  /// What is held goes to the kernel, which begins with the first piece to put it on the disk. Error as of `append`.
   expected<void> write_out();
+
+  /// The same up to there. Any thread, while another one appends; an error is told to who syncs.
+  void write_ahead(std::size_t upto) noexcept;
 
   /// Begins to put on the disk what was appended or is held, and does not wait for it.
   void begin_sync() noexcept;
@@ -123,10 +136,16 @@ private:
   unexpected<error> lose(error why);
   expected<int> open();
   expected<void> write(int descriptor, std::string_view bytes, std::uint64_t at);
+  expected<void> write_held(std::size_t upto);
 
   blob_descriptor file_;
   blob_ref ref_;
+  bool created_;
+  std::mutex writing_; ///< what is held, against its growing elsewhere
   held_body held_;
+  bool holds_ = false;
+  std::size_t ordered_ = 0; ///< bytes that are, or will be, written ahead
+  std::size_t written_ = 0; ///< bytes of what is held that the file has
   state state_ = state::written;
   fate fate_ = fate::removed;
   error why_lost_;

@@ -110,6 +110,14 @@ void blob_store::sync(std::vector<blob_writer_ptr> files, std::function<void(con
   arrived_.notify_one();
 }
 
+void blob_store::write_ahead(blob_writer_ptr file, std::size_t upto) {
+  std::lock_guard guard(mutex_);
+  if (stopping_)
+    return;
+  ahead_.emplace_back(std::move(file), upto);
+  arrived_.notify_one();
+}
+
 void blob_store::remove(const blob_ref& what) noexcept {
   {
     std::lock_guard guard(mutex_);
@@ -162,14 +170,19 @@ void blob_store::close() {
 void blob_store::run_syncs() {
   ::pthread_setname_np(::pthread_self(), "dormouse.files");
   for (;;) {
+    std::deque<std::pair<blob_writer_ptr, std::size_t>> ahead;
     std::vector<sync_job> jobs;
     {
       std::unique_lock lock(mutex_);
-      arrived_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      arrived_.wait(lock, [this] { return stopping_ || !jobs_.empty() || !ahead_.empty(); });
+      ahead.swap(ahead_);
       jobs = take_jobs();
     }
-    if (jobs.empty())
+    if (jobs.empty() && ahead.empty())
       return;
+    for (const auto& [file, upto] : ahead)
+      file->write_ahead(upto);
+    ahead.clear(); // one that nobody else has any more goes
     sync_jobs(jobs);
   }
 }

@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace dormouse {
@@ -53,6 +54,9 @@ public:
 
   /// Calls `done` on the thread of the files when the files and the folder are on the disk, or with the first `storage_error`.
   void sync(std::vector<blob_writer_ptr> files, std::function<void(const expected<void>&)> done);
+
+  /// Has the thread of the files write out what the file holds, up to there, soon. After `close` nothing.
+  void write_ahead(blob_writer_ptr file, std::size_t upto);
 
   /// Has a file removed, soon. After `close` at once.
   void remove(const blob_ref& what) noexcept;
@@ -113,6 +117,7 @@ private:
   std::condition_variable arrived_;
   std::condition_variable to_remove_;
   std::deque<sync_job> jobs_;
+  std::deque<std::pair<blob_writer_ptr, std::size_t>> ahead_;
   std::deque<blob_ref> unwanted_;
   std::vector<blob_ref> doubtful_;
   std::atomic<bool> any_doubtful_{false};
