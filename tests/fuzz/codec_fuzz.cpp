@@ -10,6 +10,7 @@
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/schedule.hpp>
+#include <dormouse/serialization/task_journal.hpp>
 
 #include <concepts>
 #include <string>
@@ -136,6 +137,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     case 'p': check_payload<post_message>(frame_type::post, bytes); break;
     case 'r': check_payload<result_message>(frame_type::result, bytes); break;
     case 's': check_payload<schedule_message>(frame_type::schedule, bytes); break;
+    case 't': check_payload<task_record>(frame_type::task, bytes); break;
+    case 'j': check_payload<journal_step>(frame_type::task_step, bytes); break;
     case 'F': check_frame(bytes); break;
     default: break;
   }

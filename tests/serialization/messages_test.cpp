@@ -3,6 +3,7 @@
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/crc32c.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/task_journal.hpp>
 #include <dormouse/serialization/schedule.hpp>
 
 #include <doctest/doctest.h>
@@ -417,6 +418,26 @@ TEST_CASE("R21: a schedule, as store format 2 has it, is for ever") {
   what.missed = missed_ticks::all;
   what.tries.push_back({1'700'000'000'007, "handler_failed: not now"});
   is_golden("v2_schedule", frame_type::schedule, what);
+}
+
+TEST_CASE("R21: a durable task and a step of its journal, as store format 2 has them, are for ever") {
+  task_record task{.method = "scrape", .arguments = std::string("\x03\0\0\0\0\0\0\0abc", 11)};
+  task.state = task_state::stuck;
+  task.keep = 1;
+  task.first_step = 0x0102;
+  task.cancelled_at = 3;
+  task.cancel_reason = "enough";
+  task.waiters.push_back(golden_path());
+  task.outcome = tl::unexpected<call_error>(call_error{errc::bad_arguments, "another operation", {"SITE", "s"}});
+  task.created_ms = 1'700'000'000'000;
+  task.ended_ms = 1'700'000'000'001;
+  is_golden("v2_task", frame_type::task, task);
+  journal_step step{.kind = step_kind::fetch, .target = "GET https://example.com/", .digest = 0x01020304, .outcome = std::string("\x01xyz")};
+  step.order = 5;
+  step.failed = 1;
+  step.body_is_blob = 1;
+  step.reference = 0x000001000000000b;
+  is_golden("v2_task_step", frame_type::task_step, step);
 }
 
 TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {

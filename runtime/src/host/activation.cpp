@@ -808,7 +808,9 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_aborts(in_turn.take_aborts());
-  if (!is_last && tasks_ && tasks_->has_effects())
+  if (is_last)
+    tasks().end_all();
+  if (tasks_ && tasks_->has_effects())
     next->add_tasks(tasks_->take_effects());
   if (is_last)
     (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due

@@ -397,6 +397,27 @@ void task_runner::write_steps(task_run& run) {
                     run.record().method, stored, core_.settings.max_task_steps);
 }
 
+void task_runner::end_all() {
+  effects_.writes.clear();
+  const auto end_one = [this](task_record& record, const std::vector<journal_step>& journal) {
+    for (auto& each : record.waiters)
+      effects_.replies.push_back({std::move(each), tl::unexpected<call_error>({errc::not_found, fmt::format("object {} was destroyed, and its task '{}' with it", to_string(entry_.where), record.method), entry_.where})});
+    record.waiters.clear();
+    for (const auto& each : journal)
+      if (each.body_is_blob != 0)
+        effects_.bodies.push_back(each.reference);
+  };
+  for (auto& [number, run] : runs_)
+    end_one(run->record(), run->journal());
+  for (auto rows = core_.store->scan(keys::tasks_of(entry_.where)); rows->valid(); rows->next()) {
+    const auto id = keys::parse_task(rows->key());
+    auto record = core_.store->read_task(rows->value());
+    if (!id || !record || runs_.contains(id->number))
+      continue;
+    end_one(*record, core_.store->load_journal(*id, record->first_step).value_or(std::vector<journal_step>()));
+  }
+}
+
 void task_runner::forget_ended() {
   for (const auto number : std::exchange(ended_, {}))
     if (auto known = runs_.find(number); known != runs_.end() && known->second->ended())
