@@ -238,10 +238,22 @@ bool is_repo_path(std::string_view path) noexcept {
          path.find('/', slash + 1) == std::string_view::npos;
 }
 
+// /pages/<number>, and what is no number is a page that is not there
+bool is_linked_page(std::string_view path) noexcept {
+  constexpr std::string_view prefix = "/pages/";
+  return path.size() > prefix.size() && path.starts_with(prefix) &&
+         path.find('/', prefix.size()) == std::string_view::npos;
+}
+
 void read_path(answer_plan& plan, std::string_view path) {
   constexpr std::string_view key_prefix = "/k/";
   if (is_repo_path(path)) {
     plan.where = route::repo;
+    plan.key = path;
+    return;
+  }
+  if (is_linked_page(path)) {
+    plan.where = route::linked_page;
     plan.key = path;
     return;
   }
@@ -319,6 +331,7 @@ bool is_application(route where) noexcept {
   switch (where) {
   case route::upload:
   case route::repo:
+  case route::linked_page:
   case route::site_login:
   case route::site_account:
   case route::site_logout:

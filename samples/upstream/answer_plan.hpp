@@ -31,6 +31,7 @@ enum class route : std::uint8_t {
   // Work as well, of paths with a mind of their own.
   upload,
   repo,
+  linked_page,
   site_login,
   site_account,
   site_logout,

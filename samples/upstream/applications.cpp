@@ -1,5 +1,6 @@
 #include "upstream/applications.hpp"
 
+#include "upstream/linked_pages.hpp"
 #include "upstream/repo_facts.hpp"
 #include "upstream/upload_report.hpp"
 
@@ -11,6 +12,8 @@ reply applications::answer(const incoming_request& request, std::uint64_t hit) {
     return upload_report(request);
   case route::repo:
     return repo_reply(request, hit);
+  case route::linked_page:
+    return linked_page(request);
   case route::site_login:
     return site_.login(request);
   case route::site_account:

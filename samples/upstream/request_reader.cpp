@@ -45,7 +45,7 @@ void request_reader::on_request_impl(http::verb /*method*/, text method_text, te
                                      error_code& /*error*/) {
   request_.method = view(method_text);
   request_.plan = read_plan(view(target));
-  if (request_.plan.where == route::echo) {
+  if (request_.plan.where == route::echo || request_.plan.where == route::linked_page) {
     request_.target = view(target);
   }
   http_1_0_ = version == 10;

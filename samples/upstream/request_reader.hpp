@@ -25,7 +25,7 @@ namespace dormouse::samples {
 struct incoming_request {
   answer_plan plan;
   std::string method;
-  std::string target; ///< /echo only
+  std::string target; ///< /echo and /pages only
   std::string idempotency_key;
   std::string body;    ///< of paths that look at it
   name_values headers; ///< the same; names in lower case

@@ -1,6 +1,7 @@
 // The upstream keeps what its README says of cookies, uploads, content codings and applications: other tests and samples rest on it.
 
 #include "upstream/compression.hpp"
+#include "upstream/linked_pages.hpp"
 #include "upstream/repo_facts.hpp"
 #include "upstream/sample_content.hpp"
 #include "upstream/sample_orders.hpp"
@@ -9,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -98,7 +101,7 @@ TEST_CASE_FIXTURE(fixture, "upstream: an upload is told back, part by part") {
 }
 
 TEST_CASE_FIXTURE(fixture, "upstream: HEAD has the headers of GET and no body") {
-  for (const std::string target : {"/k/a?bytes=1000", "/plain", "/plain?encoding=br", "/site/login", "/repos/a/b", "/cookies"}) {
+  for (const std::string target : {"/k/a?bytes=1000", "/plain", "/plain?encoding=br", "/site/login", "/repos/a/b", "/pages/3", "/cookies"}) {
     CAPTURE(target);
     const auto head = ask("HEAD", target);
     const auto whole = get(target);
@@ -215,4 +218,37 @@ TEST_CASE_FIXTURE(fixture, "upstream: facts about a repository have a validator 
   CHECK(samples::repo_facts_of("a/b").etag != facts.etag);
   CHECK(get("/repos/a").status() == 404);
   CHECK(get("/repos/a/b/c").status() == 404);
+}
+
+TEST_CASE_FIXTURE(fixture, "upstream: all pages can be reached from the first one, and one link leads nowhere") {
+  std::set<std::uint32_t> reached{1};
+  std::vector<std::uint32_t> next{1};
+  std::set<std::uint32_t> missing;
+  while (!next.empty()) {
+    const auto number = next.back();
+    next.pop_back();
+    const auto page = get("/pages/" + std::to_string(number)).text();
+    CHECK(between(page, "<title>", "</title>") == "Page " + std::to_string(number));
+    const auto links = samples::links_of_page(number);
+    CHECK(std::count(links.begin(), links.end(), number) == 0);
+    for (const auto to : links) {
+      CHECK(contains(page, to == 1 ? "<a href=\"/pages/1#top\">" : "<a href=\"" + std::to_string(to) + "\">"));
+      if (to > samples::linked_page_count)
+        missing.insert(to);
+      else if (reached.insert(to).second)
+        next.push_back(to);
+    }
+  }
+  CHECK(reached.size() == samples::linked_page_count);
+  CHECK(missing == std::set<std::uint32_t>{99});
+  for (const std::string name : {"99", "0", "01", "16", "1x", "none"}) {
+    CAPTURE(name);
+    CHECK(get("/pages/" + name).status() == 404);
+  }
+  CHECK(get("/pages/").status() == 404);
+  CHECK(get("/pages/1/2").status() == 404);
+  CHECK(post_form("/pages/1", "").status() == 405);
+  CHECK(contains(get("/pages/2?delay_ms=1&x=\"").text(), "<a href=\"4?delay_ms=1&amp;x="));
+  CHECK(upstream.hits("/pages/1") == 2);
+  CHECK(upstream.hits("/pages/99") == 1);
 }
