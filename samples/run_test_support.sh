@@ -53,3 +53,13 @@ kill_while_asking() { # <command...>
   { wait "$pid" || true; } 2>/dev/null
   kill -CONT "$upstream_pid"
 }
+
+# How many requests the server has counted.
+requests_so_far() {
+  local number
+  exec {connection}<>"/dev/tcp/127.0.0.1/${url##*:}"
+  printf 'GET /summary HTTP/1.0\r\n\r\n' >&"$connection"
+  number=$(sed -n 's/.*"total":\([0-9]*\).*/\1/p' <&"$connection")
+  exec {connection}>&-
+  echo "$number"
+}
