@@ -71,6 +71,10 @@ std::optional<std::chrono::system_clock::time_point> durable_object::tick() cons
   return host().tick();
 }
 
+bool durable_object::cancel_call(const call_id& which) {
+  return value_or_throw(host().cancel_call(which));
+}
+
 void durable_object::settle(const any_promise_id& id, call_result<std::string> outcome) {
   call_message what;
   what.method = task_methods::settle;

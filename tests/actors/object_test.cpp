@@ -42,6 +42,11 @@ public:
     calls.emplace_back(to, std::move(what));
     return 2 * (calls.size() - 1) + 1;
   }
+  expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) override {
+    limits.push_back(within);
+    return enqueue_call(to, std::move(what)).map([this](std::size_t place) { return taken_call{place, {limits.size()}}; });
+  }
+  expected<bool> cancel_call(const call_id& which) override { return which.number != 0 && which.number <= limits.size(); }
   expected<void> abort(const abort_id& id, std::string reason) override {
     aborts.emplace_back(id, std::move(reason));
     return {};
@@ -106,6 +111,7 @@ public:
   storage_list_options listed;
   std::vector<fetch_message> taken;
   std::vector<std::pair<address, call_message>> calls;
+  std::vector<std::chrono::milliseconds> limits; ///< of those that have one
   std::vector<schedule_message> scheduled;
   std::vector<std::pair<abort_id, std::string>> aborts;
   std::map<std::string, cookie_jar> jars;

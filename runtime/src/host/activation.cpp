@@ -61,6 +61,9 @@ private:
   void fail_firing(const envelope_ptr& what, const error& why);
   void run_task_message(const envelope_ptr& what);
   void run_task_call(envelope& what);
+  void drop_late(const envelope_ptr& what);
+  void time_out_call(const envelope_ptr& what);
+  bool is_held(const envelope& what);
   void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
   void refuse(const envelope_ptr& what, const error& why);
   void try_later(const envelope_ptr& what, const error& why);
@@ -238,9 +241,9 @@ void activation::process(envelope_ptr what) {
     case readiness::ready:
       break;
   }
-  if (ready_.holds(*what) && core_.stopping.load(std::memory_order_relaxed))
+  if (is_held(*what) && core_.stopping.load(std::memory_order_relaxed))
     return turn_away(what, {errc::stopped, "the runtime has stopped"});
-  if (ready_.holds(*what))
+  if (is_held(*what))
     return ready_.wait(std::move(what));
   if (what->firing)
     return run_firing(what);
@@ -299,10 +302,47 @@ void activation::run_firing(const envelope_ptr& what) {
   what->arguments = due.row.arguments;
   if (due.row.method == task_methods::hop)
     return run_task_message(what);
+  if (due.row.method == call_methods::timeout)
+    return time_out_call(what);
   what->method = runtime_methods::find(entry_.type, due.row.method);
   if (what->method == nullptr)
     return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, due.row.method)});
   run_message(what);
+}
+
+/// A call has had no answer in time: its record goes, and its continuation finds an error in the inbox.
+void activation::time_out_call(const envelope_ptr& what) {
+  const auto& row = what->firing->row;
+  auto record = read_open_call(row);
+  if (!record)
+    return fail_firing(what, record.error());
+  if (auto fired = schedules_.fire(row); !fired)
+    return fail_firing(what, fired.error());
+  turn_commit::consequences then;
+  then.handled = what;
+  then.reply = tl::unexpected<call_error>(timed_out(*record));
+  then.reply_path = std::move(record->path);
+  commit(std::move(then));
+  core_.directory.finished(entry_);
+}
+
+/// The answer to a call whose time had passed, or that was given up.
+void activation::drop_late(const envelope_ptr& what) {
+  turn_commit::consequences then;
+  then.handled = what;
+  then.is_late = true;
+  commit(std::move(then));
+  core_.directory.finished(entry_);
+}
+
+/// Whether it waits until the object is ready. A time-out does not: the object may be waiting for that very answer.
+bool activation::is_held(const envelope& what) {
+  if (!ready_.holds(what))
+    return false;
+  if (!what.firing)
+    return true;
+  auto row = schedules_.find(what.firing->id);
+  return !row || !*row || (*row)->method != call_methods::timeout;
 }
 
 /// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is in memory until then.
@@ -324,6 +364,13 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
 
 /// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
 void activation::run_message(const envelope_ptr& what) {
+  if (what->answer) {
+    auto wanted = is_wanted(schedules_, *what);
+    if (!wanted)
+      return wanted.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, wanted.error(), fault::disk);
+    if (!*wanted)
+      return drop_late(what);
+  }
   const auto* hop_of_task = what->result ? what->result->path.top() : what->answer ? what->answer->path.top() : nullptr;
   if (hop_of_task != nullptr ? hop_of_task->method == task_methods::hop : runtime_methods::is_about_tasks(*what->method))
     return run_task_message(what);
@@ -356,6 +403,8 @@ void activation::run_message(const envelope_ptr& what) {
   }
   turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   auto failed = what->result ? take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
+  if (what->open_call != 0)
+    failed = in_turn.close_call(what->open_call);
   if (!failed)
     failed = invoke(*method, call, in_turn);
   turn_commit::consequences then;
@@ -807,6 +856,7 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
     put_changes(*next, in_turn, std::move(state));
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
+  next->add_answers(in_turn.take_cancelled_calls());
   next->add_aborts(in_turn.take_aborts());
   if (is_last)
     tasks().end_all();
@@ -879,6 +929,8 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
   if (what->firing)
     return fail_firing(what, why);
+  if (what->answer)
+    (void)is_wanted(schedules_, *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
   auto key = keys::inbox(entry_.where, what->inbox_id);
   if (auto row = core_.store->get(key); row && *row) {
     auto commit = std::make_unique<burial_commit>(core_);
@@ -887,14 +939,18 @@ void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
       auto rest = path;
       auto own = rest.pop();
       const auto* waits = rest.top();
-      if (waits != nullptr && waiting_callers::is_caller(*waits)) {
+      const bool rewrites = what->open_call != 0 || (waits != nullptr && !waiting_callers::is_caller(*waits));
+      if (waits != nullptr && waiting_callers::is_caller(*waits))
         commit->caller = core_.callers.take(*waits);
-      } else if (waits != nullptr) {
+      else if (waits != nullptr)
         commit->waiting_object = answer_object(core_, commit->writes, std::move(rest), tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where}));
+      if (rewrites) {
         path = {};
         (void)path.push(std::move(*own)); // an empty path has room
         *row = what->result ? seal_value(frame_type::result, *what->result) : seal_value(frame_type::reply, *what->answer);
       }
+      if (what->open_call != 0)
+        commit->closes_call = close_stored_call(*core_.store, commit->writes, entry_.where, what->open_call);
     }
     core_.store->bury(commit->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms(), what->history);
     commit->why = why;

@@ -42,6 +42,7 @@ struct envelope {
 
   // What is in the inbox is erased by the commit of the turn that handles it.
   std::uint64_t inbox_id = 0; ///< 0: not in the inbox
+  std::uint64_t open_call = 0; ///< of an answer that was wanted when it was last looked at: the record of its call (open_calls.hpp); 0: none
   bool has_blob = false; ///< the body of the result is not in it: it is loaded when the message is handled
   std::uint32_t failures = 0; ///< how often the handler threw
   std::vector<dead_letter_try> history; ///< and what

@@ -37,12 +37,6 @@ protected:
   ~own_methods() = default;
 };
 
-/// Somebody who waited, and what they get.
-struct waiting_reply {
-  return_path path;
-  call_result<std::string> reply;
-};
-
 /// What the tasks did in a turn, for its commit.
 struct task_effects {
   write_set writes;

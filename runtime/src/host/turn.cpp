@@ -51,6 +51,7 @@ void turn::undo() noexcept {
     core_.leave_queue(fetch.message.extra.queue);
   fetches_.clear();
   calls_.clear();
+  open_calls_.clear();
   aborts_.clear();
   started_.clear();
   rows_.clear();
@@ -63,6 +64,7 @@ void turn::go_back(savepoint&& to) noexcept {
   calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(to.calls), calls_.end());
   aborts_.erase(aborts_.begin() + static_cast<std::ptrdiff_t>(to.aborts), aborts_.end());
   started_.erase(started_.begin() + static_cast<std::ptrdiff_t>(to.started), started_.end());
+  open_calls_.go_back(to.open_calls);
   destroy_ = to.destroys;
   jars_ = std::move(to.jars);
   rows_.replace(std::move(to.rows));
@@ -129,6 +131,11 @@ std::optional<error> turn::begin_tick(const schedule_message& of) {
   return begun ? std::nullopt : std::optional(begun.error());
 }
 
+std::optional<error> turn::close_call(std::uint64_t number) {
+  auto closed = schedules_.cancel({number, {}});
+  return closed ? std::nullopt : std::optional(closed.error());
+}
+
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
   aim(fetch.path);
   auto admitted = admit_fetch(core_, std::move(fetch));
@@ -163,6 +170,18 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
   aim(what.path);
   calls_.push_back({std::move(to), type, std::move(what)});
   return 2 * (calls_.size() - 1) + 1;
+}
+
+expected<taken_call> turn::enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) {
+  auto place = enqueue_call(to, std::move(what));
+  if (!place)
+    return unexpected<error>(place.error());
+  auto id = noted(open_calls_.open(calls_.back(), calls_.size() - 1, within));
+  if (!id) {
+    calls_.pop_back();
+    return unexpected<error>(id.error());
+  }
+  return taken_call{*place, *id};
 }
 
 } // namespace dormouse

@@ -4,6 +4,7 @@
 /// become bytes. It checks each fetch as the handler makes it, so that a limit is an error at the call, before anything is committed (R12, R13).
 
 #include "host/jar_cache.hpp"
+#include "host/open_calls.hpp"
 #include "host/runtime_core.hpp"
 #include "host/turn_rows.hpp"
 #include "schedule/schedule_book.hpp"
@@ -52,7 +53,13 @@ class turn final : public turn_host {
 public:
   /// `incarnation`: the life of the object that what it asks for is answered to.
   turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars, storage_overlay& in_flight, schedule_book& schedules)
-    : core_(core), self_(self), incarnation_(incarnation), jars_(jars), rows_(*core.store, self, in_flight, core.settings.max_state_bytes), schedules_(schedules) {}
+    : core_(core),
+      self_(self),
+      incarnation_(incarnation),
+      jars_(jars),
+      rows_(*core.store, self, in_flight, core.settings.max_state_bytes),
+      schedules_(schedules),
+      open_calls_(schedules, *core.clock) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
@@ -67,6 +74,8 @@ public:
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
   const address& self() const override { return self_; }
   expected<std::size_t> enqueue_call(const address& to, call_message&& what) override;
+  expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) override;
+  expected<bool> cancel_call(const call_id& which) override { return noted(open_calls_.cancel(which)); }
   expected<void> abort(const abort_id& id, std::string reason) override;
   expected<bool> aborted(const abort_id& id) override;
   expected<schedule_id> enqueue_schedule(schedule_message&& what) override { return noted(schedules_.add(std::move(what))); }
@@ -90,6 +99,9 @@ public:
   /// This turn is a tick of that schedule.
   std::optional<error> begin_tick(const schedule_message& of);
 
+  /// It handles the answer to a call with a time limit, whose record this is.
+  std::optional<error> close_call(std::uint64_t number);
+
   /// This is not the turn of a message but of that hook; `name` outlives the turn.
   void enter_hook(std::string_view name) noexcept { hook_ = name; }
 
@@ -105,12 +117,13 @@ public:
     std::size_t calls;
     std::size_t aborts;
     std::size_t started;
+    std::pair<std::size_t, std::size_t> open_calls;
     bool destroys;
     jar_cache jars;
     row_layer rows;
     schedule_book::savepoint schedules;
   };
-  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), destroy_, jars_, rows_.own(), schedules_.save()}; }
+  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_, jars_, rows_.own(), schedules_.save()}; }
   void go_back(savepoint&& to) noexcept;
 
   bool wants_hibernation() const noexcept { return hibernate_; }
@@ -121,7 +134,11 @@ public:
   return_path& path_of(std::size_t slot) { return slot % 2 == 0 ? fetches_.at(slot / 2).message.path : calls_.at(slot / 2).message.path; }
 
   std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
-  std::vector<admitted_call> take_calls() noexcept { return std::exchange(calls_, {}); }
+  std::vector<admitted_call> take_calls() {
+    open_calls_.complete(calls_);
+    return std::exchange(calls_, {});
+  }
+  std::vector<waiting_reply> take_cancelled_calls() { return open_calls_.take_cancelled(); } ///< behind `take_calls`
   std::uint64_t fetch_id(std::size_t slot) const { return fetches_.at(slot / 2).message.id; }
 
   bool has_started() const noexcept { return !started_.empty(); }
@@ -150,6 +167,7 @@ private:
   std::optional<std::chrono::system_clock::time_point> tick_;
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;
+  open_calls open_calls_;
   std::vector<abort_request> aborts_;
   std::string_view hook_; ///< empty: a method
   std::optional<std::chrono::milliseconds> blocks_for_;

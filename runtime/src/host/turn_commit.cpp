@@ -52,6 +52,11 @@ void turn_commit::add_tasks(task_effects tasks) {
     core_.store->erase_bodies(*this, fetch_id);
 }
 
+void turn_commit::add_answers(std::vector<waiting_reply> answers) {
+  for (auto& [path, reply] : answers)
+    deliveries_.push_back(answer_object(core_, writes, std::move(path), std::move(reply)));
+}
+
 void turn_commit::add_calls(std::vector<admitted_call> calls) {
   deliveries_.reserve(deliveries_.size() + calls.size());
   for (auto& [to, type, message] : calls) {
@@ -118,6 +123,7 @@ void turn_commit::settle(const expected<void>& outcome) noexcept {
 
 void turn_commit::let_out() {
   core_.counts.turns.add();
+  core_.counts.late_dropped.add(then_.is_late ? 1 : 0);
   if (then_.handled && then_.handled->result) {
     core_.counts.delivered.add();
     core_.observe(&fetch_observer::delivered, *then_.handled->result);

@@ -30,6 +30,7 @@ public:
     std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
     envelope_ptr handled;               ///< a message from the inbox, erased by this commit
     bool keeps_body = false;            ///< its large body belongs to a task's journal from now on
+    bool is_late = false;               ///< and was dropped: nobody waited for it any more
   };
 
   /// `entry` outlives the commit: an activation does not retire while one is in flight.
@@ -39,6 +40,7 @@ public:
   void add_aborts(std::vector<abort_request> aborts);
   void add_calls(std::vector<admitted_call> calls);
   void add_tasks(task_effects tasks);
+  void add_answers(std::vector<waiting_reply> answers); ///< to objects
   void add_rows(const row_layer& rows);
   void add_schedules(schedule_changes changes);
   void settle(const expected<void>& outcome) noexcept override;
@@ -90,6 +92,7 @@ public:
     if (outcome) {
       core_.counts.dead_letters.add();
       core_.counts.corrupt_rows.add(damaged ? 1 : 0);
+      core_.counts.schedules.sub(closes_call ? 1 : 0);
     }
     if (caller)
       caller->resolve(unexpected<error>(why));
@@ -99,6 +102,7 @@ public:
 
   std::unique_ptr<reply_sink> caller; ///< who waited for the reply, if anybody
   std::optional<delivery_order> waiting_object; ///< the same, if it is an object
+  bool closes_call = false; ///< the record of the call that it was the answer to goes with it
   error why;
   bool damaged = false; ///< what is on disk, and not that it could not be handled
 

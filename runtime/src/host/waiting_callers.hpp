@@ -4,6 +4,7 @@
 /// process knows. A caller that died with its process leaves a number that finds nobody.
 
 #include <dormouse/actors/router.hpp>
+#include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/return_path.hpp>
 
 #include <cstdint>
@@ -12,6 +13,12 @@
 #include <unordered_map>
 
 namespace dormouse {
+
+/// Somebody who waited, and what they get.
+struct waiting_reply {
+  return_path path;
+  call_result<std::string> reply;
+};
 
 class waiting_callers {
 public:

@@ -62,6 +62,11 @@ expected<bool> schedule_book::cancel(const schedule_id& id) {
   return true;
 }
 
+void schedule_book::set_arguments(const schedule_id& id, std::string arguments) {
+  if (auto recent = now_.recent.find(keys::schedule(of_, id)); recent != now_.recent.end() && recent->second.now)
+    recent->second.now->arguments = std::move(arguments);
+}
+
 expected<schedule_book::row> schedule_book::find(const schedule_id& id) {
   if (id.number == 0 && id.name.empty())
     return std::nullopt;

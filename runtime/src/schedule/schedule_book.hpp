@@ -28,6 +28,9 @@ public:
   /// Whether there was one. Errors: `corrupt`, `storage_error`.
   expected<bool> cancel(const schedule_id& id);
 
+  /// Of one that this turn has made; nothing if it has cancelled it since.
+  void set_arguments(const schedule_id& id, std::string arguments);
+
   /// Nothing if there is none. A number of 0: whichever has the name. Errors: as above.
   expected<std::optional<schedule_message>> find(const schedule_id& id);
 

@@ -77,7 +77,12 @@ protected:
     return outgoing_call<Called>(host(), to.where(), describe_call<Called, U>(std::forward<Args>(args)...));
   }
 
-  /// The same without an answer. If the handler throws it is tried again later, as a `post` is. Only for committing methods.
+  /// Gives up waiting for the answer to a call that was made `within()` a time limit: in this turn's commit its continuation gets `call_error{cancelled}`, once, in a turn of
+  /// its own, and the answer is dropped when it comes. The object that is called is not interrupted. False if the call has its answer, or
+  /// has been given up. Throws `failure`: `corrupt`, `storage_error`.
+  bool cancel_call(const call_id& which);
+
+  /// A call without an answer. If the handler throws it is tried again later, as a `post` is. Only for committing methods.
   /// Throws `failure`: `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`.
   template <auto Called, class U, class... Args>
   void send(const object_id<U>& to, Args&&... args) {

@@ -12,6 +12,7 @@
 ///   }
 
 #include <dormouse/serialization/call_result.hpp>
+#include <dormouse/serialization/open_call.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -30,6 +31,7 @@ namespace detail {
 /// Which of the turn's fetches and calls a reply hangs on.
 struct fetch_slot {
   std::size_t index;
+  call_id call = {}; ///< of a call with a time limit
 };
 
 } // namespace detail
@@ -42,7 +44,7 @@ public:
   using value_type = R;
 
   /// Made by `.then<>()`.
-  explicit later(detail::fetch_slot slot) noexcept : slot_(slot.index) {}
+  explicit later(detail::fetch_slot slot) noexcept : slot_(slot.index), id_(slot.call) {}
 
   /// The reply is there already.
   template <class Value>
@@ -54,11 +56,15 @@ public:
     requires std::is_void_v<R>
   = default;
 
+  /// Of the call that was made, to give it up with `cancel_call`; number 0 if it has no time limit, and of a fetch.
+  call_id id() const noexcept { return id_; }
+
   std::optional<std::size_t> slot() const noexcept { return slot_; } ///< nothing if the reply is there
   const stored& value() const noexcept { return *value_; }            ///< only if it is
 
 private:
   std::optional<std::size_t> slot_;
+  call_id id_;
   std::optional<stored> value_;
 };
 

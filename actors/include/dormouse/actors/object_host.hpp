@@ -8,6 +8,7 @@
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/open_call.hpp>
 #include <dormouse/serialization/schedule.hpp>
 #include <dormouse/serialization/task_id.hpp>
 
@@ -67,11 +68,24 @@ struct storage_row {
   std::string value; ///< encoded
 };
 
+/// A call with a time limit that was taken.
+struct taken_call {
+  std::size_t place; ///< among what the turn sends out
+  call_id id;
+};
+
 class turn_host : public fetch_queue {
 public:
   /// Takes a call to another object. The value tells its place among what the turn sends out. Errors: `invalid_instance_id`, `unknown_binding`,
   /// `too_large`, `overloaded`.
   virtual expected<std::size_t> enqueue_call(const address& to, call_message&& what) = 0;
+
+  /// The same with a time limit: the answer to the top of its path is an error when it has passed. Errors: besides, `invalid_request` for a limit out of range,
+  /// `queue_full` (`max_schedules`).
+  virtual expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) = 0;
+
+  /// Whether it was open. Errors: `corrupt`, `storage_error`.
+  virtual expected<bool> cancel_call(const call_id& which) = 0;
 
   // The rows of the object's storage as this turn sees them, its own writes included. What storage.hpp says of limits holds here, and what is
   // refused has changed nothing. Errors: `invalid_request`, `too_large`, `corrupt` naming object and key, `storage_error`.

@@ -6,10 +6,13 @@
 #include <dormouse/actors/methods.hpp>
 #include <dormouse/actors/object_host.hpp>
 #include <dormouse/actors/pending.hpp>
+#include <dormouse/actors/schedule.hpp>
 #include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/messages.hpp>
 
+#include <chrono>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -22,10 +25,19 @@ public:
 
   outgoing_call(turn_host& host, address to, call_message what) : host_(host), to_(std::move(to)), what_(std::move(what)) {}
 
+  /// Waits no longer than this, from now: 1 ms to 366 days, rounded up to the millisecond. If no answer has come by then, the continuation gets `call_error{timeout}`
+  /// naming the object and its method, and the answer is dropped when it comes. The other side is not told and not interrupted: it may have done what it
+  /// was asked, may be doing it, or may not have begun. Costs a schedule, which the answer erases. Such a call can also be given up: `cancel_call(later.id())`.
+  template <class Rep, class Period>
+  outgoing_call& within(std::chrono::duration<Rep, Period> limit) {
+    within_ = detail::bounded_ms(limit);
+    return *this;
+  }
+
   /// Names the registered method of this object that is called with the answer, and what it gets besides. `Method` is non-const and takes a
   /// `call_result<R>` first, R being what the called method returns (and what a `later<R>` comes to); `context` converts to its other parameters. The
   /// value may be returned from the calling method, to reply when the continuation does (R15).
-  /// Throws `failure`: `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`.
+  /// Throws `failure`: `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`; with a time limit also `invalid_request`, `queue_full` (`options::max_schedules`).
   template <auto Method, class... Context>
   auto then(Context&&... context) {
     using traits = detail::member_traits<std::remove_cv_t<decltype(Method)>>;
@@ -46,7 +58,11 @@ public:
       if (host_.self().binding != owner::methods::binding)
         throw failure({errc::unknown_method, "the continuation belongs to another class than the object that calls"});
       value_or_throw(what.path.push({host_.self(), std::string(owner::methods::template name_of<Method>()), std::move(bytes)}));
-      return later<reply_of<std::decay_t<typename traits::return_type>>>(detail::fetch_slot{value_or_throw(host_.enqueue_call(to_, std::move(what)))});
+      using reply = later<reply_of<std::decay_t<typename traits::return_type>>>;
+      if (!within_)
+        return reply(detail::fetch_slot{value_or_throw(host_.enqueue_call(to_, std::move(what)))});
+      const auto taken = value_or_throw(host_.enqueue_call(to_, std::move(what), *within_));
+      return reply(detail::fetch_slot{taken.place, taken.id});
     }
   }
 
@@ -54,6 +70,7 @@ private:
   turn_host& host_;
   address to_;
   call_message what_;
+  std::optional<std::chrono::milliseconds> within_;
 };
 
 } // namespace dormouse

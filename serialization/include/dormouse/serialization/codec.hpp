@@ -53,6 +53,7 @@ enum class frame_type : std::uint8_t {
   schedule = 15,    ///< a call of an object's own method at a time to come
   task = 17,        ///< the record of a durable task
   task_step = 18,   ///< a step of its journal
+  remembered_call = 20, ///< what a call with an idempotency key came to
 };
 
 /// Appends the bytes of `values`, one after the other.

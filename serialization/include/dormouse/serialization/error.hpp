@@ -41,7 +41,7 @@ enum class errc : std::uint8_t {
   path_too_long = 22,   ///< a return path over its limit of hops
   invalid_cookie = 23,  ///< a cookie that RFC 6265bis has a user agent ignore
   not_found = 24,       ///< what was named is not there, or not any more
-  cancelled = 25,       ///< a task was cancelled
+  cancelled = 25,       ///< a task was cancelled, or a call given up
 };
 
 /// The stable name of a code, e.g. `"storage_error"`.
