@@ -65,6 +65,7 @@ options checked(options given) {
   require<std::size_t>("max_state_bytes", given.max_state_bytes, 1, gib);
   require<std::size_t>("max_task_steps", given.max_task_steps, 10, 1'000'000);
   require("task_results_kept_for", given.task_results_kept_for, milliseconds(0), day * 366);
+  require("call_results_kept_for", given.call_results_kept_for, milliseconds(0), day * 366);
   require<std::size_t>("proxy_workers", given.proxy_workers, 0, 1024);
   require<std::size_t>("max_in_flight", given.max_in_flight, 1, many);
   require<std::size_t>("max_in_flight_per_origin", given.max_in_flight_per_origin, 1, many);

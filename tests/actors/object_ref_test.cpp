@@ -28,11 +28,16 @@ public:
     std::string arguments;
     std::unique_ptr<reply_sink> sink;
     bool is_post;
+    std::string key = {};
   };
 
   void call(const address& to, const method_descriptor& method, std::string arguments,
             std::unique_ptr<reply_sink> sink) override {
     deliveries.push_back({to, method.name, std::move(arguments), std::move(sink), false});
+  }
+  void call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key,
+                 std::unique_ptr<reply_sink> sink) override {
+    deliveries.push_back({to, method.name, std::move(arguments), std::move(sink), false, std::move(key)});
   }
   void post(const address& to, const method_descriptor& method, std::string arguments,
             std::unique_ptr<reply_sink> sink) override {
@@ -92,6 +97,26 @@ TEST_CASE("a call is delivered with the method's name and the parameters' own ty
   auto none = c.ref.call<&counter::reset>();
   CHECK(c.last().method == "reset");
   CHECK(c.last().arguments.empty());
+}
+
+TEST_CASE("a call with an idempotency key is delivered with it, and one without as any other") {
+  to_counter c;
+  auto future = c.ref.with({.idempotency_key = "k"}).call<&counter::add>("abc", 7);
+  REQUIRE(c.routes->deliveries.size() == 1);
+  CHECK(c.last().method == "add");
+  CHECK(c.last().arguments == encode(std::string("abc"), std::uint64_t{7}));
+  CHECK(c.last().key == "k");
+  c.last().sink->resolve(encode(std::uint64_t{42}));
+  CHECK(future.get() == 42);
+
+  expected<void> told = fail(errc::timeout, "not told");
+  c.ref.with({.idempotency_key = "other"}).async_call<&counter::reset>([&](expected<void> what) { told = what; });
+  CHECK(c.last().key == "other");
+  c.last().sink->resolve(std::string());
+  CHECK(told);
+
+  (void)c.ref.with({}).call<&counter::reset>();
+  CHECK(c.last().key.empty());
 }
 
 TEST_CASE("a future has the reply once there is one") {

@@ -74,6 +74,13 @@ public:
   later<std::string> send_out(std::string other, std::string id, std::chrono::milliseconds patience) {
     return call<&pilgrim::visit>(object_id<pilgrim>(other), id, patience).then<&pilgrim::on_answer>(other);
   }
+  /// Through so many pilgrims in a row, each with a limit of its own.
+  later<std::string> relay(std::uint32_t hops) {
+    if (hops == 0)
+      return "the end";
+    const auto next = instance_id() + "'";
+    return call<&pilgrim::relay>(object_id<pilgrim>(next), hops - 1).within(1h).then<&pilgrim::on_answer>("<");
+  }
   void leave() { destroy(); }
   std::vector<std::string> heard() const { return heard_; }
 
@@ -84,7 +91,7 @@ public:
   using methods = dormouse::methods<"PILGRIM", method<"visit", &pilgrim::visit>, method<"set_out", &pilgrim::set_out>, method<"hurry", &pilgrim::hurry>,
                                     method<"turn_back_at_once", &pilgrim::turn_back_at_once>, method<"go_patiently", &pilgrim::go_patiently>, method<"turn_back", &pilgrim::turn_back>,
                                     method<"turn_back_and_throw", &pilgrim::turn_back_and_throw>, method<"on_answer", &pilgrim::on_answer>, method<"send_out", &pilgrim::send_out>,
-                                    method<"leave", &pilgrim::leave>, method<"heard", &pilgrim::heard>>;
+                                    method<"relay", &pilgrim::relay>, method<"leave", &pilgrim::leave>, method<"heard", &pilgrim::heard>>;
 
 private:
   std::vector<std::string> heard_;
@@ -221,6 +228,14 @@ TEST_CASE_FIXTURE(fixture, "R15: an object that waits behind a call whose time h
   }
   CHECK(value_of(std::move(reply)) == "q: " + ("o: " + heard("q")[0]));
   CHECK(heard().size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "R15: a path through calls with time limits is as long as any, and one that is too long is an error for the caller") {
+  const auto said = value_of(a_pilgrim().call<&pilgrim::relay>(20U));
+  CHECK(said.find("<: <: <: ") == 0);
+  CHECK(said.find("the end") != std::string::npos);
+  CHECK(value_of(a_pilgrim("q").call<&pilgrim::relay>(80U)).find("path_too_long") != std::string::npos);
+  CHECK(eventually([&] { return running->stats().schedules == 0; }));
 }
 
 TEST_CASE_FIXTURE(fixture, "a call that is given up gets one error in the same commit, and the late answer is dropped and counted") {

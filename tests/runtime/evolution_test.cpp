@@ -345,7 +345,7 @@ TEST_CASE("R3: a rename moves every row of the objects in batches, and a row wit
   const std::string large(300'000, 'v');
   write_set writes;
   memory_engine::rows expected;
-  for (const char kind : std::string("IKCHTJUO"))
+  for (const char kind : std::string("IKCHTJUYO"))
     for (const auto* id : {"a", "b", "c"}) {
       writes.push_back({keys::rows_of(kind, {"OLD", id}).first + "rest", large});
       expected.emplace(keys::rows_of(kind, {"NEW", id}).first + "rest", large);

@@ -175,6 +175,31 @@ TEST_CASE_FIXTURE(fixture, "ten thousand sends from one turn reach ten thousand 
   value_of(a_teller().call<&teller::tell_all>(many));
   for (std::uint32_t i = 0; i < many; ++i)
     REQUIRE(eventually([&] { return value_of(an_account("account-" + std::to_string(i)).call<&account::notes>()) == std::vector<std::uint32_t>{i}; }));
+  // What it took was a small activation for each, at most, and is given back.
+  CHECK(running->stats().active_objects_peak <= many + 1);
+  CHECK(eventually([&] { return running->stats().active_bytes == 0 && running->stats().pending_messages == 0; }));
+}
+
+TEST_CASE_FIXTURE(fixture, "a turn that sends more than may wait in the runtime has an error at the send, and has sent nothing") {
+  chosen.max_pending_messages = 1'000;
+  start();
+  const auto why = error_of(a_teller().call<&teller::tell_all>(1'001U));
+  CHECK(why.code == errc::overloaded);
+  CHECK(contains(why.message, "options::max_pending_messages"));
+  CHECK(value_of(an_account("account-0").call<&account::notes>()).empty());
+  value_of(a_teller().call<&teller::tell_all>(900U));
+  CHECK(eventually([&] { return value_of(an_account("account-899").call<&account::notes>()).size() == 1; }));
+}
+
+TEST_CASE_FIXTURE(fixture, "R15: a caller that gave up breaks no chain") {
+  {
+    auto reply = a_teller().call<&teller::pass>(5U, object_id<account>("a"), 5);
+    (void)reply.wait_for(std::chrono::milliseconds(0));
+  } // nobody will take it
+  CHECK(eventually([&] { return value_of(a_teller("t'''''").call<&teller::answers>()) == 1; }));
+  CHECK(value_of(an_account().call<&account::total>()) == 5);
+  CHECK(eventually([&] { return running->stats().waiting_callers == 0; }));
+  CHECK(running->stats().strangers_dropped == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "a send whose handler throws is tried again, and becomes a dead letter when it keeps throwing") {

@@ -3,6 +3,8 @@
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/crc32c.hpp>
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/open_call.hpp>
+#include <dormouse/serialization/remembered_call.hpp>
 #include <dormouse/serialization/task_journal.hpp>
 #include <dormouse/serialization/schedule.hpp>
 
@@ -438,6 +440,27 @@ TEST_CASE("R21: a durable task and a step of its journal, as store format 2 has 
   step.body_is_blob = 1;
   step.reference = 0x000001000000000b;
   is_golden("v2_task_step", frame_type::task_step, step);
+}
+
+TEST_CASE("golden: the schedule that is the record of a call with a time limit") {
+  schedule_message what;
+  what.id = {0x0000010000000011, ""};
+  what.method = call_methods::timeout;
+  what.arguments = encode(open_call{{"ACCOUNT", "a"}, "add", 30'000, golden_path()});
+  what.tick_ms = 1'700'000'030'000;
+  what.due_ms = 1'700'000'030'001;
+  is_golden("v2_schedule_call_timeout", frame_type::schedule, what);
+  auto back = decode<open_call>(what.arguments);
+  REQUIRE(back);
+  CHECK(*back == open_call{{"ACCOUNT", "a"}, "add", 30'000, golden_path()});
+}
+
+TEST_CASE("golden: a call that is remembered, one whose reply comes later, and one that was answered with an error") {
+  remembered_call what{.method = "add", .arguments_digest = 0x01020304, .arguments_bytes = 8, .done_ms = 1'700'000'000'004, .outcome = std::string("\x0c\0\0\0\0\0\0\0", 8)};
+  is_golden("v2_remembered_call", frame_type::remembered_call, what);
+  what.outcome = tl::unexpected<call_error>(call_error{errc::overloaded, "later", {"ACCOUNT", "a"}});
+  comes_back(frame_type::remembered_call, what);
+  comes_back(frame_type::remembered_call, remembered_call{.method = "add", .arguments_digest = 5});
 }
 
 TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {

@@ -1,5 +1,6 @@
 #include "host/activation.hpp"
 
+#include "host/call_memory.hpp"
 #include "host/late_results.hpp"
 #include "host/ready_gate.hpp"
 #include "host/task_runner.hpp"
@@ -38,7 +39,7 @@ call_result<std::string> take_reply(invocation& call) {
 class activation final : public caf::event_based_actor, public own_methods {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
-    : event_based_actor(config), core_(core), entry_(entry), schedules_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
+    : event_based_actor(config), core_(core), entry_(entry), schedules_(core, entry.where), memory_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
 
   caf::behavior make_behavior() override;
   void on_exit() override;
@@ -61,6 +62,9 @@ private:
   void fail_firing(const envelope_ptr& what, const error& why);
   void run_task_message(const envelope_ptr& what);
   void run_task_call(envelope& what);
+  return_address way_to_memory(const std::string& key) const { return dormouse::way_to_memory(entry_.where, facts_.incarnation, key); }
+  void complete_memory(const envelope_ptr& what);
+  void forget_call(const envelope_ptr& what);
   void drop_late(const envelope_ptr& what);
   void time_out_call(const envelope_ptr& what);
   bool is_held(const envelope& what);
@@ -93,6 +97,7 @@ private:
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
   void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
   void commit(turn_commit::consequences then);
+  void commit_handled(const envelope_ptr& what, turn_commit::consequences then);
   void add_schedules(turn_commit& to);
   void submit(std::unique_ptr<turn_commit> next);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
@@ -112,6 +117,7 @@ private:
   jar_cache jars_;
   storage_overlay rows_; ///< in flight
   schedule_book schedules_;
+  call_memory memory_;
   std::uint64_t commits_ = 0; ///< so many were submitted
   std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
   std::shared_ptr<commit_gate> gate_;
@@ -212,13 +218,15 @@ void activation::process(envelope_ptr what) {
   if (what->firing) {
     auto& due = *what->firing;
     due.row = {};
-    if (!object_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
+    if (!object_ && gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire))
       if (auto row = core_.store->load_schedule(entry_.where, due.id)) {
         if (!*row || (*row)->due_ms != due.due_ms) { // nobody is woken, or even made, for what was cancelled
           clear_away(core_, entry_.where, due.id, due.due_ms, nullptr);
           return finished(what);
         }
         due.row = std::move(**row);
+        if (due.row.method == call_methods::forget) // nor for what is none of its business
+          return run_firing(what);
       }
   }
   error why;
@@ -254,6 +262,8 @@ void activation::process(envelope_ptr what) {
 }
 
 void activation::run_call(envelope& what) {
+  if (!what.key.empty() && memory_.answers(what, entry_.type, way_to_memory(what.key), gate_))
+    return;
   if (runtime_methods::is_about_tasks(*what.method))
     return run_task_call(what);
   if (what.method->read_only)
@@ -262,7 +272,11 @@ void activation::run_call(envelope& what) {
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
+  auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call);
   auto state = run_started(in_turn).and_then([this] { return encode_state(); });
+  if (state && !what.key.empty())
+    if (auto remembered = memory_.remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer)); !remembered)
+      state = unexpected<error>(remembered.error());
   if (!state) {
     in_turn.undo();
     discard();
@@ -273,13 +287,15 @@ void activation::run_call(envelope& what) {
     // The caller waits at the bottom of the return path of what the reply hangs on.
     auto& path = in_turn.path_of(*call.reply_slot);
     auto own = path.pop();
-    auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
-    then.later_caller = caller;
+    auto caller = what.key.empty() ? core_.callers.add(core_.store->next_id(), std::move(what.sink)) : way_to_memory(what.key);
+    (what.key.empty() ? then.later_caller : then.remembered_begun) = caller;
+    if (!what.key.empty())
+      core_.callers.add_to(caller, std::move(what.sink));
     (void)path.push(std::move(caller)); // an empty path has room for two
     (void)path.push(std::move(*own));
   } else {
     then.sink = std::move(what.sink);
-    then.reply = take_reply(call);
+    then.reply = std::move(answer);
   }
   commit(in_turn, std::move(*state), std::move(then));
 }
@@ -304,10 +320,30 @@ void activation::run_firing(const envelope_ptr& what) {
     return run_task_message(what);
   if (due.row.method == call_methods::timeout)
     return time_out_call(what);
+  if (due.row.method == call_methods::forget)
+    return forget_call(what);
   what->method = runtime_methods::find(entry_.type, due.row.method);
   if (what->method == nullptr)
     return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, due.row.method)});
   run_message(what);
+}
+
+/// The reply to a call with a key that came later.
+void activation::complete_memory(const envelope_ptr& what) {
+  auto key = memory_.complete(*what->answer);
+  if (!key)
+    return key.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, key.error(), fault::disk);
+  turn_commit::consequences then;
+  then.reply = what->answer->answer;
+  then.remembered_done = way_to_memory(*key);
+  commit_handled(what, std::move(then));
+}
+
+/// A call with a key was remembered long enough.
+void activation::forget_call(const envelope_ptr& what) {
+  if (auto forgotten = memory_.forget(what->firing->row, schedules_); !forgotten)
+    return forgotten.error().code == errc::storage_error ? try_again(what, storage_retry) : fail_firing(what, forgotten.error());
+  commit_handled(what, {});
 }
 
 /// A call has had no answer in time: its record goes, and its continuation finds an error in the inbox.
@@ -319,20 +355,16 @@ void activation::time_out_call(const envelope_ptr& what) {
   if (auto fired = schedules_.fire(row); !fired)
     return fail_firing(what, fired.error());
   turn_commit::consequences then;
-  then.handled = what;
   then.reply = tl::unexpected<call_error>(timed_out(*record));
   then.reply_path = std::move(record->path);
-  commit(std::move(then));
-  core_.directory.finished(entry_);
+  commit_handled(what, std::move(then));
 }
 
 /// The answer to a call whose time had passed, or that was given up.
 void activation::drop_late(const envelope_ptr& what) {
   turn_commit::consequences then;
-  then.handled = what;
   then.is_late = true;
-  commit(std::move(then));
-  core_.directory.finished(entry_);
+  commit_handled(what, std::move(then));
 }
 
 /// Whether it waits until the object is ready. A time-out does not: the object may be waiting for that very answer.
@@ -364,6 +396,8 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
 
 /// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
 void activation::run_message(const envelope_ptr& what) {
+  if (what->answer && what->answer->path.top()->method == call_methods::remember)
+    return complete_memory(what);
   if (what->answer) {
     auto wanted = is_wanted(schedules_, *what);
     if (!wanted)
@@ -457,7 +491,9 @@ void activation::run_task_call(envelope& what) {
   turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
   turn_commit::consequences then;
   return_path waits;
-  if (what.sink && (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
+  if (!what.key.empty()) {
+    (void)waits.push(way_to_memory(what.key)); // if it does come later
+  } else if (what.sink && (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
     auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
     (void)waits.push(caller); // an empty path has room
     then.later_caller = std::move(caller);
@@ -468,6 +504,11 @@ void activation::run_task_call(envelope& what) {
       state = std::move(bytes);
       return std::move(answer);
     });
+  }).and_then([&](task_reply answer) -> expected<task_reply> {
+    if (!what.key.empty())
+      if (auto remembered = memory_.remember(in_turn, what, answer.later ? std::nullopt : std::optional(answer.value)); !remembered)
+        return unexpected<error>(remembered.error());
+    return answer;
   });
   if (!ran) {
     in_turn.undo();
@@ -480,6 +521,9 @@ void activation::run_task_call(envelope& what) {
     then.sink = then.later_caller ? core_.callers.take(*then.later_caller) : std::move(what.sink);
     then.later_caller.reset();
     then.reply = std::move(ran->value);
+  } else if (!what.key.empty()) {
+    then.remembered_begun = way_to_memory(what.key);
+    core_.callers.add_to(*then.remembered_begun, std::move(what.sink));
   }
   commit(in_turn, std::move(state), std::move(then));
 }
@@ -573,11 +617,9 @@ task_host::outcome activation::call_own(turn& in_turn, std::string_view method, 
 /// Whoever called hears of it and decides; nothing is tried again here.
 void activation::refuse(const envelope_ptr& what, const error& why) {
   turn_commit::consequences then;
-  then.handled = what;
   then.reply = tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where});
   then.reply_path = what->path;
-  commit(std::move(then));
-  core_.directory.finished(entry_);
+  commit_handled(what, std::move(then));
 }
 
 /// Its handler failed, or it could not get to it.
@@ -758,6 +800,7 @@ void activation::discard() {
   jars_.clear();
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
   schedules_.clear();
+  memory_.clear();
 }
 
 std::optional<error> activation::enter(const method_descriptor& method, invocation& call, turn& in_turn) {
@@ -864,6 +907,8 @@ void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequ
     next->add_tasks(tasks_->take_effects());
   if (is_last)
     (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
+  if (is_last)
+    memory_.clear();
   add_schedules(*next);
   submit(std::move(next));
   if (is_last) {
@@ -901,20 +946,26 @@ void activation::submit(std::unique_ptr<turn_commit> next) {
   core_.store->submit(std::move(next));
 }
 
+/// The same for a message that is done with thereby.
+void activation::commit_handled(const envelope_ptr& what, turn_commit::consequences then) {
+  then.handled = what;
+  commit(std::move(then));
+  core_.directory.finished(entry_);
+}
+
 void activation::add_schedules(turn_commit& to) {
-  schedules_.forget(commits_ - gate_->in_flight.load(std::memory_order_acquire));
+  const auto settled = commits_ - gate_->in_flight.load(std::memory_order_acquire);
+  schedules_.forget(settled);
+  memory_.settled(settled);
+  memory_.take_changes(to.writes, commits_ + 1);
   if (schedules_.changed())
     to.add_schedules(schedules_.take_changes(commits_ + 1));
 }
 
 /// A reply that depends on commits in flight waits for them.
 void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> what) {
-  if (!sink)
-    return;
-  if (gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire))
-    sink->resolve(std::move(what));
-  else
-    core_.store->submit(std::make_unique<reply_barrier>(gate_, std::move(sink), std::move(what)));
+  if (sink)
+    reply_behind(core_, gate_, std::move(sink), std::move(what));
 }
 
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
@@ -940,10 +991,15 @@ void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
       auto own = rest.pop();
       const auto* waits = rest.top();
       const bool rewrites = what->open_call != 0 || (waits != nullptr && !waiting_callers::is_caller(*waits));
-      if (waits != nullptr && waiting_callers::is_caller(*waits))
-        commit->caller = core_.callers.take(*waits);
-      else if (waits != nullptr)
+      if (own->method == call_methods::remember) {
+        own->object = entry_.where;
+        commit->callers = core_.callers.take_all(*own);
+      } else if (waits != nullptr && waiting_callers::is_caller(*waits)) {
+        if (auto caller = core_.callers.take(*waits))
+          commit->callers.push_back(std::move(caller));
+      } else if (waits != nullptr) {
         commit->waiting_object = answer_object(core_, commit->writes, std::move(rest), tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where}));
+      }
       if (rewrites) {
         path = {};
         (void)path.push(std::move(*own)); // an empty path has room

@@ -34,6 +34,7 @@ struct envelope {
   std::string arguments;
   std::unique_ptr<reply_sink> sink; ///< null: nobody waits
 
+  std::string key;     ///< of a call from outside: an idempotency key; empty: none
   return_path path;    ///< of a call from another object: who gets the answer
 
   // A result, or an answer.

@@ -105,6 +105,21 @@ void front_desk::call(const address& to, const method_descriptor& method, std::s
   caf::anon_send(*activation, std::move(what));
 }
 
+void front_desk::call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) {
+  if (key.empty() || key.size() > max_idempotency_key_bytes)
+    return sink->resolve(fail(errc::invalid_request, fmt::format("the idempotency key of a call of '{}' of object {} has {} bytes; it has 1..{}", method.name, to_string(to), key.size(),
+                                                                 max_idempotency_key_bytes)));
+  auto activation = pin(to);
+  if (!activation)
+    return sink->resolve(unexpected<error>(activation.error()));
+  auto what = std::make_shared<envelope>();
+  what->method = &method;
+  what->arguments = std::move(arguments);
+  what->key = std::move(key);
+  what->sink = std::move(sink);
+  caf::anon_send(*activation, std::move(what));
+}
+
 void front_desk::post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) {
   const auto* type = core_->find_class(to.binding);
   if (type == nullptr)

@@ -17,6 +17,7 @@ public:
   explicit front_desk(std::shared_ptr<runtime_core> core) : core_(std::move(core)) {}
 
   void call(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) override;
+  void call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) override;
   void post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) override;
 
   /// For callers that send to the activation themselves.

@@ -2,6 +2,8 @@
 
 #include "host/turn_commit.hpp"
 
+#include <dormouse/serialization/open_call.hpp>
+
 #include <fmt/format.h>
 
 #include <utility>
@@ -41,19 +43,24 @@ late_result_commit::late_result_commit(runtime_core& core, const address& gone, 
   : core_(core), why_{errc::not_found, fmt::format("object {} was destroyed before the {} that it had asked for came", to_string(gone), what.result ? "response" : "answer")} {
   core.store->erase_inbox(*this, gone, what.inbox_id, what.has_blob);
   auto rest = *path_of(what);
-  (void)rest.pop();
+  auto own = *rest.pop();
   const auto* waits = rest.top();
-  if (waits != nullptr && waiting_callers::is_caller(*waits))
-    caller_ = core.callers.take(*waits);
-  else if (waits != nullptr)
+  if (own.method == call_methods::remember) {
+    own.object = gone;
+    callers_ = core.callers.take_all(own);
+  } else if (waits != nullptr && waiting_callers::is_caller(*waits)) {
+    if (auto caller = core.callers.take(*waits))
+      callers_.push_back(std::move(caller));
+  }
+  if (waits != nullptr && !waiting_callers::is_caller(*waits))
     waiting_object_ = answer_object(core, writes, std::move(rest), tl::unexpected<call_error>(call_error{why_.code, why_.message, gone}));
 }
 
 void late_result_commit::settle(const expected<void>& outcome) noexcept {
   if (outcome)
     core_.counts.late_dropped.add(); // if not, it is still in the inbox, and the next start finds it
-  if (caller_)
-    caller_->resolve(unexpected<error>(why_));
+  for (auto& caller : callers_)
+    caller->resolve(unexpected<error>(why_));
   if (outcome && waiting_object_)
     core_.deliver(std::move(*waiting_object_));
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace dormouse {
 
@@ -35,7 +36,7 @@ public:
 private:
   runtime_core& core_;
   error why_;
-  std::unique_ptr<reply_sink> caller_; ///< who waited behind the object, if anybody
+  std::vector<std::unique_ptr<reply_sink>> callers_; ///< who waited behind the object, if anybody
   std::optional<delivery_order> waiting_object_; ///< the same, if it is an object
 };
 

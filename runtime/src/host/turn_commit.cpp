@@ -16,6 +16,13 @@ expected<std::string> for_outside(call_result<std::string> reply) {
   return fail(why.code, std::move(why.message));
 }
 
+void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what) {
+  if (gate->in_flight.load(std::memory_order_acquire) == 0 && !gate->failed.load(std::memory_order_acquire))
+    sink->resolve(std::move(what));
+  else
+    core.store->submit(std::make_unique<reply_barrier>(gate, std::move(sink), std::move(what)));
+}
+
 delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply) {
   auto answer = std::make_unique<reply_message>();
   answer->path = std::move(waiting);
@@ -142,6 +149,9 @@ void turn_commit::let_out() {
     core_.deliver(std::move(each));
   if (then_.sink)
     then_.sink->resolve(for_outside(std::move(then_.reply)));
+  if (then_.remembered_done)
+    for (auto& caller : core_.callers.take_all(*then_.remembered_done))
+      caller->resolve(for_outside(then_.reply));
   if (auto hop = then_.reply_path.pop())
     tell(*hop, std::move(then_.reply));
   for (const auto& each : finished_)
@@ -166,6 +176,9 @@ void turn_commit::take_back(const error& why) {
     then_.sink->resolve(unexpected<error>(why));
   if (then_.later_caller)
     if (auto caller = core_.callers.take(*then_.later_caller))
+      caller->resolve(unexpected<error>(why));
+  if (then_.remembered_begun)
+    for (auto& caller : core_.callers.take_all(*then_.remembered_begun))
       caller->resolve(unexpected<error>(why));
   if (then_.handled) {
     core_.counts.pending_messages.add();

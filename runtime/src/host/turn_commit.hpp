@@ -28,6 +28,8 @@ public:
     expected<std::string, call_error> reply; ///< for the sink, or for the top of `reply_path`
     return_path reply_path;             ///< who waits for this turn's result, if anybody: another object, or a caller outside
     std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
+    std::optional<return_address> remembered_begun; ///< callers wait there for a reply that comes later; told if the turn fails
+    std::optional<return_address> remembered_done;  ///< callers who wait there get `reply`
     envelope_ptr handled;               ///< a message from the inbox, erased by this commit
     bool keeps_body = false;            ///< its large body belongs to a task's journal from now on
     bool is_late = false;               ///< and was dropped: nobody waited for it any more
@@ -83,6 +85,9 @@ private:
   expected<std::string> reply_;
 };
 
+/// Replies at once if nothing is in flight, else when everything that is has become durable.
+void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what);
+
 /// Moves a message to the dead letters.
 class burial_commit final : public pending_commit {
 public:
@@ -94,13 +99,13 @@ public:
       core_.counts.corrupt_rows.add(damaged ? 1 : 0);
       core_.counts.schedules.sub(closes_call ? 1 : 0);
     }
-    if (caller)
+    for (auto& caller : callers)
       caller->resolve(unexpected<error>(why));
     if (outcome && waiting_object)
       core_.deliver(std::move(*waiting_object));
   }
 
-  std::unique_ptr<reply_sink> caller; ///< who waited for the reply, if anybody
+  std::vector<std::unique_ptr<reply_sink>> callers; ///< who waited for the reply, if anybody
   std::optional<delivery_order> waiting_object; ///< the same, if it is an object
   bool closes_call = false; ///< the record of the call that it was the answer to goes with it
   error why;

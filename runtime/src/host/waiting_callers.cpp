@@ -19,19 +19,38 @@ std::unique_ptr<reply_sink> waiting_callers::take(const return_address& hop) {
   return node ? std::move(node.mapped()) : nullptr;
 }
 
+void waiting_callers::add_to(const return_address& hop, std::unique_ptr<reply_sink> sink) {
+  std::lock_guard guard(mutex_);
+  shared_.emplace(encode(hop), std::move(sink));
+}
+
+std::vector<std::unique_ptr<reply_sink>> waiting_callers::take_all(const return_address& hop) {
+  std::vector<std::unique_ptr<reply_sink>> out;
+  std::lock_guard guard(mutex_);
+  const auto [first, last] = shared_.equal_range(encode(hop));
+  for (auto each = first; each != last; ++each)
+    out.push_back(std::move(each->second));
+  shared_.erase(first, last);
+  return out;
+}
+
 void waiting_callers::fail_all(const error& why) {
   std::unordered_map<std::uint64_t, std::unique_ptr<reply_sink>> all;
+  std::unordered_multimap<std::string, std::unique_ptr<reply_sink>> shared;
   {
     std::lock_guard guard(mutex_);
     all.swap(sinks_);
+    shared.swap(shared_);
   }
   for (auto& [id, sink] : all)
+    sink->resolve(unexpected<error>(why));
+  for (auto& [hop, sink] : shared)
     sink->resolve(unexpected<error>(why));
 }
 
 std::size_t waiting_callers::size() const {
   std::lock_guard guard(mutex_);
-  return sinks_.size();
+  return sinks_.size() + shared_.size();
 }
 
 } // namespace dormouse

@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace dormouse {
 
@@ -31,6 +33,11 @@ public:
   /// The caller, who is then no longer waiting; null if gone.
   std::unique_ptr<reply_sink> take(const return_address& hop);
 
+  // Several may wait for one reply, that to a call with an idempotency key, and find it again after a restart: they wait under the hop that it comes back to
+  // (call_memory.hpp).
+  void add_to(const return_address& hop, std::unique_ptr<reply_sink> sink);
+  std::vector<std::unique_ptr<reply_sink>> take_all(const return_address& hop);
+
   /// Tells everybody that no reply will come.
   void fail_all(const error& why);
 
@@ -39,6 +46,7 @@ public:
 private:
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::unique_ptr<reply_sink>> sinks_;
+  std::unordered_multimap<std::string, std::unique_ptr<reply_sink>> shared_; ///< by the encoded hop
 };
 
 } // namespace dormouse

@@ -139,6 +139,13 @@ expected<void> schedule_book::fire(const schedule_message& what) {
   return {};
 }
 
+void schedule_book::postpone(const schedule_message& what, std::int64_t until_ms) {
+  row after = what;
+  after->tick_ms = after->due_ms = until_ms;
+  after->tries.clear();
+  change(what.id, what, std::move(after));
+}
+
 void schedule_book::change(const schedule_id& id, row before, row after) {
   auto key = keys::schedule(of_, id);
   now_.changed.try_emplace(key, std::move(before)); // the first change knows what is there without this turn

@@ -43,6 +43,9 @@ public:
   /// What the success of a firing does to its row, before the handler runs, which may cancel or replace it. Error: as `next_tick`.
   expected<void> fire(const schedule_message& row);
 
+  /// The same for one that is not over yet: it moves to a later time.
+  void postpone(const schedule_message& row, std::int64_t until_ms);
+
   /// Whether what it knows of this schedule is not from the disk.
   bool is_recent(const schedule_id& id) const { return now_.recent.contains(keys::schedule(of_, id)); }
 

@@ -189,6 +189,14 @@ std::string storage_row(const address& where, std::string_view key) {
   return out;
 }
 
+std::string remembered_call(const address& where, std::string_view key) {
+  std::string out("Y");
+  out.reserve(where.binding.size() + where.instance_id.size() + key.size() + 4);
+  put_address(out, where);
+  out += key;
+  return out;
+}
+
 std::string schedule(const address& where, const schedule_id& id) {
   std::string out("H");
   out.reserve(where.binding.size() + where.instance_id.size() + id.name.size() + 16);

@@ -36,6 +36,7 @@ std::string due(std::int64_t due_ms, std::uint64_t number);     ///< W due numbe
 std::string task(const task_id& id);                            ///< T address number
 std::string task_step(const task_id& id, std::uint64_t step);   ///< J address number step
 std::string stuck_task(const task_id& id);                      ///< U address number: an index, empty
+std::string remembered_call(const address& where, std::string_view key); ///< Y address key: of a call with an idempotency key
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 

@@ -15,8 +15,8 @@
 
 namespace dormouse {
 
-/// Rows of storage, jars, schedules, tasks, their steps, and the index of those that are stuck.
-inline constexpr std::string_view object_row_kinds = "KCHTJU";
+/// Rows of storage, jars, schedules, tasks, their steps, the index of those that are stuck, and calls that are remembered.
+inline constexpr std::string_view object_row_kinds = "KCHTJUY";
 
 enum class erasure : std::uint8_t {
   of_what_is_stored,  ///< nothing of the object is in flight: a few rows are erased one by one, which costs readers nothing

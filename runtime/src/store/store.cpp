@@ -272,6 +272,22 @@ void store::put_step(write_set& writes, const task_id& id, std::uint64_t number,
   writes.push_back({keys::task_step(id, number), seal_value(frame_type::task_step, step)});
 }
 
+expected<std::optional<remembered_call>> store::load_remembered(const address& of, std::string_view key) {
+  auto row = engine_->get(keys::remembered_call(of, key));
+  if (!row)
+    return unexpected<error>(row.error());
+  if (!*row)
+    return std::nullopt;
+  auto what = unseal_value<remembered_call>(frame_type::remembered_call, **row);
+  if (!what)
+    return fail(what.error().code, fmt::format("what object {} remembers of the call with idempotency key {:?}: {}", to_string(of), key, what.error().message));
+  return std::optional(std::move(*what));
+}
+
+void store::put_remembered(write_set& writes, const address& of, std::string_view key, const remembered_call& what) const {
+  writes.push_back({keys::remembered_call(of, key), seal_value(frame_type::remembered_call, what)});
+}
+
 void store::put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const {
   writes.push_back({keys::inbox(to, id), seal_value(frame_type::post, post)});
 }

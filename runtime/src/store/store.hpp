@@ -19,6 +19,7 @@
 #include "store/store_info.hpp"
 
 #include <dormouse/serialization/messages.hpp>
+#include <dormouse/serialization/remembered_call.hpp>
 #include <dormouse/serialization/schedule.hpp>
 #include <dormouse/serialization/task_id.hpp>
 #include <dormouse/serialization/task_journal.hpp>
@@ -95,6 +96,10 @@ public:
   expected<std::vector<journal_step>> load_journal(const task_id& id, std::uint64_t first_step); ///< `corrupt` if a step is missing
   void put_task(write_set& writes, const task_id& id, const task_record& record) const;
   void put_step(write_set& writes, const task_id& id, std::uint64_t number, const journal_step& step) const;
+
+  /// What a call with an idempotency key came to. Errors: `corrupt` naming object and key, `storage_error`.
+  expected<std::optional<remembered_call>> load_remembered(const address& of, std::string_view key);
+  void put_remembered(write_set& writes, const address& of, std::string_view key, const remembered_call& what) const;
 
   void put_post(write_set& writes, const address& to, std::uint64_t id, const post_message& post) const;
 

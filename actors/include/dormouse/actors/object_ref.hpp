@@ -9,6 +9,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -60,6 +61,67 @@ private:
 
 } // namespace detail
 
+/// Wishes for a call: `ref.with({.idempotency_key = "order-17"}).call<&T::m>(args...)`.
+struct call_options {
+  /// 1..255 bytes. The first call of an object with a key runs the method; what it came to is stored with the turn's own commit and is the reply to every other one
+  /// with this key, also after a restart, for `options::call_results_kept_for` from then on. One that comes while the reply is still under way (a method that replies later, a
+  /// task) waits for the same reply. A turn that throws has left no trace and is not remembered: the next call runs the method again. An error that a committed
+  /// turn replies with is. The same key with another method or other arguments fails with `invalid_request`.
+  std::optional<std::string> idempotency_key = {};
+};
+
+template <class T>
+class object_ref;
+
+/// A handle with wishes, to copy and keep like the handle itself.
+template <class T>
+class object_ref_with {
+public:
+  object_ref_with(const object_ref<T>& ref, call_options wishes) : ref_(ref), wishes_(std::move(wishes)) {}
+
+  /// As those of `object_ref`. Errors: besides, `invalid_request` for a key of another length or that was used otherwise, `queue_full` (`options::max_schedules`).
+  template <auto Method, class... Args>
+  auto call(Args&&... args) const {
+    using result = typename object_ref<T>::template result_of<Method>;
+    auto sink = std::make_unique<detail::promise_sink<result>>();
+    auto future = sink->future();
+    submit<Method>(describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...), std::move(sink));
+    return future;
+  }
+
+  template <auto Method, class Handler, class... Args>
+  void async_call(Handler handler, Args&&... args) const {
+    using result = typename object_ref<T>::template result_of<Method>;
+    static_assert(std::is_invocable_v<Handler&, expected<result>>, "dormouse: the handler takes an expected<R> of the method's result");
+    submit<Method>(describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...),
+                   std::make_unique<detail::handler_sink<result, Handler>>(std::move(handler)));
+  }
+
+  /// Begins the task once, and gives its id to every call.
+  template <auto Task, class... Args>
+  std::future<task_id> start(Args&&... args) const {
+    static_assert(detail::member_traits<std::remove_cv_t<decltype(Task)>>::is_task, "dormouse: start() is for tasks: static task<R> name(task_context<T>, args...)");
+    auto sink = std::make_unique<detail::promise_sink<task_id>>();
+    auto future = sink->future();
+    submit<Task>(runtime_methods::start_task, encode(std::string(describe_method<T, Task>().name), detail::encode_arguments<Task>(std::forward<Args>(args)...)), std::move(sink));
+    return future;
+  }
+
+private:
+  template <auto Method>
+  void submit(const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) const {
+    static_assert(!detail::member_traits<std::remove_cv_t<decltype(Method)>>::is_const,
+                  "dormouse: a const method has no idempotency key: it changes nothing, so it can just be called again");
+    if (wishes_.idempotency_key)
+      ref_.routes()->call_once(ref_.where(), method, std::move(arguments), *wishes_.idempotency_key, std::move(sink));
+    else
+      ref_.routes()->call(ref_.where(), method, std::move(arguments), std::move(sink));
+  }
+
+  object_ref<T> ref_;
+  call_options wishes_;
+};
+
 template <class T>
 class object_ref {
 public:
@@ -89,6 +151,9 @@ public:
     router_->call(address_, describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...),
                   std::make_unique<detail::handler_sink<result_of<Method>, Handler>>(std::move(handler)));
   }
+
+  /// The same calls with wishes.
+  object_ref_with<T> with(call_options wishes) const { return {*this, std::move(wishes)}; }
 
   /// Durable one-way call: the future is ready when the message is on disk; from then on the method runs, exactly once in effect, also
   /// after a crash. If it keeps throwing the message becomes a dead letter. Only for committing methods.

@@ -77,6 +77,8 @@ struct options {
   std::shared_ptr<task_observer> tasks = {};           ///< sees durable tasks end, with their journals; for tests and audits. See replay.hpp
   std::chrono::milliseconds task_results_kept_for = std::chrono::hours(24); ///< of a task that was begun with start<>(); 0..366 days
 
+  std::chrono::milliseconds call_results_kept_for = std::chrono::hours(24); ///< of a call with an idempotency key, from its reply on; 0..366 days
+
   /// Schedules.
   std::size_t max_schedules = 10'000'000;       ///< on disk; past it a schedule fails with `queue_full`
   std::size_t max_firing_schedules = 4'096;     ///< due ones that are with their objects at a time, in memory; the rest wait on disk
