@@ -9,7 +9,7 @@
 //   crash_child keep <directory> <calls at once>               "add <value>"
 //   crash_child ring <directory>                               the highest number of ticks so far, whenever there are more
 //   crash_child sell <directory> <upstream> <placed>           the number of the last order placed, whenever there are more
-//   crash_child settle <directory>                             lets all orders end: "<number> <what was done> ...", "end", and the pieces taken
+//   crash_child settle <directory>                             lets all orders end: "waiting" now and then, "<number> <what was done> ...", "end", and the pieces taken
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/crash_settings.hpp"
@@ -225,7 +225,13 @@ void settle(const std::string& directory) {
   runtime host(saga_options(directory));
   host.define<stock>();
   host.define<purchase>();
-  if (!eventually([&] { return host.tasks().list({.limit = 1}).empty() && host.stats().schedules == 0; }, std::chrono::seconds(120))) {
+  std::size_t looked = 0;
+  const auto all_ended = [&] {
+    if (++looked % 1'000 == 0)
+      report("waiting");
+    return host.tasks().list({.limit = 1}).empty() && host.stats().schedules == 0;
+  };
+  if (!eventually(all_ended, std::chrono::seconds(120))) {
     std::string left;
     for (const auto& each : host.tasks().list({.limit = 5}))
       left += to_string(each.id) + " " + std::string(to_string(each.state)) + " ";

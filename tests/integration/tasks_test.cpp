@@ -368,7 +368,7 @@ TEST_CASE_FIXTURE(working, "R16: a promise is settled once, from an object or fr
   CHECK(error_of(running->tasks().reject(any_promise_id{{{"NOBODY", "x"}, 1}, 1}, "why")).code == errc::unknown_binding);
 }
 
-TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did; live or asleep") {
+TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did, live or asleep") {
   const auto running = open();
   const auto object = running->get<worker>("a");
   for (const bool asleep_first : {false, true}) {
@@ -520,6 +520,73 @@ TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so c
   CHECK(second.tasks().find(task)->state == task_state::cancelled);
   CHECK(second.stats().stuck_tasks == 0);
   CHECK(contains(error_of(second.tasks().result<std::string>(task)).message, "hopeless"));
+}
+
+// --- with what else there is -----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class visitor : public durable_object {
+public:
+  static task<std::string> visit(task_context<visitor> self, std::string site) {
+    co_await self.browser().fetch(site + "/set_cookie?c=a%3D1");
+    auto again = self.browser().fetch(site + "/cookies");
+    auto apart = self.browser("other").fetch(site + "/cookies");
+    auto [with, without] = co_await all(again, apart);
+    co_return with.text() + without.text();
+  }
+  std::optional<std::string> kept() { return browser().get_cookie("a"); }
+
+  static task<void> count(task_context<visitor> self) { co_await self.call<&visitor::one_more>(); }
+  void one_more() { ++counted_; }
+  int counted() const { return counted_; }
+  void plan() { schedule<&visitor::count>(1s); }
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(counted_);
+  }
+  using methods = dormouse::methods<"VISITOR", method<"visit", &visitor::visit>, method<"kept", &visitor::kept>, method<"count", &visitor::count>, method<"one_more", &visitor::one_more>,
+                                    method<"counted", &visitor::counted>, method<"plan", &visitor::plan>>;
+
+private:
+  int counted_ = 0;
+};
+
+class asker : public durable_object {
+public:
+  later<std::string> ask(object_id<worker> whom, std::string url) { return call<&worker::read>(whom, url).then<&asker::on_text>(); }
+  std::string on_text(call_result<std::string> text) { return text ? "asked: " + *text : "failed at " + to_string(text.error().origin); }
+  using methods = dormouse::methods<"ASKER", method<"ask", &asker::ask>, method<"on_text", &asker::on_text>>;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(working, "R16: a task's browser has the jars of its object") {
+  runtime running(settings());
+  running.define<visitor>();
+  const auto object = running.get<visitor>("v");
+  CHECK(value_of(object.call<&visitor::visit>(upstream.url())) == R"([["a","1"]][])");
+  CHECK(value_of(object.call<&visitor::kept>()) == "1");
+}
+
+TEST_CASE_FIXTURE(working, "R16: a schedule calls a task, and its tick is handled when the task is on disk") {
+  const auto clock = std::make_shared<movable_clock>();
+  runtime running(settings(), with_clock(clock));
+  running.define<visitor>();
+  const auto object = running.get<visitor>("v");
+  value_of(object.call<&visitor::plan>());
+  clock->advance(2s);
+  CHECK(eventually([&] { return value_of(object.call<&visitor::counted>()) == 1; }));
+  CHECK(eventually([&] { return running.stats().schedules == 0 && running.tasks().list().empty(); }));
+}
+
+TEST_CASE_FIXTURE(working, "R15: another object calls a task, and hears when it has ended") {
+  const auto running = open();
+  running->define<asker>();
+  const auto object = running->get<asker>("x");
+  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), at("/k/asked?bytes=5"))) == "asked: " + samples::body_of("asked", 5));
+  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), "http://not.allowed/")) == "failed at WORKER/w");
 }
 
 // --- sleeping ---------------------------------------------------------------------------------------------------------------------------

@@ -559,7 +559,7 @@ TEST_CASE("R12: the limits of schedules are errors at the call that name the opt
   CHECK_THROWS_WITH_AS(runtime({.directory = "x", .max_firing_schedules = 0}), doctest::Contains("options::max_firing_schedules is 0"), failure);
 }
 
-TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is kept, tried again and in the end a dead letter; rows of the runtime's own are not listed") {
+TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is kept, tried again and in the end a dead letter, and rows of the runtime's own are not listed") {
   running.reset();
   const auto put = [&](std::uint64_t number, const std::string& method, std::int64_t due_ms) {
     schedule_message row;
