@@ -17,7 +17,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
+#include <list>
 
 namespace dormouse {
 namespace {
@@ -121,7 +121,7 @@ private:
   std::uint64_t commits_ = 0; ///< so many were submitted
   std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
   std::shared_ptr<commit_gate> gate_;
-  std::deque<envelope_ptr> stash_;       ///< arrived while the state could not be reloaded yet
+  std::list<envelope_ptr> stash_;        ///< arrived while the state could not be reloaded yet
   ready_gate ready_;
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
   std::size_t counted_bytes_ = 0;

@@ -19,7 +19,7 @@
 #include <dormouse/serialization/schedule.hpp>
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -63,7 +63,7 @@ private:
   runtime_core& core_;
   const address& of_;
   std::map<std::string, std::pair<row, std::uint64_t>> recent_;     ///< and the commit that carries it; 0: none yet
-  std::deque<std::pair<std::uint64_t, std::string>> in_flight_; ///< commit and key, in order
+  std::list<std::pair<std::uint64_t, std::string>> in_flight_; ///< commit and key, in order
 };
 
 /// Where the reply to such a call goes that comes later.

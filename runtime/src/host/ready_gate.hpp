@@ -11,7 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <utility>
 
 namespace dormouse {
@@ -47,13 +47,13 @@ public:
   bool is_opening() const noexcept { return state_ == state::opening; }
 
   /// It is open, and nothing waits any more.
-  std::deque<envelope_ptr> take() noexcept {
+  std::list<envelope_ptr> take() noexcept {
     state_ = state::open;
     return take_waiting();
   }
 
   /// It stays as it is.
-  std::deque<envelope_ptr> take_waiting() noexcept { return std::exchange(waiting_, {}); }
+  std::list<envelope_ptr> take_waiting() noexcept { return std::exchange(waiting_, {}); }
 
   bool holds(const envelope& what) const noexcept {
     return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !what.method->name.starts_with('#'));
@@ -67,7 +67,7 @@ private:
   std::chrono::milliseconds timeout_{};
   std::chrono::steady_clock::time_point closed_at_;
   std::uint64_t number_ = 0;
-  std::deque<envelope_ptr> waiting_; ///< counted as pending, so their activation stays
+  std::list<envelope_ptr> waiting_; ///< counted as pending, so their activation stays
 };
 
 } // namespace dormouse

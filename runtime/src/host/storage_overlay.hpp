@@ -15,7 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -65,7 +65,8 @@ private:
   row_layer layer_;
   std::uint64_t commits_ = 0;
   std::uint64_t erased_by_ = 0; ///< the commit because of which the layer hides what is below
-  std::deque<std::pair<std::uint64_t, std::vector<row_layer::row_map::iterator>>> written_by_; ///< in order; a row may have been written again since
+  /// In order; a row may have been written again since. A list, as everywhere in what each awake object has: an empty deque has half a KiB.
+  std::list<std::pair<std::uint64_t, std::vector<row_layer::row_map::iterator>>> written_by_;
 };
 
 } // namespace dormouse

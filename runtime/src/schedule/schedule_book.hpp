@@ -9,7 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -76,7 +76,7 @@ private:
   struct contents {
     std::map<std::string, recent_row> recent; ///< by key
     std::map<std::string, row> changed;       ///< since the last commit: what was there before
-    std::deque<std::pair<std::uint64_t, std::string>> in_flight; ///< commit and key, in order
+    std::list<std::pair<std::uint64_t, std::string>> in_flight; ///< commit and key, in order
     std::uint64_t made = 0;
     std::uint64_t fired = 0;
     std::uint64_t fired_late = 0;
