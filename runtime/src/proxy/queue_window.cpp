@@ -48,15 +48,20 @@ std::size_t queue_window::in_flight_of(const std::string& origin) const {
   return std::min(options_of(core_.settings, origin).max_in_flight, core_.settings.max_window / 2);
 }
 
-bool queue_window::has_its_share(const backlog& rest, const std::string& origin) const {
+/// Besides those: a part of what is left, and however little that is, a small part of the whole. Else a window that many origins fill evenly would have each of
+/// them looked for in the whole backlog by itself, again and again.
+std::size_t queue_window::granted(const backlog& rest) const {
   const auto window = core_.settings.max_window;
   const auto left = window - std::min(rest.in_window, window);
-  return held_by(origin) >= std::min(window - 1, in_flight_of(origin) + std::max<std::size_t>(1, left / 4));
+  return std::max({std::size_t{1}, left / 4, window / 64});
+}
+
+bool queue_window::has_its_share(const backlog& rest, const std::string& origin) const {
+  return held_by(origin) >= std::min(core_.settings.max_window - 1, in_flight_of(origin) + granted(rest));
 }
 
 bool queue_window::wants_more(const backlog& rest, const std::string& origin) const {
-  const auto left = core_.settings.max_window - std::min(rest.in_window, core_.settings.max_window);
-  return held_by(origin) <= in_flight_of(origin) + left / 8 && !has_its_share(rest, origin);
+  return held_by(origin) <= in_flight_of(origin) + granted(rest) / 2 && !has_its_share(rest, origin);
 }
 
 void queue_window::park(backlog& rest, const std::string& origin, std::string key) {

@@ -75,6 +75,7 @@ private:
   backlog& behind(const fetch_message& fetch) { return backlogs_.at({fetch.extra.queue, fetch.priority}); }
   std::size_t held_by(const std::string& origin) const;
   std::size_t in_flight_of(const std::string& origin) const;
+  std::size_t granted(const backlog& rest) const;
   bool has_its_share(const backlog& rest, const std::string& origin) const; ///< no more of it
   bool wants_more(const backlog& rest, const std::string& origin) const;    ///< half of what waited is gone
   void read(std::size_t least_room);
