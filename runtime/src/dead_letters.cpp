@@ -2,6 +2,7 @@
 
 #include "host/front_desk.hpp"
 #include "proxy/inbox_delivery.hpp"
+#include "store/awaited_commit.hpp"
 #include "schedule/schedule_changes.hpp"
 
 #include <fmt/format.h>
@@ -16,15 +17,6 @@ namespace {
 std::chrono::system_clock::time_point from_ms(std::int64_t ms) {
   return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms));
 }
-
-class awaited_commit final : public pending_commit {
-public:
-  std::future<expected<void>> durable() { return durable_.get_future(); }
-  void settle(const expected<void>& outcome) noexcept override { durable_.set_value(outcome); }
-
-private:
-  std::promise<expected<void>> durable_;
-};
 
 void commit_and_wait(store& to, std::unique_ptr<awaited_commit> commit) {
   auto durable = commit->durable();

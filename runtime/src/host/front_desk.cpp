@@ -95,20 +95,17 @@ expected<caf::actor> front_desk::pin(const address& to) {
 }
 
 void front_desk::call(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) {
-  auto activation = pin(to);
-  if (!activation)
-    return sink->resolve(unexpected<error>(activation.error()));
-  auto what = std::make_shared<envelope>();
-  what->method = &method;
-  what->arguments = std::move(arguments);
-  what->sink = std::move(sink);
-  caf::anon_send(*activation, std::move(what));
+  hand_over(to, method, std::move(arguments), {}, std::move(sink));
 }
 
 void front_desk::call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) {
   if (key.empty() || key.size() > max_idempotency_key_bytes)
     return sink->resolve(fail(errc::invalid_request, fmt::format("the idempotency key of a call of '{}' of object {} has {} bytes; it has 1..{}", method.name, to_string(to), key.size(),
                                                                  max_idempotency_key_bytes)));
+  hand_over(to, method, std::move(arguments), std::move(key), std::move(sink));
+}
+
+void front_desk::hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) {
   auto activation = pin(to);
   if (!activation)
     return sink->resolve(unexpected<error>(activation.error()));

@@ -42,6 +42,9 @@ public:
   void close();
 
 private:
+  /// `key` empty: none.
+  void hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink);
+
   std::shared_ptr<runtime_core> core_;
   std::shared_mutex open_mutex_;
   bool open_ = true;

@@ -1,5 +1,6 @@
 #include "store/renaming.hpp"
 
+#include "store/awaited_commit.hpp"
 #include "store/object_rows.hpp"
 
 #include <fmt/format.h>
@@ -13,15 +14,6 @@ namespace dormouse {
 namespace {
 
 constexpr std::size_t batch_bytes = std::size_t{1} << 20U;
-
-class awaited_commit final : public pending_commit {
-public:
-  std::future<expected<void>> durable() { return durable_.get_future(); }
-  void settle(const expected<void>& outcome) noexcept override { durable_.set_value(outcome); }
-
-private:
-  std::promise<expected<void>> durable_;
-};
 
 /// Writes collect here until they are a batch.
 class batch {
