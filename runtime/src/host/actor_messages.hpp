@@ -59,6 +59,7 @@ struct delivery_order {
   address to;
   const class_descriptor* type = nullptr; ///< null: not defined here; it stays in the inbox
   envelope_ptr what;
+  std::shared_ptr<void> in_hand; ///< see `inbox_place`
 };
 
 // To an activation.

@@ -135,7 +135,7 @@ void front_desk::post(const address& to, const method_descriptor& method, std::s
   auto what = std::make_shared<envelope>();
   what->method = &method;
   what->arguments = std::move(arguments);
-  what->inbox_id = core_->class_and_id(to.binding).second; // its class is defined, and stays so
+  what->inbox_id = core_->class_and_id(to.binding).id; // its class is defined, and stays so
   const post_message stored{std::string(method.name), what->arguments};
   auto commit = std::make_unique<post_commit>(*core_, to, *type, what, std::move(sink));
   core_->store->put_post(commit->writes, to, what->inbox_id, stored);

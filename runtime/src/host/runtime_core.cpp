@@ -55,10 +55,12 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
   return found == classes_.end() ? nullptr : found->second;
 }
 
-std::pair<const class_descriptor*, std::uint64_t> runtime_core::class_and_id(std::string_view binding) const {
+inbox_place runtime_core::class_and_id(std::string_view binding) {
   std::shared_lock guard(classes_mutex_);
-  auto found = classes_.find(binding);
-  return {found == classes_.end() ? nullptr : found->second, store->next_id()};
+  if (auto found = classes_.find(binding); found != classes_.end())
+    return {found->second, store->next_id(), nullptr};
+  rows_in_hand.begin();
+  return {nullptr, store->next_id(), std::shared_ptr<void>(nullptr, [this](void*) { rows_in_hand.end(); })};
 }
 
 std::uint64_t runtime_core::add_class(const class_descriptor& type) {

@@ -31,8 +31,8 @@
 
 namespace dormouse {
 
-/// Classes that are defined and whose inboxes are not walked yet: what is put back into an inbox meanwhile would be found by the walk as well.
-class walks_to_come {
+/// How many of something there are, for whoever waits until there are none.
+class open_count {
 public:
   void begin() {
     std::lock_guard guard(mutex_);
@@ -54,6 +54,13 @@ private:
   int count_ = 0;
 };
 
+/// For a row in the inbox of an object.
+struct inbox_place {
+  const class_descriptor* type = nullptr; ///< of the object; null: not defined
+  std::uint64_t id = 0;
+  std::shared_ptr<void> in_hand; ///< if it is not: held until the row is durable, or given up. A definition waits for it before it walks
+};
+
 struct runtime_core {
   runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened, url_policy allowed);
 
@@ -71,7 +78,8 @@ struct runtime_core {
   caf::actor dispatcher;
   const std::shared_ptr<schedule_signals> schedules = std::make_shared<schedule_signals>(); ///< what the scheduler is told
 
-  walks_to_come walks;
+  open_count walks; ///< of inboxes of defined classes, that are still to come: what is put back into an inbox meanwhile would be found by the walk as well
+  open_count rows_in_hand; ///< for inboxes of classes that are not defined: not durable yet
   std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile
 
   // Classes, by binding.
@@ -79,7 +87,7 @@ struct runtime_core {
 
   /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever makes the row delivers it if it is, and
   /// the walk that begins with a definition finds it if not. Both at once, so that no row belongs to both or to neither.
-  std::pair<const class_descriptor*, std::uint64_t> class_and_id(std::string_view binding) const;
+  inbox_place class_and_id(std::string_view binding);
 
   /// Returns an id: what was made for this class before has a lower one.
   std::uint64_t add_class(const class_descriptor& type);

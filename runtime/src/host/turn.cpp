@@ -152,7 +152,7 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
   core_.use_present_name(to);
   if (auto good = validate(to); !good)
     return unexpected<error>(good.error());
-  const auto [type, id] = core_.class_and_id(to.binding);
+  const auto [type, id, in_hand] = core_.class_and_id(to.binding);
   if (type == nullptr)
     return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
   auto bytes = what.arguments.size();

@@ -28,14 +28,14 @@ delivery_order answer_object(runtime_core& core, write_set& writes, return_path 
   answer->path = std::move(waiting);
   core.use_present_name(answer->path.top()->object);
   const auto to = answer->path.top()->object;
-  const auto [type, id] = core.class_and_id(to.binding);
+  auto [type, id, in_hand] = core.class_and_id(to.binding);
   answer->id = id;
   answer->answer = std::move(reply);
   core.store->put_reply(writes, *answer);
   auto what = std::make_shared<envelope>();
   what->inbox_id = id;
   what->answer = std::move(answer);
-  return {to, type, std::move(what)};
+  return {to, type, std::move(what), std::move(in_hand)};
 }
 
 turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then)

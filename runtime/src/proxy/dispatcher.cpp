@@ -513,6 +513,7 @@ void dispatcher::rename(binding_renamed& what) {
 /// it is durable.
 void dispatcher::define(class_defined& what) {
   inboxes_.announce(*what.type);
+  core_.rows_in_hand.wait_for_all(); // who has looked for the class before may not have submitted its row yet: behind the barrier, the walk would not find it
   core_.walks.begin();
   core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, class_settled{what.type}));
   what.acknowledge.reset();
