@@ -11,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <thread>
 
 #include <sys/resource.h>
@@ -21,16 +20,6 @@ namespace {
 
 constexpr int origins_in_all = 1'000;
 constexpr std::uint32_t batch = 100;
-
-class halted_clock final : public wall_clock {
-public:
-  std::chrono::system_clock::time_point now() const override { return start_ + std::chrono::hours(ahead_.load()); }
-  void advance() { ++ahead_; }
-
-private:
-  const std::chrono::system_clock::time_point start_ = std::chrono::system_clock::now();
-  std::atomic<int> ahead_{0};
-};
 
 class instant_transport final : public http_transport {
 public:
@@ -71,11 +60,10 @@ double cpu_seconds() {
 /// Microseconds of processor time per fetch, from all due to all consumed.
 double cost(std::uint32_t queued) {
   scratch_directory directory;
-  auto clock = std::make_shared<halted_clock>();
+  auto clock = std::make_shared<manual_clock>();
   ports outside;
-  outside.clock = clock;
   outside.wrap_transport = [](std::size_t, std::unique_ptr<http_transport>) { return std::make_unique<instant_transport>(); };
-  runtime host({.directory = directory.path(), .allow = {"*.bench.example"}, .max_in_flight_per_origin = 8, .rate_per_origin = {.per_second = 1e6, .burst = 1e5},
+  runtime host({.directory = directory.path(), .clock = clock, .allow = {"*.bench.example"}, .max_in_flight_per_origin = 8, .rate_per_origin = {.per_second = 1e6, .burst = 1e5},
                 .circuit_breaker = {.failures = 10}},
                outside);
   host.define<asker>();
@@ -96,7 +84,7 @@ double cost(std::uint32_t queued) {
   if (host.stats().queued_fetches != queued)
     throw std::runtime_error("origins: not everything is queued");
   const auto before = cpu_seconds();
-  clock->advance();
+  clock->advance(std::chrono::hours(1));
   const auto give_up = steady::now() + std::chrono::minutes(10);
   while (host.stats().delivered < queued && steady::now() < give_up)
     ::usleep(2'000);

@@ -88,7 +88,7 @@ result run_ours(int count) {
   scratch_directory directory;
   const auto clock = std::make_shared<test::movable_clock>();
   // Small buffers, full long before the first figure is taken.
-  runtime host({.directory = directory.path(), .idle_after = std::chrono::milliseconds(500), .store_buffer_bytes = 4U << 20U}, test::with_clock(clock));
+  runtime host({.directory = directory.path(), .clock = clock, .idle_after = std::chrono::milliseconds(500), .store_buffer_bytes = 4U << 20U});
   host.define<waiter>();
   const auto each = static_cast<std::uint32_t>(count / object_count);
   plan_all(host, 0, each / 5);

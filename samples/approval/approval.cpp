@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 
 using namespace std::chrono_literals;
@@ -54,6 +55,16 @@ private:
   std::string open_; // the id of the promise while it waits
 };
 
+// Days pass in no time, for whoever tries this out. A test that owns the process would take a dormouse::manual_clock.
+class clock_ahead final : public dormouse::wall_clock {
+public:
+  explicit clock_ahead(std::int64_t ms) : by_(ms) {}
+  std::chrono::system_clock::time_point now() const override { return wall_clock::now() + by_; }
+
+private:
+  std::chrono::milliseconds by_;
+};
+
 // The text may have been in a letter with a link in it.
 dormouse::promise_id<std::string> read_id(const std::string& text) {
   return dormouse::promise_id<std::string>(dormouse::value_or_throw(dormouse::parse_promise_id(text)));
@@ -66,13 +77,15 @@ int main(int argc, char** argv) try {
   std::string by = "the boss";
   std::string why = "no";
   std::int64_t patience_ms = 0;
+  std::int64_t later_ms = 0;
 
   CLI::App app{"A purchase that somebody has to approve, which may take days."};
   app.require_subcommand(1)->fallthrough();
+  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   app.add_option("--directory", directory, "where the objects live")->capture_default_str();
+  app.add_option("--later", later_ms, "by a simulated clock, which is so far ahead: 13d, 2h")->transform(CLI::AsNumberWithUnit(units));
   auto* ask = app.add_subcommand("ask", "ask for an approval, and go");
   ask->add_option("what", what, "to buy")->required();
-  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   ask->add_option("patience", patience_ms, "how long an answer is waited for: 14d, 500ms")->required()->transform(CLI::AsNumberWithUnit(units));
   auto* pending = app.add_subcommand("pending", "what waits for an answer");
   auto* yes = app.add_subcommand("yes", "approve");
@@ -85,7 +98,7 @@ int main(int argc, char** argv) try {
   result->add_option("what", what, "that was asked for")->required();
   CLI11_PARSE(app, argc, argv);
 
-  dormouse::runtime runtime({.directory = directory, .task_results_kept_for = 24h * 30});
+  dormouse::runtime runtime({.directory = directory, .clock = std::make_shared<clock_ahead>(later_ms), .task_results_kept_for = 24h * 30});
   runtime.define<purchase>();
   if (*ask) {
     runtime.get<purchase>(what).call<&purchase::ask>(patience_ms).get(); // durable

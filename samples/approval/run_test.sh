@@ -39,6 +39,17 @@ expect "$("$approval" pending)" ""
 "$approval" ask taxi 100ms >/dev/null
 expect "$("$approval" result taxi)" "nobody answered in time"
 
+# Days later, by a simulated clock: the day before the last one, and the day after.
+"$approval" ask boots 14d >/dev/null
+boots=$(id_of boots)
+expect "$("$approval" --later 13d pending)" "$boots"
+expect "$("$approval" --later 13d yes "$boots" --by Grace)" "told"
+expect "$("$approval" --later 13d result boots)" "approved by Grace"
+"$approval" ask hat 14d >/dev/null
+hat=$(id_of hat)
+expect "$("$approval" --later 15d result hat)" "nobody answered in time"
+expect "$("$approval" --later 15d yes "$hat")" "too late"
+
 # Killed while it waits for what comes of it.
 "$approval" ask boat 14d >/dev/null
 id_of boat >boat

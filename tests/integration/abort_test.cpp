@@ -227,7 +227,7 @@ TEST_CASE_FIXTURE(fixture, "R14: a fetch with a large body that is aborted leave
 // The abort becomes durable before the mark, in one batch: so it is heard while the mark is being written.
 TEST_CASE_FIXTURE(fixture, "R9: a POST that is aborted while its mark is being written does not go out, and leaves no mark") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(one_place(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(one_place(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   auto occupant = in_front();
   occupant.max_retries = 0;
@@ -264,7 +264,7 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that is aborted while its mark is being w
 
 TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its retry ends there") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   auto what = stoppable("a", "mode=hang");
   what.initial_delay_ms = 60'000;
@@ -474,7 +474,7 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and the
   auto clock = std::make_shared<movable_clock>();
   const abort_controller another;
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     auto mine = object(running);
     give_up(mine, stop, "old");
     clock->advance(abort_memory - 1h);
@@ -486,7 +486,7 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and the
     CHECK(answered(fetched(mine, stoppable("b"))).ok());
   }
   clock->advance(abort_memory);
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   auto mine = object(running);
   CHECK(eventually([&] { return !value_of(mine.call<&fetcher::has_given_up>(another.signal())); }));
 }
@@ -494,7 +494,7 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and the
 TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered for abort_memory from then on, and what is no mark at all goes") {
   auto clock = std::make_shared<movable_clock>();
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     give_up(object(running), stop, "damaged");
   }
   {
@@ -503,14 +503,14 @@ TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered fo
     rows.put("Snonsense", "x");
   }
   for (int start = 0; start < 3; ++start) {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     auto mine = object(running);
     CHECK(failed(fetched(mine, stoppable("a" + std::to_string(start)))).code == fetch_errc::aborted);
     CHECK(value_of(mine.call<&fetcher::has_given_up>(stop.signal())));
   }
   CHECK(disk(directory.path()).count('S') == 1);
   clock->advance(abort_memory + 1h);
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   auto mine = object(running);
   CHECK(eventually([&] { return !value_of(mine.call<&fetcher::has_given_up>(stop.signal())); }));
   CHECK(upstream.total() == 0);
@@ -561,7 +561,7 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort from outside of any turn is durable on
 
 TEST_CASE_FIXTURE(fixture, "R3: an abort in a turn that throws, or whose commit fails, aborts nothing") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   value_of(mine.call<&fetcher::send>(stoppable("a", "mode=hang")));
   REQUIRE(came("a"));
@@ -615,7 +615,7 @@ TEST_CASE_FIXTURE(fixture, "R8: a response that is stored when the abort commits
 
 TEST_CASE_FIXTURE(fixture, "R8: a response whose way to disk has begun wins, even if it takes more than one try") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'I' && op.value; });
   value_of(mine.call<&fetcher::send>(stoppable("a")));
@@ -682,7 +682,7 @@ TEST_CASE_FIXTURE(fixture, "R14: the time of a signal comes by the runtime's clo
     orders.back().signal = in(i < 5 ? 1h : 3h);
   }
   {
-    runtime running(chosen, with_clock(clock));
+    runtime running(with_clock(chosen, clock));
     auto mine = object(running);
     value_of(mine.call<&fetcher::send_all>(orders));
     REQUIRE(came("in front"));
@@ -692,7 +692,7 @@ TEST_CASE_FIXTURE(fixture, "R14: the time of a signal comes by the runtime's clo
     CHECK(value_of(mine.call<&fetcher::count>()) == 5);
   }
   clock->advance(2h);
-  runtime running(chosen, with_clock(clock));
+  runtime running(with_clock(chosen, clock));
   auto mine = object(running);
   for (int i = 5; i < 10; ++i)
     aborted_for(mine, std::to_string(i), "time of the abort signal");
@@ -701,7 +701,7 @@ TEST_CASE_FIXTURE(fixture, "R14: the time of a signal comes by the runtime's clo
 
 TEST_CASE_FIXTURE(fixture, "R14: of a deadline and a signal the earlier one decides what the result says") {
   auto clock = std::make_shared<movable_clock>();
-  runtime running(one_place(), with_clock(clock));
+  runtime running(with_clock(one_place(), clock));
   auto mine = object(running);
   auto occupant = in_front();
   occupant.timeout_ms = 86'400'000;

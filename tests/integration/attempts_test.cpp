@@ -240,7 +240,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker whose thread hangs is noticed by its l
   auto chosen = settings();
   chosen.worker_lease = 1s;
   {
-    runtime running(chosen, {.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(script)});
+    runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
     auto mine = object(running);
     gate::closing hung(script->starts);
     std::vector<order> orders;
@@ -271,7 +271,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker's thread that hangs may outlive its ru
   chosen.worker_lease = 500ms;
   {
     gate::closing hung(script->starts); // opens last
-    runtime running(chosen, {.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(script)});
+    runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
     auto mine = object(running);
     CHECK(answered(fetched(mine, key("a"))).ok());
     const auto begin = steady_clock::now();
@@ -286,7 +286,7 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for a worker that hangs"
   {
     gate::closing hung(script->starts);
     {
-      runtime running(settings(), {.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(script)});
+      runtime running(settings(), {.wrap_engine = {}, .wrap_transport = hangs(script)});
       value_of(object(running).call<&fetcher::send>(key("a")));
       REQUIRE(eventually([&script] { return script->misbehaved == 1; }));
       const auto begin = steady_clock::now();
@@ -304,7 +304,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker that dies of an exception is replaced 
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
   chosen.worker_lease = 1h; // not by its lease
-  runtime running(chosen, {.clock = {}, .wrap_engine = {}, .wrap_transport = throws(script)});
+  runtime running(chosen, {.wrap_engine = {}, .wrap_transport = throws(script)});
   auto mine = object(running);
   std::vector<order> orders;
   for (std::uint64_t i = 0; i < fetches; ++i) {
@@ -323,7 +323,7 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that was with a worker that is lost may h
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
   chosen.worker_lease = 500ms;
-  runtime running(chosen, {.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(script)});
+  runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
   auto mine = object(running);
   gate::closing hung(script->starts);
   const auto lost = failed(fetched(mine, post("a")));
@@ -379,7 +379,7 @@ TEST_CASE_FIXTURE(fixture, "R11: Retry-After is honoured") {
 TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across restarts") {
   auto clock = std::make_shared<movable_clock>();
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     value_of(object(running).call<&fetcher::send>(key("a", "fail_first=2&retry_after=250")));
     REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
     clock->advance(251s);
@@ -387,14 +387,13 @@ TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across r
     CHECK(upstream.hits("a") == 2);
   }
   clock->advance(251s);
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   CHECK(answered(result_under(object(running), "a")).ok());
   CHECK(upstream.hits("a") == 3);
 }
 
 TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while the fetch waits for its retry and while nobody runs") {
   auto clock = std::make_shared<movable_clock>();
-  const ports outside = with_clock(clock);
   auto waits = key("waits", "status=503&retry_after=200");
   waits.deadline_ms = 250'000;
   waits.max_retries = 100;
@@ -402,7 +401,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while
   stopped.deadline_ms = 3'600'000;
   stopped.timeout_ms = 3'600'000;
   {
-    runtime running(settings(), outside);
+    runtime running(with_clock(settings(), clock));
     auto mine = object(running);
     value_of(mine.call<&fetcher::send>(waits));
     REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
@@ -413,7 +412,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while
     REQUIRE(eventually([this] { return upstream.hits("stopped") == 1; }));
   }
   clock->advance(2h);
-  runtime running(settings(), outside);
+  runtime running(with_clock(settings(), clock));
   const auto late = failed(result_under(object(running), "stopped"));
   CHECK(late.code == fetch_errc::timeout);
   CHECK(running.stats().queued_fetches == 0);

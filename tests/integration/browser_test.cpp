@@ -347,7 +347,7 @@ TEST_CASE_FIXTURE(fixture, "R3: cookies commit with the turn that consumed the r
 
 TEST_CASE_FIXTURE(fixture, "R3: cookies that a turn set go with it: not when it throws, not when its commit fails") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto me = someone(running);
   const auto jar = std::string(default_jar);
   value_of(me.call<&surfer::set>(jar, std::string("kept"), std::string("1"), at("/")));
@@ -422,7 +422,7 @@ TEST_CASE_FIXTURE(fixture, "browser: two fetches in flight on one jar do not und
 
 TEST_CASE_FIXTURE(fixture, "browser: a request carries the jar as it is when it really goes out, retries included") {
   auto clock = std::make_shared<movable_clock>();
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   auto me = someone(running);
   const auto jar = std::string(default_jar);
   auto what = page("a", "/cookies?fail_first=1&retry_after=250");
@@ -478,7 +478,7 @@ TEST_CASE_FIXTURE(fixture, "browser: the name of a jar is 1 to 64 bytes of UTF-8
 
 TEST_CASE_FIXTURE(fixture, "browser: a turn looks at a jar and changes it, a const method looks") {
   auto clock = std::make_shared<movable_clock>();
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   auto me = someone(running);
   const auto jar = std::string(default_jar);
   const auto set = [&](const std::string& name, const std::string& value, const std::string& url) {
@@ -560,7 +560,7 @@ TEST_CASE_FIXTURE(fixture, "browser: a turn fetches with another object's jar, a
 TEST_CASE_FIXTURE(fixture, "browser: a cookie goes until it expires, by the runtime's clock") {
   auto clock = std::make_shared<movable_clock>();
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     auto me = someone(running);
     visited(me, setting("a", {"minute=1; Path=/; Max-Age=60", "hour=1; Path=/; Max-Age=3600", "always=1; Path=/"}));
     value_of(me.call<&surfer::set_for>(std::string(default_jar), std::string("mine"), std::string("1"), at("/"), std::int64_t{60}));
@@ -570,7 +570,7 @@ TEST_CASE_FIXTURE(fixture, "browser: a cookie goes until it expires, by the runt
     CHECK(jar_of(me) == names{"always", "hour"});
   }
   clock->advance(2h);
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   auto me = someone(running);
   CHECK(sent(me, "d") == pairs{{"always", "1"}});
   // 400 days at most, whatever it says (6265bis 5.5).

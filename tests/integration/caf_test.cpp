@@ -159,7 +159,7 @@ TEST_CASE_FIXTURE(fixture, "request_object: past its timeout the request fails, 
 
 TEST_CASE_FIXTURE(fixture, "R4: request_object: a read that could have seen what is not durable waits, and fails with it") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   running.define<calculator>();
   auto sums = running.get<calculator>("x");
   CHECK(value_of(sums.call<&calculator::add>(1)) == 1);

@@ -37,7 +37,7 @@ public:
 struct fixture : upstream_fixture {
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
 
-  ports valved() const { return {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}}; }
+  ports valved() const { return {.wrap_engine = valve->wrap(), .wrap_transport = {}}; }
 
   static bool sleeps(const runtime& running) {
     return eventually([&running] { return running.stats().active_objects == 0; });
@@ -176,7 +176,7 @@ TEST_CASE_FIXTURE(fixture, "R7: a thousand fetches get one result each, and leav
 
 TEST_CASE_FIXTURE(fixture, "R7: duplicate results and results of strangers are dropped and counted") {
   auto script = std::make_shared<transport_script>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = {}, .wrap_transport = stutters(script)});
+  runtime running(settings(), {.wrap_engine = {}, .wrap_transport = stutters(script)});
   auto mine = object(running);
   for (int i = 0; i < 20; ++i)
     CHECK(answered(fetched(mine, key(std::to_string(i)))).ok());

@@ -123,7 +123,7 @@ struct fixture : upstream_fixture {
     carrier::handled = 0;
   }
 
-  ports valved() const { return {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}}; }
+  ports valved() const { return {.wrap_engine = valve->wrap(), .wrap_transport = {}}; }
 
   static object_ref<carrier> object(runtime& running, const std::string& id = "x") {
     running.define<carrier>();

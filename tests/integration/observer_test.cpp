@@ -242,7 +242,7 @@ TEST_CASE_FIXTURE(fixture, "observer: an attempt that was lost with its worker i
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
   chosen.worker_lease = 500ms;
-  runtime running(chosen, {.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(script)});
+  runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
   gate::closing hung(script->starts);
   CHECK(answered(fetched(object(running), key("a"))).ok());
   CHECK(saw("a", {"queued", "started", "retried", "started", "stored", "delivered"}));

@@ -115,7 +115,7 @@ TEST_CASE_FIXTURE(fixture, "delay and not_before: the later one counts, by the r
   auto past = key("past");
   past.not_before_ms = in_ms(clock->now() - 2h);
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     auto mine = object(running);
     value_of(mine.call<&fetcher::send_all>(std::vector{in_an_hour, at_two, past}));
     CHECK(answered(result_under(mine, "past")).ok());
@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(fixture, "delay and not_before: the later one counts, by the r
     CHECK(upstream.total() == 1);
   }
   {
-    runtime running(settings(), with_clock(clock));
+    runtime running(with_clock(settings(), clock));
     auto mine = object(running);
     let_it_pass(mine);
     CHECK(upstream.total() == 1);
@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(fixture, "delay and not_before: the later one counts, by the r
     CHECK(upstream.hits("two") == 0);
   }
   clock->advance(2h); // while nobody runs
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   CHECK(answered(result_under(object(running), "two")).ok());
   CHECK(upstream.total() == 3);
 }
@@ -155,7 +155,7 @@ TEST_CASE_FIXTURE(fixture, "delay: many that become due one after the other go i
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 1;
   chosen.max_window = 4;
-  runtime running(chosen, with_clock(clock));
+  runtime running(with_clock(chosen, clock));
   auto mine = object(running);
   std::vector<order> orders;
   std::vector<std::string> expected;
@@ -349,7 +349,7 @@ TEST_CASE_FIXTURE(fixture, "queues: a fetch that is queued from outside while th
   auto valve = std::make_shared<storage_valve>();
   valve->hold_scans('Q');
   valve->scans.close();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   std::optional<gate::closing> held(valve->scans);
   REQUIRE(eventually([&] { return valve->scans.waiting() == 1; }));
   create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside?mode=hang")).then<&fetcher::on_result>(std::string("outside"));
@@ -376,7 +376,7 @@ TEST_CASE_FIXTURE(fixture, "queues: a proxy_fetch is bound to one") {
 
 TEST_CASE_FIXTURE(fixture, "rate: no more go out than the bucket has tokens, and a pause fills it up to its burst") {
   auto chosen = limited({.rate = {.per_second = 0.01, .burst = 2}}); // one in 100 s: what the real clock adds is nothing
-  runtime running(chosen, with_clock(clock));
+  runtime running(with_clock(chosen, clock));
   auto mine = object(running);
   std::vector<order> orders;
   for (int i = 0; i < 8; ++i)
@@ -586,7 +586,7 @@ TEST_CASE_FIXTURE(fixture, "R12: what comes while the window is full goes when t
 // --- circuit breaker --------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R14: an open circuit ends a fetch at once with CIRCUIT_OPEN and does not send it, half-open it lets one probe through") {
-  runtime running(limited({.circuit = {.failures = 3, .open_for = 1h, .then = open_circuit::fail}}), with_clock(clock));
+  runtime running(with_clock(limited({.circuit = {.failures = 3, .open_for = 1h, .then = open_circuit::fail}}), clock));
   auto mine = object(running);
   const auto circuit = [&] { return of_origin(running, upstream.url()).circuit; };
   for (int i = 0; i < 3; ++i) {
@@ -674,7 +674,7 @@ TEST_CASE_FIXTURE(fixture, "circuit: a fetch whose retry meets an open circuit s
 }
 
 TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait fetches stay queued, one probe goes, and when it succeeds all go on") {
-  runtime running(limited({.circuit = {.failures = 2, .open_for = 1h, .then = open_circuit::wait}}), with_clock(clock));
+  runtime running(with_clock(limited({.circuit = {.failures = 2, .open_for = 1h, .then = open_circuit::wait}}), clock));
   auto mine = object(running);
   for (int i = 0; i < 2; ++i)
     CHECK(answered(fetched(mine, once("bad" + std::to_string(i), "status=500"))).status() == 500);
@@ -895,7 +895,7 @@ TEST_CASE_FIXTURE(fixture, "single flight: shared requests that were in the air 
 
 TEST_CASE_FIXTURE(fixture, "single flight: one that cannot go out because its jar cannot be read leaves nobody behind") {
   auto valve = std::make_shared<storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   std::vector<order> orders;
   for (int i = 0; i < 5; ++i) {

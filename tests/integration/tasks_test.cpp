@@ -572,7 +572,7 @@ TEST_CASE_FIXTURE(working, "R16: a task's browser has the jars of its object") {
 
 TEST_CASE_FIXTURE(working, "R16: a schedule calls a task, and its tick is handled when the task is on disk") {
   const auto clock = std::make_shared<movable_clock>();
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   running.define<visitor>();
   const auto object = running.get<visitor>("v");
   value_of(object.call<&visitor::plan>());
@@ -617,13 +617,13 @@ public:
 
 TEST_CASE_FIXTURE(working, "R5: a task sleeps on disk until its time, and not a moment less") {
   const auto clock = std::make_shared<movable_clock>();
-  auto running = std::make_unique<runtime>(settings(), with_clock(clock));
+  auto running = std::make_unique<runtime>(with_clock(settings(), clock));
   running->define<sleeper>();
   const auto task = value_of(running->get<sleeper>("a").start<&sleeper::nap>(24 * 3600));
   REQUIRE(asleep(*running));
   clock->advance(12h);
   running = nullptr;
-  running = std::make_unique<runtime>(settings(), with_clock(clock));
+  running = std::make_unique<runtime>(with_clock(settings(), clock));
   running->define<sleeper>();
   auto result = running->tasks().result<std::int64_t>(task);
   CHECK(running->stats().fired == 0);
@@ -636,7 +636,7 @@ TEST_CASE_FIXTURE(working, "R5: a task sleeps on disk until its time, and not a 
 
 TEST_CASE_FIXTURE(working, "R16: a race that a fetch loses against the time, and a sleep that is called off") {
   const auto clock = std::make_shared<movable_clock>();
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   running.define<sleeper>();
   const auto object = running.get<sleeper>("a");
   auto slow = object.call<&sleeper::give_up>(at("/k/hang?mode=hang"));
@@ -649,7 +649,7 @@ TEST_CASE_FIXTURE(working, "R16: a race that a fetch loses against the time, and
 
 TEST_CASE_FIXTURE(working, "R3: destroy takes an object's tasks with it, and nothing of them comes back") {
   const auto clock = std::make_shared<movable_clock>();
-  runtime running(settings(), with_clock(clock));
+  runtime running(with_clock(settings(), clock));
   running.define<sleeper>();
   const auto object = running.get<sleeper>("a");
   value_of(object.call<&sleeper::begin>());

@@ -2,7 +2,6 @@
 
 #include "disk.hpp"
 #include "eventually.hpp"
-#include "movable_clock.hpp"
 #include "outcome.hpp"
 
 #include <dormouse/dormouse.hpp>
@@ -123,8 +122,8 @@ private:
 
 struct fixture {
   scratch_directory directory;
-  std::shared_ptr<still_clock> clock = std::make_shared<still_clock>();
-  options chosen{.directory = directory.path(), .idle_after = 0ms};
+  std::shared_ptr<manual_clock> clock = std::make_shared<manual_clock>();
+  options chosen{.directory = directory.path(), .clock = clock, .idle_after = 0ms};
   std::optional<runtime> running;
 
   fixture() {
@@ -133,7 +132,7 @@ struct fixture {
   }
   void start() {
     running.reset();
-    running.emplace(chosen, with_clock(clock));
+    running.emplace(chosen);
     running->define<oracle>();
     running->define<pilgrim>();
     running->define<temple>();

@@ -83,7 +83,7 @@ struct fixture {
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
 
   runtime open() {
-    return runtime({.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1}, ports{.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+    return runtime({.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1}, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
   }
   std::map<std::string, std::string> rows() {
     disk of(directory.path());

@@ -144,7 +144,7 @@ struct fixture {
   void start() {
     running.reset();
     running = std::make_unique<runtime>(options{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1, .worker_lease = 60s},
-                                        ports{.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = hangs(network)});
+                                        ports{.wrap_engine = valve->wrap(), .wrap_transport = hangs(network)});
     running->define<resident>();
     running->define<oracle>();
   }

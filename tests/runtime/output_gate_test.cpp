@@ -63,7 +63,7 @@ struct fixture {
   runtime running;
   object_ref<account> mine;
 
-  fixture() : running({.directory = directory.path(), .allow = {"127.0.0.1"}}, {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}}), mine(defined()) {
+  fixture() : running({.directory = directory.path(), .allow = {"127.0.0.1"}}, {.wrap_engine = valve->wrap(), .wrap_transport = {}}), mine(defined()) {
     value_of(mine.call<&account::deposit>(0)); // on_create and the first turn are durable
     turns_run = 0;
     creations_run = 0;

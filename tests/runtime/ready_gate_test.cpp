@@ -128,7 +128,7 @@ struct fixture {
   void start(std::chrono::milliseconds idle_after = 10s) {
     running.reset();
     running = std::make_unique<runtime>(options{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .idle_after = idle_after, .proxy_workers = 1, .worker_lease = 60s},
-                                        ports{.clock = {}, .wrap_engine = {}, .wrap_transport = hangs(network)});
+                                        ports{.wrap_engine = {}, .wrap_transport = hangs(network)});
     running->define<source>();
     running->define<worker>();
     running->define<settler>();

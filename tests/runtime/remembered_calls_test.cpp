@@ -3,7 +3,6 @@
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "gate.hpp"
-#include "movable_clock.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
 
@@ -84,9 +83,9 @@ private:
 
 struct fixture {
   scratch_directory directory;
-  std::shared_ptr<still_clock> clock = std::make_shared<still_clock>();
+  std::shared_ptr<manual_clock> clock = std::make_shared<manual_clock>();
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
-  options chosen{.directory = directory.path(), .idle_after = 0ms};
+  options chosen{.directory = directory.path(), .clock = clock, .idle_after = 0ms};
   std::optional<runtime> running;
 
   fixture() {
@@ -96,7 +95,7 @@ struct fixture {
   }
   void start() {
     running.reset();
-    running.emplace(chosen, ports{.clock = clock, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+    running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
     running->define<shop>();
   }
   object_ref<shop> mine(const std::string& id = "mine") const { return running->get<shop>(id); }

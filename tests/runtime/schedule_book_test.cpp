@@ -2,7 +2,6 @@
 
 #include "eventually.hpp"
 #include "memory_engine.hpp"
-#include "movable_clock.hpp"
 
 #include "host/runtime_core.hpp"
 #include "schedule/schedule_book.hpp"
@@ -23,8 +22,8 @@ struct fixture {
   caf::actor_system_config config;
   caf::actor_system system{config};
   test::memory_engine* disk = nullptr;
-  std::shared_ptr<test::still_clock> clock = std::make_shared<test::still_clock>();
-  runtime_core core{system, {.directory = directory.path()}, test::with_clock(clock), open(), value_or_throw(url_policy::make({}))};
+  std::shared_ptr<manual_clock> clock = std::make_shared<manual_clock>();
+  runtime_core core{system, {.directory = directory.path(), .clock = clock}, ports{}, open(), value_or_throw(url_policy::make({}))};
   address self{"THING", "a"};
   schedule_book book{core, self};
   std::uint64_t commits = 0;

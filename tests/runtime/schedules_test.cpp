@@ -2,7 +2,6 @@
 
 #include "disk.hpp"
 #include "eventually.hpp"
-#include "movable_clock.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
 
@@ -131,9 +130,9 @@ public:
 
 struct fixture {
   scratch_directory directory;
-  std::shared_ptr<still_clock> clock = std::make_shared<still_clock>();
+  std::shared_ptr<manual_clock> clock = std::make_shared<manual_clock>();
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
-  options chosen{.directory = directory.path(), .idle_after = 0ms, .seed = 5};
+  options chosen{.directory = directory.path(), .clock = clock, .idle_after = 0ms, .seed = 5};
   std::optional<runtime> running;
 
   fixture() {
@@ -144,7 +143,7 @@ struct fixture {
   }
   void start(bool defined = true) {
     running.reset();
-    running.emplace(chosen, ports{.clock = clock, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+    running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
     if (defined)
       running->define<alarm_clock>();
   }

@@ -294,7 +294,7 @@ struct fixture {
   object_ref<shelf> start(options settings) {
     running.reset();
     settings.directory = directory.path();
-    running = std::make_unique<runtime>(settings, ports{.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+    running = std::make_unique<runtime>(settings, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
     running->define<shelf>();
     return running->get<shelf>("mine");
   }

@@ -335,7 +335,7 @@ TEST_CASE_FIXTURE(fixture, "R3: a first turn that throws leaves no object behind
 
 TEST_CASE_FIXTURE(fixture, "R3: a handler that throws while earlier commits are in flight loses its own turn only") {
   auto valve = std::make_shared<test::storage_valve>();
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   running.define<counter>();
   auto object = running.get<counter>("x");
   std::future<int> before;
@@ -438,7 +438,7 @@ TEST_CASE_FIXTURE(fixture, "R7: a message whose handler keeps throwing is tried 
 TEST_CASE_FIXTURE(fixture, "R7: a post that comes while its class is being defined runs once") {
   auto valve = std::make_shared<test::storage_valve>();
   valve->hold_scans('I');
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   std::thread definer;
   bool posted = false;
   {
@@ -475,7 +475,7 @@ TEST_CASE_FIXTURE(fixture, "R7: a class that many threads define at once gets wh
   here->refuses = false;
   auto valve = std::make_shared<test::storage_valve>();
   valve->hold_scans('I');
-  runtime running(settings(), {.clock = {}, .wrap_engine = valve->wrap(), .wrap_transport = {}});
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   std::vector<std::thread> threads;
   std::atomic<int> begun{0};
   {

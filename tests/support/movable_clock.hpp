@@ -1,12 +1,12 @@
 #pragma once
 
-/// The system's wall clock, and as far ahead of it as a test says: what is due in an hour can be waited for.
+/// The system's wall clock, and as far ahead of it as a test says: what is due in an hour can be waited for, and what is due in a moment comes by itself.
 
-#include "ports/ports.hpp"
+#include <dormouse/runtime/clock.hpp>
+#include <dormouse/runtime/options.hpp>
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -21,19 +21,9 @@ private:
   std::atomic<std::chrono::seconds> ahead_{};
 };
 
-/// A wall clock that stands still, on a full minute, until a test moves it: a time is there or not, never about to be.
-class still_clock final : public wall_clock {
-public:
-  std::chrono::system_clock::time_point now() const override { return std::chrono::system_clock::time_point(std::chrono::milliseconds(now_ms_)); }
-  void advance(std::chrono::milliseconds by) { now_ms_ += by.count(); }
-  void set(std::chrono::system_clock::time_point to) { now_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(to.time_since_epoch()).count(); }
-
-private:
-  std::atomic<std::int64_t> now_ms_{1'800'000'000'000};
-};
-
-inline ports with_clock(std::shared_ptr<wall_clock> clock) {
-  return {.clock = std::move(clock), .wrap_engine = {}, .wrap_transport = {}};
+inline options with_clock(options settings, std::shared_ptr<const wall_clock> clock) {
+  settings.clock = std::move(clock);
+  return settings;
 }
 
 } // namespace dormouse::test

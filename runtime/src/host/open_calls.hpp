@@ -9,9 +9,9 @@
 
 #include "host/actor_messages.hpp"
 #include "host/waiting_callers.hpp"
-#include "ports/clock.hpp"
 #include "schedule/schedule_book.hpp"
 
+#include <dormouse/runtime/clock.hpp>
 #include <dormouse/serialization/open_call.hpp>
 
 #include <chrono>

@@ -27,7 +27,7 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
   : system(actors),
     settings(std::move(chosen)),
     world(std::move(outside)),
-    clock(world.clock ? world.clock : std::make_shared<wall_clock>()),
+    clock(settings.clock ? settings.clock : std::make_shared<const wall_clock>()),
     policy(std::move(allowed)),
     log(make_log()),
     directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },

@@ -6,13 +6,13 @@
 #include "host/counters.hpp"
 #include "host/directory.hpp"
 #include "host/waiting_callers.hpp"
-#include "ports/clock.hpp"
 #include "ports/ports.hpp"
 #include "proxy/origin_book.hpp"
 #include "proxy/url_policy.hpp"
 #include "schedule/schedule_signals.hpp"
 #include "store/store.hpp"
 
+#include <dormouse/runtime/clock.hpp>
 #include <dormouse/runtime/fetch_observer.hpp>
 #include <dormouse/runtime/options.hpp>
 #include <dormouse/runtime/stats.hpp>
@@ -67,7 +67,7 @@ struct runtime_core {
   caf::actor_system& system;
   const options settings;
   const ports world;
-  const std::shared_ptr<wall_clock> clock;
+  const std::shared_ptr<const wall_clock> clock;
   const url_policy policy;
   const std::shared_ptr<spdlog::logger> log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
   counters counts;

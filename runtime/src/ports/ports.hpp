@@ -1,8 +1,7 @@
 #pragma once
 
-/// The parts of the outside world that can be replaced: by tests, and by simulation.
+/// The parts of the outside world that tests replace. The clock is an option: users' tests move it too.
 
-#include "ports/clock.hpp"
 #include "ports/http_transport.hpp"
 #include "ports/storage_engine.hpp"
 
@@ -12,8 +11,6 @@
 namespace dormouse {
 
 struct ports {
-  std::shared_ptr<wall_clock> clock; ///< null: the system's
-
   /// Puts something around the real engine; null: nothing.
   std::function<std::unique_ptr<storage_engine>(std::unique_ptr<storage_engine>)> wrap_engine;
 

@@ -9,11 +9,13 @@
 /// Large bodies are streamed, from their file and to it, by plain reads and writes on the loop's thread: they are copies to and from the kernel's
 /// memory. What waits for the disk, the sync of a received body, is not done here but for the commit that needs it.
 
-#include "ports/clock.hpp"
 #include "ports/http_transport.hpp"
 #include "proxy/url_policy.hpp"
 #include "store/blob_store.hpp"
 
+#include <dormouse/runtime/clock.hpp>
+
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>

@@ -137,7 +137,10 @@ rocksdb::Options rocksdb_options(const rocksdb_settings& settings) {
   options.min_blob_size = settings.min_blob_bytes;
   options.enable_blob_garbage_collection = true;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(settings.cache_bytes);
+  // A block larger than its shard of the cache is read anew each time. Filters and indexes are cut into blocks of 4 KiB, and shards are few.
+  table.block_cache = rocksdb::NewLRUCache(settings.cache_bytes, 4);
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
   table.cache_index_and_filter_blocks = true; // bounded by the cache instead of growing with the store
   table.pin_l0_filter_and_index_blocks_in_cache = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));

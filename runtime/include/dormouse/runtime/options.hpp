@@ -15,6 +15,7 @@ namespace dormouse {
 
 class fetch_observer;
 class task_observer;
+class wall_clock;
 
 /// A token bucket: `per_second` on average, up to `burst` at once after a pause.
 struct fetch_rate {
@@ -53,6 +54,9 @@ struct queue_options {
 struct options {
   /// Where everything durable lives; created if missing. One runtime per directory (R18).
   std::filesystem::path directory;
+
+  /// The time of day; null: the system's. See clock.hpp
+  std::shared_ptr<const wall_clock> clock = {};
 
   /// R13: the hosts that may be fetched from. Each entry is a host (`api.github.com`, `127.0.0.1`, `[::1]`), a host and port
   /// (`localhost:8080`), all hosts below a domain (`*.example.com`), or `*` for every public host. Loopback, private, link-local and metadata
