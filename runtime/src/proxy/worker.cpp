@@ -163,7 +163,7 @@ private:
 
   caf::actor dispatcher_;
   const url_policy policy_;
-  const std::shared_ptr<wall_clock> clock_;
+  const std::shared_ptr<const wall_clock> clock_;
   const decltype(ports::wrap_transport) wrap_transport_;
   const std::shared_ptr<blob_store> blobs_;
   const transport_settings settings_;
