@@ -1,12 +1,9 @@
 #include "host/activation.hpp"
 
-#include "host/call_memory.hpp"
+#include "host/awake_object.hpp"
+#include "host/burial.hpp"
 #include "host/late_results.hpp"
 #include "host/ready_gate.hpp"
-#include "host/task_runner.hpp"
-#include "host/turn.hpp"
-#include "host/turn_commit.hpp"
-#include "store/object_rows.hpp"
 
 #include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/runtime/caf.hpp>
@@ -27,31 +24,16 @@ constexpr std::uint32_t max_handler_failures = 5;
 constexpr std::chrono::milliseconds first_redelivery{100};
 constexpr std::chrono::milliseconds storage_retry{500};
 
-/// What an awake object costs besides its state, for `max_active_bytes`.
-constexpr std::size_t activation_bytes = 2048;
-
-call_result<std::string> take_reply(invocation& call) {
-  if (call.refusal)
-    return tl::unexpected<call_error>(std::move(*call.refusal));
-  return std::move(call.reply);
-}
-
-class activation final : public caf::event_based_actor, public own_methods {
+class activation final : public caf::event_based_actor {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
-    : event_based_actor(config), core_(core), entry_(entry), schedules_(core, entry.where), memory_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
+    : event_based_actor(config), core_(core), entry_(entry), object_(core, entry, ready_) {}
 
   caf::behavior make_behavior() override;
   void on_exit() override;
 
 private:
   enum class readiness : std::uint8_t { ready, wait, late, failed };
-  enum class fault : std::uint8_t { handler, disk };
-
-  struct encoded_state {
-    std::optional<std::string> bytes; ///< nothing: as it is stored
-    write_set jars; ///< those that changed
-  };
 
   caf::result<caf_reply> receive_call(caf_call& call);
   void receive(envelope_ptr what);
@@ -62,7 +44,6 @@ private:
   void fail_firing(const envelope_ptr& what, const error& why);
   void run_task_message(const envelope_ptr& what);
   void run_task_call(envelope& what);
-  return_address way_to_memory(const std::string& key) const { return dormouse::way_to_memory(entry_.where, facts_.incarnation, key); }
   void complete_memory(const envelope_ptr& what);
   void forget_call(const envelope_ptr& what);
   void drop_late(const envelope_ptr& what);
@@ -74,62 +55,24 @@ private:
   void watch_gate();
   void not_ready();
   void turn_away(const envelope_ptr& what, const error& why);
-  static std::optional<error> put_below(return_path& path, const return_path& those_who_wait);
 
   readiness ensure_ready(error& why, const envelope* next = nullptr);
-  std::optional<error> load(const envelope* next);
-  std::optional<error> run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked);
-  void discard();
-
-  /// Runs the method; the error of one that threw.
-  std::optional<error> enter(const method_descriptor& method, invocation& call, turn& in_turn);
-  /// The same, with the turn undone.
-  std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
-  expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
-  task_runner& tasks();
-  task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) override;
-  expected<void> run_started(turn& in_turn);
-  expected<std::string> encode_object();
-  expected<encoded_state> encode_state();
-  expected<encoded_state> encode_after_tasks();
-  std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
-  void count_bytes(std::size_t bytes);
-  void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
-  void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
-  void commit(turn_commit::consequences then);
   void commit_handled(const envelope_ptr& what, turn_commit::consequences then);
-  void add_schedules(turn_commit& to);
-  void submit(std::unique_ptr<turn_commit> next);
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
-  void reply_to_path(return_path& path, expected<std::string> what);
 
   void finished(const envelope_ptr& what);
-  bool settled_or_notified();
   void after_message();
   void try_retire();
 
   runtime_core& core_;
   directory_entry& entry_; ///< gone once `retire` succeeded
-  std::unique_ptr<durable_object> object_;
-  object_facts facts_; ///< of that object
-  jar_cache jars_;
-  storage_overlay rows_; ///< in flight
-  schedule_book schedules_;
-  call_memory memory_;
-  std::uint64_t commits_ = 0; ///< so many were submitted
-  std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
-  std::shared_ptr<commit_gate> gate_;
-  std::list<envelope_ptr> stash_;        ///< arrived while the state could not be reloaded yet
   ready_gate ready_;
+  awake_object object_; ///< behind the gate it opens
+  std::list<envelope_ptr> stash_;        ///< arrived while the state could not be reloaded yet
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
-  std::size_t counted_bytes_ = 0;
-  std::size_t state_bytes_ = 0;  ///< of the state as it was written last
-  bool is_stored_ = false;       ///< the state is on the disk, or on its way there
-  bool own_changes_ = false;     ///< a task has called a method that may have changed it since
-  bool hibernate_ = false;
-  bool woke_ = false;
+  bool hibernate_ = false; ///< whether or not the object wants it
   bool retired_ = false;
 };
 
@@ -175,8 +118,7 @@ caf::behavior activation::make_behavior() {
 }
 
 void activation::on_exit() {
-  tasks_.reset();
-  object_.reset();
+  object_.discard();
 }
 
 // --- receiving --------------------------------------------------------------------------------------------------------------------------
@@ -185,8 +127,8 @@ void activation::on_exit() {
 caf::result<caf_reply> activation::receive_call(caf_call& call) {
   error why;
   if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready && ready_.is_open()) {
-    auto answer = run_read(*call.method, call.arguments);
-    if (object_ && gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire)) {
+    auto answer = object_.run_read(*call.method, call.arguments);
+    if (object_.is_usable() && object_.is_settled()) {
       core_.directory.finished(entry_);
       after_message();
       if (answer)
@@ -218,7 +160,7 @@ void activation::process(envelope_ptr what) {
   if (what->firing) {
     auto& due = *what->firing;
     due.row = {};
-    if (!object_ && gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire))
+    if (object_.is_as_stored())
       if (auto row = core_.store->load_schedule(entry_.where, due.id)) {
         if (!*row || (*row)->due_ms != due.due_ms) { // nobody is woken, or even made, for what was cancelled
           clear_away(core_, entry_.where, due.id, due.due_ms, nullptr);
@@ -262,24 +204,24 @@ void activation::process(envelope_ptr what) {
 }
 
 void activation::run_call(envelope& what) {
-  if (!what.key.empty() && memory_.answers(what, entry_.type, way_to_memory(what.key), gate_))
+  if (!what.key.empty() && object_.memory().answers(what, entry_.type, object_.way_to_memory(what.key), object_.gate()))
     return;
   if (runtime_methods::is_about_tasks(*what.method))
     return run_task_call(what);
   if (what.method->read_only)
-    return reply(std::move(what.sink), run_read(*what.method, what.arguments));
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+    return reply(std::move(what.sink), object_.run_read(*what.method, what.arguments));
+  auto in_turn = object_.begin_turn();
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
-  if (auto thrown = invoke(*what.method, call, in_turn))
+  if (auto thrown = object_.invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
   auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call);
-  auto state = run_started(in_turn).and_then([this] { return encode_state(); });
+  auto state = object_.finish(in_turn);
   if (state && !what.key.empty())
-    if (auto remembered = memory_.remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer)); !remembered)
+    if (auto remembered = object_.memory().remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer)); !remembered)
       state = unexpected<error>(remembered.error());
   if (!state) {
     in_turn.undo();
-    discard();
+    object_.discard();
     return reply(std::move(what.sink), unexpected<error>(state.error()));
   }
   turn_commit::consequences then;
@@ -287,7 +229,7 @@ void activation::run_call(envelope& what) {
     // The caller waits at the bottom of the return path of what the reply hangs on.
     auto& path = in_turn.path_of(*call.reply_slot);
     auto own = path.pop();
-    auto caller = what.key.empty() ? core_.callers.add(core_.store->next_id(), std::move(what.sink)) : way_to_memory(what.key);
+    auto caller = what.key.empty() ? core_.callers.add(core_.store->next_id(), std::move(what.sink)) : object_.way_to_memory(what.key);
     (what.key.empty() ? then.later_caller : then.remembered_begun) = caller;
     if (!what.key.empty())
       core_.callers.add_to(caller, std::move(what.sink));
@@ -297,19 +239,19 @@ void activation::run_call(envelope& what) {
     then.sink = std::move(what.sink);
     then.reply = std::move(answer);
   }
-  commit(in_turn, std::move(*state), std::move(then));
+  object_.commit(in_turn, std::move(*state), std::move(then));
 }
 
 /// A schedule that is due. Its row is the message: the commit of the turn erases it, or moves it to its next tick. What was cancelled or replaced
 /// since it was read to be due is nothing.
 void activation::run_firing(const envelope_ptr& what) {
   auto& due = *what->firing;
-  if (due.row.method.empty() || schedules_.is_recent(due.id)) { // not read a moment ago, or `on_wake` has done something to it since
-    auto row = schedules_.find(due.id);
+  if (due.row.method.empty() || object_.schedules().is_recent(due.id)) { // not read a moment ago, or `on_wake` has done something to it since
+    auto row = object_.schedules().find(due.id);
     if (!row && row.error().code == errc::storage_error)
       return try_again(what, storage_retry);
     if (!row || !*row || (*row)->due_ms != due.due_ms) {
-      if (!schedules_.is_recent(due.id))
+      if (!object_.schedules().is_recent(due.id))
         clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
       return finished(what);
     }
@@ -330,18 +272,18 @@ void activation::run_firing(const envelope_ptr& what) {
 
 /// The reply to a call with a key that came later.
 void activation::complete_memory(const envelope_ptr& what) {
-  auto key = memory_.complete(*what->answer);
+  auto key = object_.memory().complete(*what->answer);
   if (!key)
     return key.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, key.error(), fault::disk);
   turn_commit::consequences then;
   then.reply = what->answer->answer;
-  then.remembered_done = way_to_memory(*key);
+  then.remembered_done = object_.way_to_memory(*key);
   commit_handled(what, std::move(then));
 }
 
 /// A call with a key was remembered long enough.
 void activation::forget_call(const envelope_ptr& what) {
-  if (auto forgotten = memory_.forget(what->firing->row, schedules_); !forgotten)
+  if (auto forgotten = object_.memory().forget(what->firing->row, object_.schedules()); !forgotten)
     return forgotten.error().code == errc::storage_error ? try_again(what, storage_retry) : fail_firing(what, forgotten.error());
   commit_handled(what, {});
 }
@@ -352,7 +294,7 @@ void activation::time_out_call(const envelope_ptr& what) {
   auto record = read_open_call(row);
   if (!record)
     return fail_firing(what, record.error());
-  if (auto fired = schedules_.fire(row); !fired)
+  if (auto fired = object_.schedules().fire(row); !fired)
     return fail_firing(what, fired.error());
   turn_commit::consequences then;
   then.reply = tl::unexpected<call_error>(timed_out(*record));
@@ -373,7 +315,7 @@ bool activation::is_held(const envelope& what) {
     return false;
   if (!what.firing)
     return true;
-  auto row = schedules_.find(what.firing->id);
+  auto row = object_.schedules().find(what.firing->id);
   return !row || !*row || (*row)->method != call_methods::timeout;
 }
 
@@ -388,9 +330,7 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   }
   turn_commit::consequences then;
   then.handled = what;
-  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  next->add_schedules(after_failure(core_, entry_.where, due.row, why));
-  submit(std::move(next));
+  object_.commit(std::move(then), after_failure(core_, entry_.where, due.row, why));
   finished(what);
 }
 
@@ -399,7 +339,7 @@ void activation::run_message(const envelope_ptr& what) {
   if (what->answer && what->answer->path.top()->method == call_methods::remember)
     return complete_memory(what);
   if (what->answer) {
-    auto wanted = is_wanted(schedules_, *what);
+    auto wanted = is_wanted(object_.schedules(), *what);
     if (!wanted)
       return wanted.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, wanted.error(), fault::disk);
     if (!*wanted)
@@ -435,18 +375,18 @@ void activation::run_message(const envelope_ptr& what) {
     }
     call.result = &result;
   }
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
-  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
+  auto in_turn = object_.begin_turn();
+  auto failed = what->result ? object_.take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
   if (what->open_call != 0)
     failed = in_turn.close_call(what->open_call);
   if (!failed)
-    failed = invoke(*method, call, in_turn);
+    failed = object_.invoke(*method, call, in_turn);
   turn_commit::consequences then;
   if (!failed && call.reply_slot)
     failed = put_below(in_turn.path_of(*call.reply_slot), rest);
-  encoded_state state;
+  awake_object::encoded_state state;
   if (!failed && !method->read_only) {
-    auto encoded = run_started(in_turn).and_then([this] { return encode_state(); });
+    auto encoded = object_.finish(in_turn);
     if (encoded)
       state = std::move(*encoded);
     else
@@ -455,7 +395,7 @@ void activation::run_message(const envelope_ptr& what) {
   if (failed && !in_turn.met_storage_error() && !what->path.empty()) {
     in_turn.undo();
     if (!method->read_only)
-      discard();
+      object_.discard();
     return refuse(what, *failed);
   }
   if (failed)
@@ -466,53 +406,41 @@ void activation::run_message(const envelope_ptr& what) {
   }
   then.handled = what;
   if (method->read_only)
-    commit(std::move(then));
+    object_.commit(std::move(then));
   else
-    commit(in_turn, std::move(state), std::move(then));
+    object_.commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
 }
 
 // --- tasks ------------------------------------------------------------------------------------------------------------------------------
 
-task_runner& activation::tasks() {
-  if (!tasks_)
-    tasks_ = std::make_unique<task_runner>(core_, entry_, *this);
-  else if (gate_->in_flight.load(std::memory_order_acquire) == 0)
-    tasks_->forget_ended();
-  return *tasks_;
-}
-
-expected<void> activation::run_started(turn& in_turn) {
-  return in_turn.has_started() ? tasks().run_started(in_turn) : expected<void>();
-}
-
 /// From outside, or a task that was stuck is to be tried again.
 void activation::run_task_call(envelope& what) {
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  auto in_turn = object_.begin_turn();
   turn_commit::consequences then;
   return_path waits;
   if (!what.key.empty()) {
-    (void)waits.push(way_to_memory(what.key)); // if it does come later
+    (void)waits.push(object_.way_to_memory(what.key)); // if it does come later
   } else if (what.sink && (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
     auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
     (void)waits.push(caller); // an empty path has room
     then.later_caller = std::move(caller);
   }
-  encoded_state state;
-  auto ran = tasks().run(in_turn, *what.method, what.arguments, waits).and_then([&](task_reply answer) -> expected<task_reply> {
-    return run_started(in_turn).and_then([this] { return encode_after_tasks(); }).map([&](encoded_state bytes) {
+  awake_object::encoded_state state;
+  auto ran = object_.tasks().run(in_turn, *what.method, what.arguments, waits).and_then([&](task_reply answer) -> expected<task_reply> {
+    return object_.finish_of_tasks(in_turn).map([&](awake_object::encoded_state bytes) {
       state = std::move(bytes);
       return std::move(answer);
     });
   }).and_then([&](task_reply answer) -> expected<task_reply> {
     if (!what.key.empty())
-      if (auto remembered = memory_.remember(in_turn, what, answer.later ? std::nullopt : std::optional(answer.value)); !remembered)
+      if (auto remembered = object_.memory().remember(in_turn, what, answer.later ? std::nullopt : std::optional(answer.value)); !remembered)
         return unexpected<error>(remembered.error());
     return answer;
   });
   if (!ran) {
     in_turn.undo();
-    discard();
+    object_.discard();
     if (then.later_caller)
       what.sink = core_.callers.take(*then.later_caller);
     return reply(std::move(what.sink), unexpected<error>(ran.error()));
@@ -522,39 +450,39 @@ void activation::run_task_call(envelope& what) {
     then.later_caller.reset();
     then.reply = std::move(ran->value);
   } else if (!what.key.empty()) {
-    then.remembered_begun = way_to_memory(what.key);
+    then.remembered_begun = object_.way_to_memory(what.key);
     core_.callers.add_to(*then.remembered_begun, std::move(what.sink));
   }
-  commit(in_turn, std::move(state), std::move(then));
+  object_.commit(in_turn, std::move(state), std::move(then));
 }
 
 /// From the inbox: what a step came to, or a call of a task or about one.
 void activation::run_task_message(const envelope_ptr& what) {
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
+  auto in_turn = object_.begin_turn();
   turn_commit::consequences then;
   then.handled = what;
-  encoded_state state;
-  auto failed = what->result ? take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
+  awake_object::encoded_state state;
+  auto failed = what->result ? object_.take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
   if (!failed) {
     auto ran = expected<void>();
     if (what->result) {
       const auto& message = *what->result;
-      ran = tasks()
+      ran = object_.tasks()
                .complete(in_turn, message.path.top()->context, encode(message.result), !message.result, message.fetch_id, what->has_blob)
                .map([&then](bool kept) { then.keeps_body = kept; });
     } else if (what->answer) {
-      ran = tasks().complete(in_turn, what->answer->path.top()->context, what->answer->answer, false, 0, false).map([](bool) {});
+      ran = object_.tasks().complete(in_turn, what->answer->path.top()->context, what->answer->answer, false, 0, false).map([](bool) {});
     } else if (what->method == nullptr) { // a sleep is over
-      ran = tasks().complete(in_turn, what->arguments, std::string(), false, 0, false).map([](bool) {});
+      ran = object_.tasks().complete(in_turn, what->arguments, std::string(), false, 0, false).map([](bool) {});
     } else {
-      ran = tasks().run(in_turn, *what->method, what->arguments, what->path).map([&](task_reply answer) {
+      ran = object_.tasks().run(in_turn, *what->method, what->arguments, what->path).map([&](task_reply answer) {
         if (answer.later || what->path.empty())
           return;
         then.reply_path = what->path;
         then.reply = std::move(answer.value);
       });
     }
-    auto encoded = ran.and_then([&] { return run_started(in_turn); }).and_then([this] { return encode_after_tasks(); });
+    auto encoded = ran.and_then([&] { return object_.finish_of_tasks(in_turn); });
     if (encoded)
       state = std::move(*encoded);
     else
@@ -562,54 +490,18 @@ void activation::run_task_message(const envelope_ptr& what) {
   }
   if (failed && failed->code == errc::storage_error) {
     in_turn.undo();
-    discard();
+    object_.discard();
     return try_again(what, storage_retry);
   }
   if (failed && failed->code == errc::corrupt) {
     in_turn.undo();
-    discard();
+    object_.discard();
     return give_up(what, *failed, fault::disk);
   }
   if (failed)
     return fail_message(what, in_turn, *failed);
-  commit(in_turn, std::move(state), std::move(then));
+  object_.commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_);
-}
-
-/// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
-task_host::outcome activation::call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) {
-  const auto refused = [this](error why) { return call_result<std::string>(tl::unexpected<call_error>({why.code, std::move(why.message), entry_.where})); };
-  const auto* found = entry_.type.find(method);
-  if (found == nullptr || found->invoke == nullptr)
-    return refused({errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
-  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
-  if (found->read_only) {
-    auto failed = enter(*found, call, in_turn);
-    return failed ? refused(std::move(*failed)) : take_reply(call);
-  }
-  auto before = encode_object();
-  if (!before)
-    return refused(before.error());
-  own_changes_ = true;
-  auto done_before = in_turn.save();
-  auto failed = enter(*found, call, in_turn);
-  if (!failed && call.reply_slot) {
-    return_path waits;
-    (void)waits.push(std::move(reply_to)); // an empty path has room
-    failed = put_below(in_turn.path_of(*call.reply_slot), waits);
-  }
-  if (!failed)
-    if (auto after = encode_object(); !after)
-      failed = after.error();
-  if (!failed) {
-    hibernate_ = hibernate_ || in_turn.wants_hibernation();
-    return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call));
-  }
-  core_.counts.failed_turns.add();
-  in_turn.go_back(std::move(done_before));
-  object_ = entry_.type.make();
-  entry_.type.load(*object_, *before, facts_.state_version); // what it wrote itself
-  return refused(std::move(*failed));
 }
 
 // --- failures ---------------------------------------------------------------------------------------------------------------------------
@@ -638,7 +530,7 @@ void activation::watch_gate() {
 /// The object did not become ready in time: it is given up, and those who wait for it are told.
 void activation::not_ready() {
   const error why{errc::timeout, fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()", to_string(entry_.where), ready_.timeout().count())};
-  discard();
+  object_.discard();
   hibernate_ = true;
   for (const auto& what : ready_.take()) {
     if (what->firing)
@@ -662,7 +554,7 @@ void activation::turn_away(const envelope_ptr& what, const error& why) {
 /// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
 void activation::fail_message(const envelope_ptr& what, turn& in_turn, const error& why) {
   in_turn.undo();
-  discard();
+  object_.discard();
   if (in_turn.met_storage_error())
     return try_again(what, storage_retry);
   if (what->firing)
@@ -670,302 +562,40 @@ void activation::fail_message(const envelope_ptr& what, turn& in_turn, const err
   try_later(what, why);
 }
 
-/// Puts those who wait below the one that is on the path already. Error: `path_too_long`.
-std::optional<error> activation::put_below(return_path& path, const return_path& those_who_wait) {
-  auto own = path.pop();
-  path = those_who_wait;
-  if (auto pushed = path.push(std::move(*own)); !pushed)
-    return pushed.error();
-  return std::nullopt;
-}
-
 // --- the object -------------------------------------------------------------------------------------------------------------------------
 
 /// Whether the object is there for `next`, loading it if need be.
 activation::readiness activation::ensure_ready(error& why, const envelope* next) {
-  if (object_ && !gate_->failed.load(std::memory_order_acquire))
-    return next != nullptr && is_late(*next, facts_.incarnation) ? readiness::late : readiness::ready;
-  discard();
-  if (!settled_or_notified()) // what is being written now must be readable before the state is loaded again
+  if (object_.is_usable())
+    return next != nullptr && is_late(*next, object_.incarnation()) ? readiness::late : readiness::ready;
+  object_.discard();
+  if (!object_.settled_or_notified()) // what is being written now must be readable before the state is loaded again
     return readiness::wait;
-  if (auto failed = load(next)) {
-    why = std::move(*failed);
-    discard();
+  const auto closings = ready_.number();
+  const auto loaded = object_.load(next);
+  if (!loaded) {
+    why = loaded.error();
+    object_.discard();
     return readiness::failed;
   }
-  return object_ ? readiness::ready : readiness::late;
-}
-
-/// Loads nothing if `next` is for another life of the object: it must not create one.
-std::optional<error> activation::load(const envelope* next) {
-  gate_ = std::make_shared<commit_gate>();
-  rows_.follow(gate_);
-  auto stored = core_.store->load_object(entry_.where);
-  if (!stored) {
-    if (stored.error().code != errc::storage_error)
-      core_.note_corrupt(entry_.where, stored.error().message);
-    return stored.error();
-  }
-  if (next != nullptr && is_for_one_life(*next) && (!*stored || is_late(*next, (*stored)->facts.incarnation))) {
-    hibernate_ = true;
-    return std::nullopt;
-  }
-  const auto* state = *stored ? &(*stored)->state : nullptr;
-  facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
-  try {
-    object_ = entry_.type.make();
-    if (state != nullptr)
-      entry_.type.load(*object_, *state, facts_.state_version);
-  } catch (const std::exception& e) {
-    const auto* newer = dynamic_cast<const failure*>(&e);
-    if (newer != nullptr && newer->code() != errc::newer_format)
-      newer = nullptr;
-    error why{newer != nullptr ? errc::newer_format : errc::corrupt,
-              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), newer != nullptr ? newer->what_failed().message : e.what())};
-    core_.note_corrupt(entry_.where, why.message);
-    return why;
-  }
-  facts_.state_version = entry_.type.state_version(); // of what is written from here on
-  if (!std::exchange(woke_, true))
-    core_.counts.wakes.add();
-  is_stored_ = state != nullptr;
-  state_bytes_ = is_stored_ ? state->size() : 0;
-  count_bytes(activation_bytes + state_bytes_);
-  std::chrono::milliseconds blocked{}; // by on_wake, which is asked again each time
-  if (state == nullptr && entry_.type.has_on_create)
-    if (auto failed = run_lifecycle(&durable_object::on_create, "on_create", nullptr, blocked))
-      return failed;
-  if (entry_.type.has_on_wake)
-    if (auto failed = run_lifecycle(&durable_object::on_wake, "on_wake", state, blocked))
-      return failed;
-  blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
-  if (blocked.count() == 0)
-    ready_.open();
-  else if (ready_.close(blocked))
+  if (ready_.number() != closings)
     watch_gate();
-  return std::nullopt;
-}
-
-std::optional<error> activation::run_lifecycle(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked) {
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
-  in_turn.enter_hook(name);
-  object_access::enter(*object_, &in_turn);
-  std::optional<error> failed;
-  try {
-    (object_.get()->*hook)();
-  } catch (const failure& e) {
-    failed = e.what_failed();
-  } catch (const std::exception& e) {
-    failed = error{errc::handler_failed, fmt::format("{} of object {} threw: {}", name, to_string(entry_.where), e.what())};
-  } catch (...) {
-    failed = error{errc::handler_failed, fmt::format("{} of object {} threw something that is not a std::exception", name, to_string(entry_.where))};
-  }
-  object_access::enter(*object_, nullptr);
-  if (failed) {
-    core_.counts.failed_turns.add();
-    return failed;
-  }
-  hibernate_ = hibernate_ || in_turn.wants_hibernation();
-  if (auto wanted = in_turn.blocks_for(); wanted && name == "on_create")
-    facts_.unready_ms = wanted->count(); // on_create will not run again: what it waits for is remembered
-  else if (wanted)
-    blocked = *wanted;
-  auto state = run_started(in_turn).and_then([this] { return encode_state(); });
-  if (!state)
-    return state.error();
-  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty() || (in_turn.says_ready() && facts_.unready_ms != 0))
-    commit(in_turn, std::move(*state), {});
-  return std::nullopt;
-}
-
-/// What the responses of a fetch set, before its handler runs.
-std::optional<error> activation::take_cookies(const result_message::extension& from, turn& in_turn) {
-  if (from.cookies.empty())
-    return std::nullopt;
-  try {
-    auto* jar = in_turn.jar(from.jar);
-    for (const auto& [url, field, time_ms] : from.cookies)
-      if (auto origin = parse_url(url))
-        (void)jar->receive(*origin, field, time_ms); // what RFC 6265bis ignores is ignored
-  } catch (const failure& e) {
-    return e.what_failed();
-  }
-  return std::nullopt;
-}
-
-void activation::discard() {
-  tasks_.reset(); // what they have done since may never be durable
-  object_.reset();
-  is_stored_ = own_changes_ = false;
-  jars_.clear();
-  rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
-  schedules_.clear();
-  memory_.clear();
-}
-
-std::optional<error> activation::enter(const method_descriptor& method, invocation& call, turn& in_turn) {
-  std::optional<error> failed;
-  object_access::enter(*object_, &in_turn);
-  try {
-    method.invoke(*object_, call);
-  } catch (const failure& e) {
-    failed = e.what_failed();
-  } catch (const std::exception& e) {
-    failed = error{errc::handler_failed, fmt::format("{}.{} of object {} threw: {}", entry_.type.binding, method.name, to_string(entry_.where), e.what())};
-  } catch (...) {
-    failed = error{errc::handler_failed, fmt::format("{}.{} of object {} threw something that is not a std::exception", entry_.type.binding, method.name,
-                                                     to_string(entry_.where))};
-  }
-  object_access::enter(*object_, nullptr);
-  return failed;
-}
-
-std::optional<error> activation::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
-  if (auto failed = enter(method, call, in_turn)) {
-    core_.counts.failed_turns.add();
-    in_turn.undo();
-    if (!method.read_only)
-      discard(); // the handler may have changed it before it threw
-    return failed;
-  }
-  hibernate_ = hibernate_ || in_turn.wants_hibernation();
-  return std::nullopt;
-}
-
-expected<std::string> activation::run_read(const method_descriptor& method, std::string_view arguments) {
-  core_.counts.reads.add();
-  turn in_turn(core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_);
-  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
-  if (auto failed = invoke(method, call, in_turn))
-    return unexpected<error>(std::move(*failed));
-  return for_outside(take_reply(call));
-}
-
-expected<std::string> activation::encode_object() {
-  std::string state;
-  try {
-    entry_.type.save(*object_, state);
-  } catch (const std::exception& e) {
-    return fail(errc::handler_failed, fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
-  }
-  if (state.size() > core_.settings.max_state_bytes)
-    return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
-                                             core_.settings.max_state_bytes));
-  return state;
-}
-
-expected<activation::encoded_state> activation::encode_state() {
-  auto state = encode_object();
-  if (!state)
-    return unexpected<error>(state.error());
-  own_changes_ = false;
-  encoded_state out{std::move(*state), {}};
-  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
-    return unexpected<error>(fits.error());
-  return out;
+  return *loaded ? readiness::ready : readiness::late;
 }
 
 // --- leaving ----------------------------------------------------------------------------------------------------------------------------
 
-/// For `max_active_bytes`.
-void activation::count_bytes(std::size_t bytes) {
-  if (bytes == counted_bytes_)
-    return;
-  core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
-  counted_bytes_ = bytes;
-}
-
-/// Of a turn of tasks, which seldom change the object itself.
-expected<activation::encoded_state> activation::encode_after_tasks() {
-  if (!is_stored_ || own_changes_)
-    return encode_state();
-  encoded_state out;
-  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
-    return unexpected<error>(fits.error());
-  return out;
-}
-
-void activation::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
-  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  const bool is_last = in_turn.wants_destruction();
-  if (in_turn.says_ready())
-    facts_.unready_ms = 0;
-  if (in_turn.says_ready() || is_last)
-    ready_.open();
-  if (is_last)
-    erase_object(*core_.store, next->writes, entry_.where,
-                 gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored : erasure::of_all_there_may_be);
-  else
-    put_changes(*next, in_turn, std::move(state));
-  next->add_fetches(in_turn.take_fetches());
-  next->add_calls(in_turn.take_calls());
-  next->add_answers(in_turn.take_cancelled_calls());
-  next->add_aborts(in_turn.take_aborts());
-  if (is_last)
-    tasks().end_all();
-  if (tasks_ && tasks_->has_effects())
-    next->add_tasks(tasks_->take_effects());
-  if (is_last)
-    (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
-  if (is_last)
-    memory_.clear();
-  add_schedules(*next);
-  submit(std::move(next));
-  if (is_last) {
-    discard(); // whoever comes next waits until the commit is durable, and finds nothing
-    count_bytes(activation_bytes);
-    hibernate_ = true;
-  }
-}
-
-/// What belongs to the object.
-void activation::put_changes(turn_commit& to, turn& in_turn, encoded_state state) {
-  if (state.bytes) {
-    core_.store->put_object(to.writes, entry_.where, facts_, *state.bytes);
-    state_bytes_ = state.bytes->size();
-    is_stored_ = true;
-  }
-  std::move(state.jars.begin(), state.jars.end(), std::back_inserter(to.writes));
-  if (auto rows = in_turn.take_rows(); !rows.empty()) {
-    to.add_rows(rows);
-    rows_.add(std::move(rows));
-  }
-  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes);
-}
-
-/// Of a turn that left the object as it was.
-void activation::commit(turn_commit::consequences then) {
-  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  add_schedules(*next); // of a tick whose method has become const
-  submit(std::move(next));
-}
-
-void activation::submit(std::unique_ptr<turn_commit> next) {
-  ++commits_;
-  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  core_.store->submit(std::move(next));
-}
-
 /// The same for a message that is done with thereby.
 void activation::commit_handled(const envelope_ptr& what, turn_commit::consequences then) {
   then.handled = what;
-  commit(std::move(then));
+  object_.commit(std::move(then));
   core_.directory.finished(entry_);
-}
-
-void activation::add_schedules(turn_commit& to) {
-  const auto settled = commits_ - gate_->in_flight.load(std::memory_order_acquire);
-  schedules_.forget(settled);
-  memory_.settled(settled);
-  memory_.take_changes(to.writes, commits_ + 1);
-  if (schedules_.changed())
-    to.add_schedules(schedules_.take_changes(commits_ + 1));
 }
 
 /// A reply that depends on commits in flight waits for them.
 void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> what) {
   if (sink)
-    reply_behind(core_, gate_, std::move(sink), std::move(what));
+    reply_behind(core_, object_.gate(), std::move(sink), std::move(what));
 }
 
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
@@ -975,44 +605,13 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
   delayed_send(this, after, redeliver{what});
 }
 
-/// Moves a message from the inbox to the dead letters. Whoever waits for what the handler would have come to hears why; the letter keeps only the
-/// way to the handler, so that a retry answers nobody twice.
+/// Moves a message from the inbox to the dead letters.
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
   if (what->firing)
     return fail_firing(what, why);
   if (what->answer)
-    (void)is_wanted(schedules_, *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
-  auto key = keys::inbox(entry_.where, what->inbox_id);
-  if (auto row = core_.store->get(key); row && *row) {
-    auto commit = std::make_unique<burial_commit>(core_);
-    if (what->result || what->answer) {
-      auto& path = what->result ? what->result->path : what->answer->path;
-      auto rest = path;
-      auto own = rest.pop();
-      const auto* waits = rest.top();
-      const bool rewrites = what->open_call != 0 || (waits != nullptr && !waiting_callers::is_caller(*waits));
-      if (own->method == call_methods::remember) {
-        own->object = entry_.where;
-        commit->callers = core_.callers.take_all(*own);
-      } else if (waits != nullptr && waiting_callers::is_caller(*waits)) {
-        if (auto caller = core_.callers.take(*waits))
-          commit->callers.push_back(std::move(caller));
-      } else if (waits != nullptr) {
-        commit->waiting_object = answer_object(core_, commit->writes, std::move(rest), tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where}));
-      }
-      if (rewrites) {
-        path = {};
-        (void)path.push(std::move(*own)); // an empty path has room
-        *row = what->result ? seal_value(frame_type::result, *what->result) : seal_value(frame_type::reply, *what->answer);
-      }
-      if (what->open_call != 0)
-        commit->closes_call = close_stored_call(*core_.store, commit->writes, entry_.where, what->open_call);
-    }
-    core_.store->bury(commit->writes, std::move(key), std::move(**row), to_string(why), core_.clock->now_ms(), what->history);
-    commit->why = why;
-    commit->damaged = of == fault::disk;
-    core_.store->submit(std::move(commit));
-  }
+    (void)is_wanted(object_.schedules(), *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
+  bury(core_, entry_.where, *what, why, of);
   finished(what);
 }
 
@@ -1020,34 +619,21 @@ void activation::finished(const envelope_ptr&) {
   core_.directory.finished(entry_);
 }
 
-/// Whether no commit is in flight; if one is, `commits_drained` will come.
-bool activation::settled_or_notified() {
-  if (gate_->in_flight.load(std::memory_order_acquire) == 0)
-    return true;
-  gate_->notify_when_idle.store(true, std::memory_order_seq_cst);
-  if (gate_->in_flight.load(std::memory_order_seq_cst) != 0)
-    return false;
-  return gate_->notify_when_idle.exchange(false, std::memory_order_seq_cst); // false: the notice is already on its way
-}
-
 void activation::after_message() {
   while (ready_.is_opening())
     for (auto& what : ready_.take())
       receive(std::move(what));
-  if (hibernate_ || core_.settings.idle_after.count() == 0)
+  if (hibernate_ || object_.wants_to_leave() || core_.settings.idle_after.count() == 0)
     try_retire();
 }
 
 void activation::try_retire() {
-  if (retired_ || !stash_.empty() || (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) || entry_.pending.load(std::memory_order_acquire) != 0 || !settled_or_notified())
+  if (retired_ || !stash_.empty() || (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) || entry_.pending.load(std::memory_order_acquire) != 0 || !object_.settled_or_notified())
     return;
-  const auto bytes = std::exchange(counted_bytes_, 0);
-  if (!core_.directory.retire(entry_)) {
-    counted_bytes_ = bytes;
+  if (!core_.directory.retire(entry_))
     return;
-  }
   retired_ = true;
-  core_.counts.active_bytes.sub(bytes);
+  object_.leave();
   core_.counts.hibernations.add();
   quit();
 }

@@ -88,31 +88,4 @@ private:
 /// Replies at once if nothing is in flight, else when everything that is has become durable.
 void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what);
 
-/// Moves a message to the dead letters.
-class burial_commit final : public pending_commit {
-public:
-  explicit burial_commit(runtime_core& core) : core_(core) {}
-
-  void settle(const expected<void>& outcome) noexcept override {
-    if (outcome) {
-      core_.counts.dead_letters.add();
-      core_.counts.corrupt_rows.add(damaged ? 1 : 0);
-      core_.counts.schedules.sub(closes_call ? 1 : 0);
-    }
-    for (auto& caller : callers)
-      caller->resolve(unexpected<error>(why));
-    if (outcome && waiting_object)
-      core_.deliver(std::move(*waiting_object));
-  }
-
-  std::vector<std::unique_ptr<reply_sink>> callers; ///< who waited for the reply, if anybody
-  std::optional<delivery_order> waiting_object; ///< the same, if it is an object
-  bool closes_call = false; ///< the record of the call that it was the answer to goes with it
-  error why;
-  bool damaged = false; ///< what is on disk, and not that it could not be handled
-
-private:
-  runtime_core& core_;
-};
-
 } // namespace dormouse

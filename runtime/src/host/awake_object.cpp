@@ -1,0 +1,364 @@
+#include "host/awake_object.hpp"
+
+#include "host/late_results.hpp"
+
+#include <dormouse/serialization/url.hpp>
+
+#include <caf/send.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace dormouse {
+namespace {
+
+/// What an awake object costs besides its state, for `max_active_bytes`.
+constexpr std::size_t activation_bytes = 2048;
+
+} // namespace
+
+awake_object::awake_object(runtime_core& core, directory_entry& entry, ready_gate& ready)
+  : core_(core), entry_(entry), ready_(ready), schedules_(core, entry.where), memory_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
+
+call_result<std::string> take_reply(invocation& call) {
+  if (call.refusal)
+    return tl::unexpected<call_error>(std::move(*call.refusal));
+  return std::move(call.reply);
+}
+
+std::optional<error> put_below(return_path& path, const return_path& those_who_wait) {
+  auto own = path.pop();
+  path = those_who_wait;
+  if (auto pushed = path.push(std::move(*own)); !pushed)
+    return pushed.error();
+  return std::nullopt;
+}
+
+// --- there and not there ----------------------------------------------------------------------------------------------------------------
+
+expected<bool> awake_object::load(const envelope* next) {
+  gate_ = std::make_shared<commit_gate>();
+  rows_.follow(gate_);
+  auto stored = core_.store->load_object(entry_.where);
+  if (!stored) {
+    if (stored.error().code != errc::storage_error)
+      core_.note_corrupt(entry_.where, stored.error().message);
+    return unexpected<error>(stored.error());
+  }
+  if (next != nullptr && is_for_one_life(*next) && (!*stored || is_late(*next, (*stored)->facts.incarnation))) {
+    leaves_ = true;
+    return false;
+  }
+  const auto* state = *stored ? &(*stored)->state : nullptr;
+  facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
+  try {
+    object_ = entry_.type.make();
+    if (state != nullptr)
+      entry_.type.load(*object_, *state, facts_.state_version);
+  } catch (const std::exception& e) {
+    const auto* newer = dynamic_cast<const failure*>(&e);
+    if (newer != nullptr && newer->code() != errc::newer_format)
+      newer = nullptr;
+    error why{newer != nullptr ? errc::newer_format : errc::corrupt,
+              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), newer != nullptr ? newer->what_failed().message : e.what())};
+    core_.note_corrupt(entry_.where, why.message);
+    return unexpected<error>(std::move(why));
+  }
+  facts_.state_version = entry_.type.state_version(); // of what is written from here on
+  if (!std::exchange(woke_, true))
+    core_.counts.wakes.add();
+  is_stored_ = state != nullptr;
+  state_bytes_ = is_stored_ ? state->size() : 0;
+  count_bytes(activation_bytes + state_bytes_);
+  std::chrono::milliseconds blocked{}; // by on_wake, which is asked again each time
+  if (state == nullptr && entry_.type.has_on_create)
+    if (auto failed = run_hook(&durable_object::on_create, "on_create", nullptr, blocked))
+      return unexpected<error>(std::move(*failed));
+  if (entry_.type.has_on_wake)
+    if (auto failed = run_hook(&durable_object::on_wake, "on_wake", state, blocked))
+      return unexpected<error>(std::move(*failed));
+  blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
+  if (blocked.count() == 0)
+    ready_.open();
+  else
+    ready_.close(blocked);
+  return true;
+}
+
+std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked) {
+  auto in_turn = begin_turn();
+  in_turn.enter_hook(name);
+  auto failed = enter(in_turn, {}, name, [&] { (object_.get()->*hook)(); });
+  if (failed) {
+    core_.counts.failed_turns.add();
+    return failed;
+  }
+  leaves_ = leaves_ || in_turn.wants_hibernation();
+  if (auto wanted = in_turn.blocks_for(); wanted && name == "on_create")
+    facts_.unready_ms = wanted->count(); // on_create will not run again: what it waits for is remembered
+  else if (wanted)
+    blocked = *wanted;
+  auto state = finish(in_turn);
+  if (!state)
+    return state.error();
+  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty() || (in_turn.says_ready() && facts_.unready_ms != 0))
+    commit(in_turn, std::move(*state), {});
+  return std::nullopt;
+}
+
+void awake_object::discard() {
+  tasks_.reset(); // what they have done since may never be durable
+  object_.reset();
+  is_stored_ = own_changes_ = false;
+  jars_.clear();
+  rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
+  schedules_.clear();
+  memory_.clear();
+}
+
+bool awake_object::settled_or_notified() {
+  if (gate_->in_flight.load(std::memory_order_acquire) == 0)
+    return true;
+  gate_->notify_when_idle.store(true, std::memory_order_seq_cst);
+  if (gate_->in_flight.load(std::memory_order_seq_cst) != 0)
+    return false;
+  return gate_->notify_when_idle.exchange(false, std::memory_order_seq_cst); // false: the notice is already on its way
+}
+
+/// For `max_active_bytes`.
+void awake_object::count_bytes(std::size_t bytes) {
+  if (bytes == counted_bytes_)
+    return;
+  core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
+  counted_bytes_ = bytes;
+}
+
+// --- turns ------------------------------------------------------------------------------------------------------------------------------
+
+/// Runs something of the object; the error of what threw. `scope`: the class of a method; empty: a hook.
+template <class F>
+std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, std::string_view name, F&& body) {
+  const auto failed = [&](const auto&... why) {
+    return error{errc::handler_failed, fmt::format("{}{}{} of object {} threw{}{}", scope, scope.empty() ? "" : ".", name, to_string(entry_.where), why...)};
+  };
+  std::optional<error> out;
+  object_access::enter(*object_, &in_turn);
+  try {
+    body();
+  } catch (const failure& e) {
+    out = e.what_failed();
+  } catch (const std::exception& e) {
+    out = failed(": ", e.what());
+  } catch (...) {
+    out = failed(" something that is not a ", "std::exception");
+  }
+  object_access::enter(*object_, nullptr);
+  return out;
+}
+
+std::optional<error> awake_object::run(const method_descriptor& method, invocation& call, turn& in_turn) {
+  return enter(in_turn, entry_.type.binding, method.name, [&] { method.invoke(*object_, call); });
+}
+
+std::optional<error> awake_object::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
+  if (auto failed = run(method, call, in_turn)) {
+    core_.counts.failed_turns.add();
+    in_turn.undo();
+    if (!method.read_only)
+      discard(); // the handler may have changed it before it threw
+    return failed;
+  }
+  leaves_ = leaves_ || in_turn.wants_hibernation();
+  return std::nullopt;
+}
+
+expected<std::string> awake_object::run_read(const method_descriptor& method, std::string_view arguments) {
+  core_.counts.reads.add();
+  auto in_turn = begin_turn();
+  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
+  if (auto failed = invoke(method, call, in_turn))
+    return unexpected<error>(std::move(*failed));
+  return for_outside(take_reply(call));
+}
+
+std::optional<error> awake_object::take_cookies(const result_message::extension& from, turn& in_turn) {
+  if (from.cookies.empty())
+    return std::nullopt;
+  try {
+    auto* jar = in_turn.jar(from.jar);
+    for (const auto& [url, field, time_ms] : from.cookies)
+      if (auto origin = parse_url(url))
+        (void)jar->receive(*origin, field, time_ms); // what RFC 6265bis ignores is ignored
+  } catch (const failure& e) {
+    return e.what_failed();
+  }
+  return std::nullopt;
+}
+
+task_runner& awake_object::tasks() {
+  if (!tasks_)
+    tasks_ = std::make_unique<task_runner>(core_, entry_, static_cast<own_methods&>(*this));
+  else if (gate_->in_flight.load(std::memory_order_acquire) == 0)
+    tasks_->forget_ended();
+  return *tasks_;
+}
+
+expected<void> awake_object::run_started(turn& in_turn) {
+  return in_turn.has_started() ? tasks().run_started(in_turn) : expected<void>();
+}
+
+/// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
+task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) {
+  const auto refused = [this](error why) { return call_result<std::string>(tl::unexpected<call_error>({why.code, std::move(why.message), entry_.where})); };
+  const auto* found = entry_.type.find(method);
+  if (found == nullptr || found->invoke == nullptr)
+    return refused({errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
+  invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
+  if (found->read_only) {
+    auto failed = run(*found, call, in_turn);
+    return failed ? refused(std::move(*failed)) : take_reply(call);
+  }
+  auto before = encode_object();
+  if (!before)
+    return refused(before.error());
+  own_changes_ = true;
+  auto done_before = in_turn.save();
+  auto failed = run(*found, call, in_turn);
+  if (!failed && call.reply_slot) {
+    return_path waits;
+    (void)waits.push(std::move(reply_to)); // an empty path has room
+    failed = put_below(in_turn.path_of(*call.reply_slot), waits);
+  }
+  if (!failed)
+    if (auto after = encode_object(); !after)
+      failed = after.error();
+  if (!failed) {
+    leaves_ = leaves_ || in_turn.wants_hibernation();
+    return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call));
+  }
+  core_.counts.failed_turns.add();
+  in_turn.go_back(std::move(done_before));
+  object_ = entry_.type.make();
+  entry_.type.load(*object_, *before, facts_.state_version); // what it wrote itself
+  return refused(std::move(*failed));
+}
+
+expected<std::string> awake_object::encode_object() {
+  std::string state;
+  try {
+    entry_.type.save(*object_, state);
+  } catch (const std::exception& e) {
+    return fail(errc::handler_failed, fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
+  }
+  if (state.size() > core_.settings.max_state_bytes)
+    return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
+                                             core_.settings.max_state_bytes));
+  return state;
+}
+
+expected<awake_object::encoded_state> awake_object::encode_state() {
+  auto state = encode_object();
+  if (!state)
+    return unexpected<error>(state.error());
+  own_changes_ = false;
+  return encode_jars().map([&](encoded_state out) {
+    out.bytes = std::move(*state);
+    return out;
+  });
+}
+
+expected<awake_object::encoded_state> awake_object::encode_jars() {
+  encoded_state out;
+  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
+    return unexpected<error>(fits.error());
+  return out;
+}
+
+expected<awake_object::encoded_state> awake_object::finish(turn& in_turn) {
+  return run_started(in_turn).and_then([this] { return encode_state(); });
+}
+
+expected<awake_object::encoded_state> awake_object::finish_of_tasks(turn& in_turn) {
+  return run_started(in_turn).and_then([this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
+}
+
+// --- commits ----------------------------------------------------------------------------------------------------------------------------
+
+void awake_object::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  const bool is_last = in_turn.wants_destruction();
+  if (in_turn.says_ready())
+    facts_.unready_ms = 0;
+  if (in_turn.says_ready() || is_last)
+    ready_.open();
+  if (is_last)
+    erase_object(*core_.store, next->writes, entry_.where,
+                 gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored : erasure::of_all_there_may_be);
+  else
+    put_changes(*next, in_turn, std::move(state));
+  next->add_fetches(in_turn.take_fetches());
+  next->add_calls(in_turn.take_calls());
+  next->add_answers(in_turn.take_cancelled_calls());
+  next->add_aborts(in_turn.take_aborts());
+  if (is_last)
+    tasks().end_all();
+  if (tasks_ && tasks_->has_effects())
+    next->add_tasks(tasks_->take_effects());
+  if (is_last)
+    (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
+  if (is_last)
+    memory_.clear();
+  add_schedules(*next);
+  submit(std::move(next));
+  if (is_last) {
+    discard(); // whoever comes next waits until the commit is durable, and finds nothing
+    count_bytes(activation_bytes);
+    leaves_ = true;
+  }
+}
+
+/// What belongs to the object.
+void awake_object::put_changes(turn_commit& to, turn& in_turn, encoded_state state) {
+  if (state.bytes) {
+    core_.store->put_object(to.writes, entry_.where, facts_, *state.bytes);
+    state_bytes_ = state.bytes->size();
+    is_stored_ = true;
+  }
+  std::move(state.jars.begin(), state.jars.end(), std::back_inserter(to.writes));
+  if (auto rows = in_turn.take_rows(); !rows.empty()) {
+    to.add_rows(rows);
+    rows_.add(std::move(rows));
+  }
+  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes);
+}
+
+void awake_object::commit(turn_commit::consequences then) {
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  add_schedules(*next); // of a tick whose method has become const
+  submit(std::move(next));
+}
+
+void awake_object::commit(turn_commit::consequences then, schedule_changes changes) {
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  next->add_schedules(std::move(changes));
+  submit(std::move(next));
+}
+
+void awake_object::submit(std::unique_ptr<turn_commit> next) {
+  ++commits_;
+  gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  core_.store->submit(std::move(next));
+}
+
+void awake_object::add_schedules(turn_commit& to) {
+  const auto settled = commits_ - gate_->in_flight.load(std::memory_order_acquire);
+  schedules_.forget(settled);
+  memory_.settled(settled);
+  memory_.take_changes(to.writes, commits_ + 1);
+  if (schedules_.changed())
+    to.add_schedules(schedules_.take_changes(commits_ + 1));
+}
+
+} // namespace dormouse
