@@ -27,4 +27,8 @@ bool is_about_tasks(const method_descriptor& method) noexcept {
   return method.invoke == nullptr;
 }
 
+bool is_about_begun_task(const method_descriptor& method) noexcept {
+  return is_about_tasks(method) && method.make_task == nullptr && &method != &start_task;
+}
+
 } // namespace dormouse::runtime_methods

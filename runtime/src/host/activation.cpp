@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <list>
+#include <map>
 
 namespace dormouse {
 namespace {
@@ -23,6 +24,11 @@ namespace {
 constexpr std::uint32_t max_handler_failures = 5;
 constexpr std::chrono::milliseconds first_redelivery{100};
 constexpr std::chrono::milliseconds storage_retry{500};
+
+/// Whether it keeps its place among the messages of its sender: what other objects send, and posts.
+bool is_ordered(const envelope& what) noexcept {
+  return what.inbox_id != 0 && what.method != nullptr;
+}
 
 class activation final : public caf::event_based_actor {
 public:
@@ -49,7 +55,9 @@ private:
   void drop_late(const envelope_ptr& what);
   void time_out_call(const envelope_ptr& what);
   bool is_held(const envelope& what);
-  void fail_message(const envelope_ptr& what, turn& in_turn, const error& why);
+  void fail_turn(const envelope_ptr& what, turn& in_turn, const error& why);
+  void fail_message(const envelope_ptr& what, const error& why);
+  void answer_for_nobody(const envelope_ptr& what);
   void refuse(const envelope_ptr& what, const error& why);
   void try_later(const envelope_ptr& what, const error& why);
   void watch_gate();
@@ -61,6 +69,8 @@ private:
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
+  void hold_back(envelope_ptr what);
+  void take_stash();
 
   void finished(const envelope_ptr& what);
   void after_message();
@@ -71,6 +81,7 @@ private:
   ready_gate ready_;
   awake_object object_; ///< behind the gate it opens
   std::list<envelope_ptr> stash_;        ///< arrived while the state could not be reloaded yet
+  std::map<std::uint64_t, envelope_ptr> held_back_; ///< from the inbox, by its ids: storage failed when they were handled. None that is younger passes them; counted as pending
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
   bool hibernate_ = false; ///< whether or not the object wants it
   bool retired_ = false;
@@ -84,9 +95,7 @@ caf::behavior activation::make_behavior() {
       after_message();
     },
     [this](commits_drained) {
-      auto waiting = std::exchange(stash_, {});
-      for (auto& what : waiting)
-        receive(std::move(what));
+      take_stash();
       after_message();
       try_retire();
     },
@@ -102,13 +111,23 @@ caf::behavior activation::make_behavior() {
       after_message();
     },
     [this](turn_uncommitted& turn) {
-      try_again(turn.what, storage_retry);
+      object_.note_given_back();
+      hold_back(std::move(turn.what));
+      if (!object_.awaits_given_back())
+        take_stash();
+      after_message();
+    },
+    [this](retry_held_back) {
+      for (auto& [id, what] : std::exchange(held_back_, {}))
+        receive(std::move(what));
       after_message();
     },
     [this](retire_if_idle) { try_retire(); },
     [this](stop_activation) {
       hibernate_ = true;
       for (const auto& what : std::exchange(backing_off_, {}))
+        finished(what);
+      for (const auto& [id, what] : std::exchange(held_back_, {}))
         finished(what);
       for (const auto& what : ready_.take_waiting())
         turn_away(what, {errc::stopped, "the runtime has stopped"});
@@ -150,10 +169,12 @@ caf::result<caf_reply> activation::receive_call(caf_call& call) {
 }
 
 void activation::receive(envelope_ptr what) {
-  if (stash_.empty())
-    process(std::move(what));
-  else
+  if (!stash_.empty())
     stash_.push_back(std::move(what));
+  else if (!held_back_.empty() && is_ordered(*what))
+    hold_back(std::move(what));
+  else
+    process(std::move(what));
 }
 
 void activation::process(envelope_ptr what) {
@@ -177,6 +198,8 @@ void activation::process(envelope_ptr what) {
       stash_.push_back(std::move(what));
       return;
     case readiness::late:
+      if (!what->result && !what->answer)
+        return answer_for_nobody(what);
       core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
       finished(what);
       return;
@@ -184,10 +207,9 @@ void activation::process(envelope_ptr what) {
       if (what->sink)
         what->sink->resolve(unexpected<error>(why));
       // The messages of an object that this program cannot read stay in its inbox.
-      if ((what->inbox_id != 0 || what->firing) && why.code != errc::corrupt && why.code != errc::newer_format)
-        return why.code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, why);
-      finished(what);
-      return;
+      if ((what->inbox_id == 0 && !what->firing) || why.code == errc::corrupt || why.code == errc::newer_format)
+        return finished(what);
+      return why.code == errc::storage_error ? hold_back(what) : fail_message(what, why);
     case readiness::ready:
       break;
   }
@@ -249,10 +271,11 @@ void activation::run_firing(const envelope_ptr& what) {
   if (due.row.method.empty() || object_.schedules().is_recent(due.id)) { // not read a moment ago, or `on_wake` has done something to it since
     auto row = object_.schedules().find(due.id);
     if (!row && row.error().code == errc::storage_error)
-      return try_again(what, storage_retry);
+      return hold_back(what);
     if (!row || !*row || (*row)->due_ms != due.due_ms) {
-      if (!object_.schedules().is_recent(due.id))
-        clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
+      if (object_.schedules().is_recent(due.id))
+        return commit_handled(what, {}); // with what cancelled it: if that fails, it is still due
+      clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
       return finished(what);
     }
     due.row = std::move(**row);
@@ -274,7 +297,7 @@ void activation::run_firing(const envelope_ptr& what) {
 void activation::complete_memory(const envelope_ptr& what) {
   auto key = object_.memory().complete(*what->answer);
   if (!key)
-    return key.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, key.error(), fault::disk);
+    return key.error().code == errc::storage_error ? hold_back(what) : give_up(what, key.error(), fault::disk);
   turn_commit::consequences then;
   then.reply = what->answer->answer;
   then.remembered_done = object_.way_to_memory(*key);
@@ -284,7 +307,7 @@ void activation::complete_memory(const envelope_ptr& what) {
 /// A call with a key was remembered long enough.
 void activation::forget_call(const envelope_ptr& what) {
   if (auto forgotten = object_.memory().forget(what->firing->row, object_.schedules()); !forgotten)
-    return forgotten.error().code == errc::storage_error ? try_again(what, storage_retry) : fail_firing(what, forgotten.error());
+    return forgotten.error().code == errc::storage_error ? hold_back(what) : fail_firing(what, forgotten.error());
   commit_handled(what, {});
 }
 
@@ -309,23 +332,27 @@ void activation::drop_late(const envelope_ptr& what) {
   commit_handled(what, std::move(then));
 }
 
-/// Whether it waits until the object is ready. A time-out does not: the object may be waiting for that very answer.
+/// Whether it waits until the object is ready. What the object may be waiting for itself does not: the time-out of a call, a step of its task, the task of a task.
 bool activation::is_held(const envelope& what) {
   if (!ready_.holds(what))
+    return false;
+  if (const auto* asks = what.path.top(); asks != nullptr && asks->method == task_methods::hop && asks->object == entry_.where)
     return false;
   if (!what.firing)
     return true;
   auto row = object_.schedules().find(what.firing->id);
-  return !row || !*row || (*row)->method != call_methods::timeout;
+  return !row || !*row || !(*row)->method.starts_with('#');
 }
 
 /// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is in memory until then.
 void activation::fail_firing(const envelope_ptr& what, const error& why) {
   auto& due = *what->firing;
   if (due.row.method.empty()) { // the object could not be made ready
-    auto row = core_.store->load_schedule(entry_.where, due.id);
+    auto row = object_.schedules().find(due.id);
+    if (!row && row.error().code == errc::storage_error)
+      return hold_back(what);
     if (!row || !*row || (*row)->due_ms != due.due_ms)
-      return finished(what);
+      return commit_handled(what, {});
     due.row = std::move(**row);
   }
   turn_commit::consequences then;
@@ -341,7 +368,7 @@ void activation::run_message(const envelope_ptr& what) {
   if (what->answer) {
     auto wanted = is_wanted(object_.schedules(), *what);
     if (!wanted)
-      return wanted.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, wanted.error(), fault::disk);
+      return wanted.error().code == errc::storage_error ? hold_back(what) : give_up(what, wanted.error(), fault::disk);
     if (!*wanted)
       return drop_late(what);
   }
@@ -370,7 +397,7 @@ void activation::run_message(const envelope_ptr& what) {
       // Only now: what waits in mailboxes, or for its commit, or to be tried again, holds no large body.
       auto body = core_.store->load_response_body(what->result->fetch_id);
       if (!body)
-        return body.error().code == errc::storage_error ? try_again(what, storage_retry) : give_up(what, body.error(), fault::disk);
+        return body.error().code == errc::storage_error ? hold_back(what) : give_up(what, body.error(), fault::disk);
       response_access::body(*result) = std::move(*body);
     }
     call.result = &result;
@@ -392,14 +419,8 @@ void activation::run_message(const envelope_ptr& what) {
     else
       failed = encoded.error();
   }
-  if (failed && !in_turn.met_storage_error() && !what->path.empty()) {
-    in_turn.undo();
-    if (!method->read_only)
-      object_.discard();
-    return refuse(what, *failed);
-  }
   if (failed)
-    return fail_message(what, in_turn, *failed);
+    return fail_turn(what, in_turn, *failed);
   if (!call.reply_slot && !rest.empty()) {
     then.reply_path = std::move(rest);
     then.reply = take_reply(call);
@@ -491,7 +512,7 @@ void activation::run_task_message(const envelope_ptr& what) {
   if (failed && failed->code == errc::storage_error) {
     in_turn.undo();
     object_.discard();
-    return try_again(what, storage_retry);
+    return hold_back(what);
   }
   if (failed && failed->code == errc::corrupt) {
     in_turn.undo();
@@ -499,7 +520,7 @@ void activation::run_task_message(const envelope_ptr& what) {
     return give_up(what, *failed, fault::disk);
   }
   if (failed)
-    return fail_message(what, in_turn, *failed);
+    return fail_turn(what, in_turn, *failed);
   object_.commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_);
 }
@@ -530,18 +551,16 @@ void activation::watch_gate() {
 /// The object did not become ready in time: it is given up, and those who wait for it are told.
 void activation::not_ready() {
   const error why{errc::timeout, fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()", to_string(entry_.where), ready_.timeout().count())};
-  object_.discard();
-  hibernate_ = true;
   for (const auto& what : ready_.take()) {
     if (what->firing)
-      fail_firing(what, why);
-    else if (what->inbox_id == 0)
+      what->firing->row = {}; // it may have been cancelled or replaced while it waited
+    if (what->inbox_id == 0 && !what->firing)
       turn_away(what, why);
-    else if (what->path.empty())
-      try_later(what, why);
     else
-      refuse(what, why);
+      fail_message(what, why);
   }
+  object_.discard(); // last: it knows of what is not on the disk yet
+  hibernate_ = true;
 }
 
 /// What is in the inbox stays there.
@@ -551,15 +570,29 @@ void activation::turn_away(const envelope_ptr& what, const error& why) {
   finished(what);
 }
 
-/// The handler of something that nobody waits for, or whose sender cannot be asked again, failed: once more later, and in the end to the dead letters.
-void activation::fail_message(const envelope_ptr& what, turn& in_turn, const error& why) {
+void activation::fail_turn(const envelope_ptr& what, turn& in_turn, const error& why) {
   in_turn.undo();
   object_.discard();
-  if (in_turn.met_storage_error())
-    return try_again(what, storage_retry);
+  in_turn.met_storage_error() ? hold_back(what) : fail_message(what, why);
+}
+
+/// Who called another object hears of it. What nobody waits for, or whose sender cannot be asked again, is tried once more later, and goes to the dead letters in the end.
+void activation::fail_message(const envelope_ptr& what, const error& why) {
   if (what->firing)
-    return fail_firing(what, why);
-  try_later(what, why);
+    fail_firing(what, why);
+  else if (!what->path.empty())
+    refuse(what, why);
+  else
+    try_later(what, why);
+}
+
+/// A task is asked for, or told, that an object must have begun, and there is none.
+void activation::answer_for_nobody(const envelope_ptr& what) {
+  turn_commit::consequences then;
+  then.sink = std::move(what->sink);
+  then.reply = reply_of_no_object(*what->method, what->arguments, entry_.where);
+  then.reply_path = what->path;
+  commit_handled(what, std::move(then));
 }
 
 // --- the object -------------------------------------------------------------------------------------------------------------------------
@@ -569,7 +602,7 @@ activation::readiness activation::ensure_ready(error& why, const envelope* next)
   if (object_.is_usable())
     return next != nullptr && is_late(*next, object_.incarnation()) ? readiness::late : readiness::ready;
   object_.discard();
-  if (!object_.settled_or_notified()) // what is being written now must be readable before the state is loaded again
+  if (!object_.settled_or_notified() || object_.awaits_given_back()) // what is being written now must be readable before the state is loaded again
     return readiness::wait;
   const auto closings = ready_.number();
   const auto loaded = object_.load(next);
@@ -605,14 +638,38 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
   delayed_send(this, after, redeliver{what});
 }
 
-/// Moves a message from the inbox to the dead letters.
+/// Storage has failed it: it comes again by itself, before all younger ones.
+void activation::hold_back(envelope_ptr what) {
+  if (!is_ordered(*what))
+    return try_again(what, storage_retry);
+  if (core_.stopping.load(std::memory_order_relaxed))
+    return finished(what);
+  if (held_back_.empty())
+    delayed_send(this, storage_retry, retry_held_back{});
+  const auto id = what->inbox_id;
+  held_back_.insert_or_assign(id, std::move(what));
+}
+
+void activation::take_stash() {
+  for (auto& what : std::exchange(stash_, {}))
+    receive(std::move(what));
+}
+
+/// Moves a message from the inbox to the dead letters; of a call, its caller hears instead.
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
-  if (what->firing)
-    return fail_firing(what, why);
+  if (what->firing || !what->path.empty())
+    return fail_message(what, why);
   if (what->answer)
     (void)is_wanted(object_.schedules(), *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
-  bury(core_, entry_.where, *what, why, of);
-  finished(what);
+  auto letter = bury(core_, entry_.where, *what, why, of);
+  if (!letter)
+    return hold_back(what);
+  if (!*letter)
+    return finished(what);
+  turn_commit::consequences then;
+  then.handled = what;
+  object_.commit(std::move(then), std::move(**letter));
+  core_.directory.finished(entry_);
 }
 
 void activation::finished(const envelope_ptr&) {

@@ -76,6 +76,7 @@ struct redeliver {
 struct turn_uncommitted { ///< the commit of the turn that handled it failed
   envelope_ptr what;
 };
+struct retry_held_back {};
 
 // To the dispatcher.
 struct queued_fetch {
@@ -157,6 +158,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::commits_drained)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::look_at_ready_gate)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::redeliver)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::turn_uncommitted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::retry_held_back)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetches_queued)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::aborts_requested)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::attempt_marked)

@@ -47,7 +47,7 @@ expected<bool> awake_object::load(const envelope* next) {
       core_.note_corrupt(entry_.where, stored.error().message);
     return unexpected<error>(stored.error());
   }
-  if (next != nullptr && is_for_one_life(*next) && (!*stored || is_late(*next, (*stored)->facts.incarnation))) {
+  if (next != nullptr && (*stored ? is_late(*next, (*stored)->facts.incarnation) : creates_nothing(*next))) {
     leaves_ = true;
     return false;
   }
@@ -197,11 +197,15 @@ std::optional<error> awake_object::take_cookies(const result_message::extension&
   return std::nullopt;
 }
 
+turn awake_object::begin_turn() {
+  if (tasks_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
+    tasks_->forget_ended(); // not in the course of a turn: what has ended in it is not on the disk
+  return {core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_};
+}
+
 task_runner& awake_object::tasks() {
   if (!tasks_)
     tasks_ = std::make_unique<task_runner>(core_, entry_, static_cast<own_methods&>(*this));
-  else if (gate_->in_flight.load(std::memory_order_acquire) == 0)
-    tasks_->forget_ended();
   return *tasks_;
 }
 
@@ -343,6 +347,14 @@ void awake_object::commit(turn_commit::consequences then) {
 void awake_object::commit(turn_commit::consequences then, schedule_changes changes) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
   next->add_schedules(std::move(changes));
+  submit(std::move(next));
+}
+
+void awake_object::commit(turn_commit::consequences then, burial what) {
+  then.keeps_body = true; // with the letter
+  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
+  next->add_burial(std::move(what));
+  add_schedules(*next);
   submit(std::move(next));
 }
 

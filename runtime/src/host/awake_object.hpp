@@ -55,7 +55,12 @@ public:
   /// Whether no commit is in flight; if one is, the activation is sent `commits_drained`.
   bool settled_or_notified();
 
-  /// From the store, or new; runs its hooks, whose turns are committed. False: it is not there, because `next` is for another life of it, and must not create one.
+  /// Whether messages whose commits failed are still on their way back: none that is younger may be handled before them.
+  bool awaits_given_back() const noexcept { return gate_->given_back.load(std::memory_order_acquire) != 0; }
+  void note_given_back() noexcept { gate_->given_back.fetch_sub(1, std::memory_order_relaxed); }
+
+  /// From the store, or new; runs its hooks, whose turns are committed. False: it is not there, and `next`, which is for another life of it or about a task of one,
+  /// must not create it.
   /// Nothing of it may be in flight. Errors: `storage_error`, `corrupt`, `newer_format`, what a hook failed with; then it is to be discarded.
   expected<bool> load(const envelope* next);
 
@@ -76,7 +81,7 @@ public:
 
   // A turn.
 
-  turn begin_turn() { return {core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_}; }
+  turn begin_turn();
 
   /// Runs the method; the error of one that threw: then the turn is undone, and the object discarded if the method could have changed it.
   std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
@@ -97,8 +102,9 @@ public:
   void commit(turn& in_turn, encoded_state state, turn_commit::consequences then);
   /// Of a turn that left the object as it was.
   void commit(turn_commit::consequences then);
-  /// Of something that is no turn of the object.
+  // Of something that is no turn of the object.
   void commit(turn_commit::consequences then, schedule_changes changes);
+  void commit(turn_commit::consequences then, burial what);
 
   /// It has retired: it counts no more.
   void leave() { count_bytes(0); }

@@ -1,11 +1,14 @@
 #pragma once
 
-/// Messages that are given up: moved from the inbox of an object to the dead letters.
+/// Messages that are given up: moved from the inbox of an object to the dead letters, in a commit of the object.
 
 #include "host/actor_messages.hpp"
 #include "host/runtime_core.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
 
 namespace dormouse {
 
@@ -15,8 +18,16 @@ enum class fault : std::uint8_t {
   disk, ///< the row is damaged: it is counted among those
 };
 
-/// In a commit of its own. Whoever waits for what the handler would have come to hears why; the letter keeps only the way to the handler, so that a retry
-/// answers nobody twice. The message stays where it is if it cannot be read now.
-void bury(runtime_core& core, const address& of, envelope& what, const error& why, fault whose);
+struct burial {
+  write_set writes;
+  std::vector<std::unique_ptr<reply_sink>> callers; ///< who waited for what the handler would have come to, if anybody: they hear why
+  std::optional<delivery_order> waiting_object; ///< the same, if it is an object
+  bool closes_call = false; ///< the record of the call that it was the answer to goes with it
+  bool is_damaged = false;
+  error why;
+};
+
+/// The letter keeps only the way to the handler, so that a retry answers nobody twice. Nothing if there is no such row any more. Error: `storage_error`.
+expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why, fault whose);
 
 } // namespace dormouse

@@ -2,6 +2,7 @@
 
 #include "host/turn_commit.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/serialization/open_call.hpp>
 
 #include <fmt/format.h>
@@ -31,12 +32,12 @@ void aim_at_stored_life(runtime_core& core, return_path& path) {
     top->incarnation = (*stored)->facts.incarnation;
 }
 
-bool is_for_one_life(const envelope& what) noexcept {
-  return life_of(what) != 0;
+bool creates_nothing(const envelope& what) noexcept {
+  return life_of(what) != 0 || (!what.firing && what.method != nullptr && runtime_methods::is_about_begun_task(*what.method));
 }
 
 bool is_late(const envelope& what, std::uint64_t incarnation) noexcept {
-  return is_for_one_life(what) && life_of(what) != incarnation;
+  return life_of(what) != 0 && life_of(what) != incarnation;
 }
 
 late_result_commit::late_result_commit(runtime_core& core, const address& gone, envelope& what)

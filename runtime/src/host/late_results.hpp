@@ -23,8 +23,8 @@ void aim_at_stored_life(runtime_core& core, return_path& path);
 /// Whether it is for another life than this.
 bool is_late(const envelope& what, std::uint64_t incarnation) noexcept;
 
-/// Whether it is for a certain life at all.
-bool is_for_one_life(const envelope& what) noexcept;
+/// Whether it makes no object that is not there: it is for a certain life, or about a task that an object must have begun.
+bool creates_nothing(const envelope& what) noexcept;
 
 /// Takes what is late out of the inbox.
 class late_result_commit final : public pending_commit {

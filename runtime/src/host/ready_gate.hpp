@@ -9,6 +9,8 @@
 
 #include "host/actor_messages.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <list>
@@ -56,11 +58,14 @@ public:
   std::list<envelope_ptr> take_waiting() noexcept { return std::exchange(waiting_, {}); }
 
   bool holds(const envelope& what) const noexcept {
-    return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !what.method->name.starts_with('#'));
+    return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !is_for_what_runs(*what.method));
   }
   void wait(envelope_ptr what) { waiting_.push_back(std::move(what)); }
 
 private:
+  /// Of the runtime's own messages, all but the one that begins something.
+  static bool is_for_what_runs(const method_descriptor& method) noexcept { return method.name.starts_with('#') && &method != &runtime_methods::start_task; }
+
   enum class state : std::uint8_t { open, closed, opening };
 
   state state_ = state::open;

@@ -16,11 +16,18 @@ std::uint64_t random_bits() {
   return (std::uint64_t{source()} << 32U) | source();
 }
 
+call_result<std::string> no_such_task(const task_id& id) {
+  return tl::unexpected<call_error>({errc::not_found, fmt::format("there is no task {}", to_string(id)), id.object});
+}
+
 task_host::outcome refused(error why, const address& self) {
   return tl::unexpected<call_error>({why.code, std::move(why.message), self});
 }
 
 constexpr std::size_t warning_percent = 80;
+
+/// For the end of one task: they are in its record, which is written whenever there is one more.
+constexpr std::size_t most_waiters = 1'000;
 
 /// More rows of a journal are erased as a range, which costs as much as one row, but slows reads of its neighbours until the store has compacted it away.
 constexpr std::size_t most_single_erasures = 100;
@@ -73,7 +80,7 @@ public:
 
 private:
   const address& self() const noexcept { return runner_.entry_.where; }
-  return_address hop(const step_place& place) const { return {self(), std::string(task_methods::hop), encode(place)}; }
+  return_address hop(const step_place& place) const { return {self(), std::string(task_methods::hop), encode(place), turn_.incarnation()}; }
 
   task_runner& runner_;
   turn& turn_;
@@ -83,9 +90,7 @@ private:
 
 expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& method, std::string_view arguments, const return_path& caller) {
   const auto bad = [&](const error& why) { return fail(errc::bad_arguments, fmt::format("the arguments of {} do not decode: {}", method.name, why.message)); };
-  const auto none = [&](std::uint64_t number) {
-    return task_reply{.value = tl::unexpected<call_error>({errc::not_found, fmt::format("there is no task {}", to_string(id_of(number))), entry_.where})};
-  };
+  const auto none = [&](std::uint64_t number) { return task_reply{.value = no_such_task(id_of(number))}; };
   if (method.make_task != nullptr) {
     if (auto begun = begin(in_turn, core_.store->next_id(), std::string(method.name), std::string(arguments), caller, false); !begun)
       return unexpected<error>(begun.error());
@@ -122,7 +127,7 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
     auto run = find(what->first);
     if (!run)
       return unexpected<error>(run.error());
-    if (*run == nullptr || (*run)->ended() || (*run)->record().cancelled_at != 0)
+    if (*run == nullptr || (*run)->ended() || ((*run)->record().cancelled_at != 0 && (*run)->record().state != task_state::stuck))
       return task_reply{.value = encode(false)};
     performer now_doing(*this, in_turn);
     auto& it = **run;
@@ -136,6 +141,11 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
       if (auto ended = end(in_turn, it); !ended)
         return unexpected<error>(ended.error());
       return task_reply{.value = encode(true)};
+    }
+    if (!it.ended() && it.record().cancelled_at != 0) { // stuck after it was cancelled, and can go on now
+      if (auto settled = settle(in_turn, it); !settled)
+        return unexpected<error>(settled.error());
+      return task_reply{.value = encode(false)};
     }
     if (!it.ended())
       it.cancel(now_doing, std::move(what->second));
@@ -159,6 +169,8 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
       return none(*number);
     if (caller.empty())
       return task_reply{};
+    if (it.record().waiters.size() >= most_waiters)
+      return task_reply{.value = tl::unexpected<call_error>({errc::overloaded, fmt::format("{} callers wait for task {}; there can be no more", most_waiters, to_string(it.id())), entry_.where})};
     it.record().waiters.push_back(caller);
     core_.store->put_task(effects_.writes, it.id(), it.record());
     return task_reply{.later = true};
@@ -204,6 +216,15 @@ expected<bool> task_runner::complete(turn& in_turn, std::string_view place, call
   return body_is_blob;
 }
 
+call_result<std::string> reply_of_no_object(const method_descriptor& method, std::string_view arguments, const address& of) {
+  if (&method == &runtime_methods::cancel_task || &method == &runtime_methods::settle_step)
+    return encode(false);
+  if (&method == &runtime_methods::await_task)
+    if (auto number = decode<std::uint64_t>(arguments))
+      return no_such_task({of, *number});
+  return std::string();
+}
+
 // --- running ----------------------------------------------------------------------------------------------------------------------------
 
 /// Null if there is no such task.
@@ -215,6 +236,7 @@ expected<task_run*> task_runner::find(std::uint64_t number) {
     return unexpected<error>(record.error());
   if (!*record)
     return nullptr;
+  std::erase_if((*record)->waiters, [this](const return_path& waiter) { return core_.callers.is_of_the_past(*waiter.top(), *core_.store); });
   auto journal = core_.store->load_journal(id_of(number), (*record)->first_step);
   if (!journal)
     return unexpected<error>(journal.error());
@@ -240,6 +262,8 @@ expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::stri
   auto run = std::make_unique<task_run>(id_of(number), std::move(record), std::vector<journal_step>(), found != nullptr ? found->make_task : nullptr, core_.settings.max_task_steps);
   if (found == nullptr || found->make_task == nullptr)
     return fail(errc::unknown_method, fmt::format("class {} has no task '{}'", entry_.type.binding, run->record().method));
+  if (const auto bytes = run->record().arguments.size(); bytes > core_.settings.max_inline_bytes)
+    return fail(errc::too_large, fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}", run->record().method, bytes, core_.settings.max_inline_bytes));
   core_.counts.tasks_started.add();
   auto& it = *runs_.emplace(number, std::move(run)).first->second;
   performer now_doing(*this, in_turn);
@@ -311,8 +335,7 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     call_message again;
     again.method = runtime_methods::restart_task.name;
     again.arguments = encode(number);
-    if (auto sent = in_turn.enqueue_call(entry_.where, std::move(again)); !sent)
-      return unexpected<error>(sent.error());
+    in_turn.enqueue_own_call(std::move(again));
     const auto* method = entry_.type.find(record.method);
     runs_[number] = std::make_unique<task_run>(id_of(number), task_record(record), std::vector<journal_step>(), method->make_task, core_.settings.max_task_steps); // `run` is gone
     return {};
@@ -340,8 +363,7 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     forget.method = runtime_methods::forget_task.name;
     forget.arguments = encode(number);
     forget.tick_ms = forget.due_ms = record.ended_ms + core_.settings.task_results_kept_for.count();
-    if (auto scheduled = in_turn.enqueue_schedule(std::move(forget)); !scheduled)
-      return unexpected<error>(scheduled.error());
+    in_turn.enqueue_own_schedule(std::move(forget));
   } else {
     effects_.writes.push_back({keys::task(run.id()), std::nullopt});
   }

@@ -98,4 +98,7 @@ private:
   task_effects effects_;
 };
 
+/// What a caller gets who asks for a task of an object that is not there; `method` is about a begun task.
+call_result<std::string> reply_of_no_object(const method_descriptor& method, std::string_view arguments, const address& of);
+
 } // namespace dormouse

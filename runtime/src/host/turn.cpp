@@ -66,13 +66,15 @@ void turn::go_back(savepoint&& to) noexcept {
   started_.erase(started_.begin() + static_cast<std::ptrdiff_t>(to.started), started_.end());
   open_calls_.go_back(to.open_calls);
   destroy_ = to.destroys;
+  ready_ = to.says_ready;
+  hibernate_ = to.hibernates;
   jars_ = std::move(to.jars);
   rows_.replace(std::move(to.rows));
   schedules_.go_back(std::move(to.schedules));
 }
 
 expected<task_id> turn::start_task(std::string_view method, std::string arguments) {
-  if (arguments.size() > core_.settings.max_inline_bytes)
+  if (arguments.size() > core_.settings.max_inline_bytes) // here too: the handler is still there to hear of it
     return fail(errc::too_large, fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}", method, arguments.size(),
                                              core_.settings.max_inline_bytes));
   started_.push_back({core_.store->next_id(), std::string(method), std::move(arguments)});
@@ -152,8 +154,8 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
   core_.use_present_name(to);
   if (auto good = validate(to); !good)
     return unexpected<error>(good.error());
-  const auto [type, id, in_hand] = core_.class_and_id(to.binding);
-  if (type == nullptr)
+  const auto place = core_.class_and_id(to.binding);
+  if (place.type == nullptr)
     return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
   auto bytes = what.arguments.size();
   if (const auto* top = what.path.top())
@@ -165,11 +167,19 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
     core_.counts.overloaded.add();
     return fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", core_.settings.max_pending_messages));
   }
-  what.id = id;
+  add_call(to, place, std::move(what));
+  return 2 * (calls_.size() - 1) + 1;
+}
+
+void turn::enqueue_own_call(call_message&& what) {
+  add_call(self_, core_.class_and_id(self_.binding), std::move(what));
+}
+
+void turn::add_call(const address& to, const inbox_place& place, call_message&& what) {
+  what.id = place.id;
   what.from = self_;
   aim(what.path);
-  calls_.push_back({std::move(to), type, std::move(what)});
-  return 2 * (calls_.size() - 1) + 1;
+  calls_.push_back({to, place.type, std::move(what)});
 }
 
 expected<taken_call> turn::enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) {

@@ -105,6 +105,13 @@ public:
   /// This is not the turn of a message but of that hook; `name` outlives the turn.
   void enter_hook(std::string_view name) noexcept { hook_ = name; }
 
+  /// The life of the object that it is a turn of.
+  std::uint64_t incarnation() const noexcept { return incarnation_; }
+
+  /// Of the runtime itself, past the limits of calls and schedules: what has begun must be able to end. Else as `enqueue_call` and `enqueue_schedule`.
+  void enqueue_own_call(call_message&& what);
+  expected<schedule_id> enqueue_own_schedule(schedule_message&& what) { return noted(schedules_.add_unlimited(std::move(what))); }
+
   /// How long messages are to wait at most, if they are to.
   std::optional<std::chrono::milliseconds> blocks_for() const noexcept { return ready_ ? std::nullopt : blocks_for_; }
   bool says_ready() const noexcept { return ready_; }
@@ -119,11 +126,13 @@ public:
     std::size_t started;
     std::pair<std::size_t, std::size_t> open_calls;
     bool destroys;
+    bool says_ready;
+    bool hibernates;
     jar_cache jars;
     row_layer rows;
     schedule_book::savepoint schedules;
   };
-  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_, jars_, rows_.own(), schedules_.save()}; }
+  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_, ready_, hibernate_, jars_, rows_.own(), schedules_.save()}; }
   void go_back(savepoint&& to) noexcept;
 
   bool wants_hibernation() const noexcept { return hibernate_; }
@@ -157,6 +166,7 @@ private:
   }
 
   void aim(return_path& path);
+  void add_call(const address& to, const inbox_place& place, call_message&& what);
 
   runtime_core& core_;
   const address& self_;

@@ -77,6 +77,14 @@ void turn_commit::add_calls(std::vector<admitted_call> calls) {
   }
 }
 
+void turn_commit::add_burial(burial what) {
+  std::move(what.writes.begin(), what.writes.end(), std::back_inserter(writes));
+  what.writes.clear();
+  if (what.waiting_object)
+    deliveries_.push_back(std::move(*what.waiting_object));
+  buried_ = std::make_unique<burial>(std::move(what));
+}
+
 void turn_commit::add_schedules(schedule_changes changes) {
   std::move(changes.writes.begin(), changes.writes.end(), std::back_inserter(writes));
   changes.writes.clear();
@@ -131,7 +139,9 @@ void turn_commit::settle(const expected<void>& outcome) noexcept {
 void turn_commit::let_out() {
   core_.counts.turns.add();
   core_.counts.late_dropped.add(then_.is_late ? 1 : 0);
-  if (then_.handled && then_.handled->result) {
+  if (buried_)
+    let_out_buried();
+  else if (then_.handled && then_.handled->result) {
     core_.counts.delivered.add();
     core_.observe(&fetch_observer::delivered, *then_.handled->result);
   }
@@ -160,6 +170,14 @@ void turn_commit::let_out() {
     tell(*each.path.top(), std::move(each.reply));
 }
 
+void turn_commit::let_out_buried() {
+  core_.counts.dead_letters.add();
+  core_.counts.corrupt_rows.add(buried_->is_damaged ? 1 : 0);
+  core_.counts.schedules.sub(buried_->closes_call ? 1 : 0);
+  for (auto& caller : buried_->callers)
+    caller->resolve(unexpected<error>(buried_->why));
+}
+
 void turn_commit::tell(const return_address& hop, call_result<std::string> reply) {
   if (auto caller = waiting_callers::is_caller(hop) ? core_.callers.take(hop) : nullptr)
     caller->resolve(for_outside(std::move(reply)));
@@ -177,12 +195,16 @@ void turn_commit::take_back(const error& why) {
   if (then_.later_caller)
     if (auto caller = core_.callers.take(*then_.later_caller))
       caller->resolve(unexpected<error>(why));
+  if (buried_)
+    for (auto& caller : buried_->callers)
+      caller->resolve(unexpected<error>(why));
   if (then_.remembered_begun)
     for (auto& caller : core_.callers.take_all(*then_.remembered_begun))
       caller->resolve(unexpected<error>(why));
   if (then_.handled) {
     core_.counts.pending_messages.add();
     entry_.pending.fetch_add(1, std::memory_order_relaxed); // allowed without the lock: this commit is still in flight
+    gate->given_back.fetch_add(1, std::memory_order_relaxed); // read when `in_flight` is zero
     caf::anon_send(activation_, turn_uncommitted{std::move(then_.handled)});
   }
 }

@@ -2,6 +2,7 @@
 
 /// The commits that come out of an activation, and what is let out when they are durable (R4).
 
+#include "host/burial.hpp"
 #include "host/runtime_core.hpp"
 #include "host/task_runner.hpp"
 #include "host/turn.hpp"
@@ -45,10 +46,12 @@ public:
   void add_answers(std::vector<waiting_reply> answers); ///< to objects
   void add_rows(const row_layer& rows);
   void add_schedules(schedule_changes changes);
+  void add_burial(burial what); ///< of the message that is handled
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
   void let_out();
+  void let_out_buried();
   void tell(const return_address& hop, call_result<std::string> reply);
   void take_back(const error& why);
 
@@ -63,6 +66,7 @@ private:
   std::vector<waiting_reply> told_; ///< callers outside who waited for tasks
   bool has_rows_ = false;
   std::unique_ptr<schedule_changes> schedules_; ///< few turns have any
+  std::unique_ptr<burial> buried_;              ///< or one
 };
 
 /// Writes nothing: holds a reply back until everything it could have seen is durable.

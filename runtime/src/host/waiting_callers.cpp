@@ -1,5 +1,7 @@
 #include "host/waiting_callers.hpp"
 
+#include "store/store.hpp"
+
 #include <dormouse/serialization/codec.hpp>
 
 namespace dormouse {
@@ -8,6 +10,11 @@ return_address waiting_callers::add(std::uint64_t id, std::unique_ptr<reply_sink
   std::lock_guard guard(mutex_);
   sinks_.emplace(id, std::move(sink));
   return {{}, {}, encode(id)};
+}
+
+bool waiting_callers::is_of_the_past(const return_address& hop, const store& in) {
+  auto id = is_caller(hop) ? decode<std::uint64_t>(hop.context) : expected<std::uint64_t>(fail(errc::not_found, {}));
+  return id && in.is_of_earlier_process(*id);
 }
 
 std::unique_ptr<reply_sink> waiting_callers::take(const return_address& hop) {

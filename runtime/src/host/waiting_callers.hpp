@@ -16,6 +16,8 @@
 
 namespace dormouse {
 
+class store;
+
 /// Somebody who waited, and what they get.
 struct waiting_reply {
   return_path path;
@@ -29,6 +31,9 @@ public:
 
   /// Whether a hop leads to a caller rather than to an object.
   static bool is_caller(const return_address& hop) noexcept { return hop.object.binding.empty(); }
+
+  /// Whether it leads to a caller of an earlier process, who is gone.
+  static bool is_of_the_past(const return_address& hop, const store& in);
 
   /// The caller, who is then no longer waiting; null if gone.
   std::unique_ptr<reply_sink> take(const return_address& hop);

@@ -42,6 +42,14 @@ expected<schedule_id> schedule_book::add(schedule_message&& what) {
     if (found)
       before = std::move(*found);
   }
+  return take(std::move(what), std::move(before));
+}
+
+expected<schedule_id> schedule_book::add_unlimited(schedule_message&& what) {
+  return take(std::move(what), std::nullopt);
+}
+
+schedule_id schedule_book::take(schedule_message&& what, row before) {
   what.id.number = core_.store->next_id();
   what.tick_ms = std::max<std::int64_t>(what.tick_ms, 0);
   what.due_ms = what.tick_ms;

@@ -25,6 +25,9 @@ public:
   /// Checked and taken, in place of the one with its name. Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
   expected<schedule_id> add(schedule_message&& what);
 
+  /// The same for one of the runtime's own, which has no name and no limit but its arguments'.
+  expected<schedule_id> add_unlimited(schedule_message&& what);
+
   /// Whether there was one. Errors: `corrupt`, `storage_error`.
   expected<bool> cancel(const schedule_id& id);
 
@@ -84,6 +87,7 @@ private:
 
   expected<void> check(const schedule_message& what) const;
   void change(const schedule_id& id, row before, row after);
+  schedule_id take(schedule_message&& what, row before);
 
   runtime_core& core_;
   const address& of_;

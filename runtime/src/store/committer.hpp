@@ -53,6 +53,7 @@ struct commit_gate {
   std::atomic<std::uint32_t> in_flight{0};
   std::atomic<bool> failed{false};
   std::atomic<bool> notify_when_idle{false}; ///< the activation wants to hear when `in_flight` becomes zero
+  std::atomic<std::uint32_t> given_back{0};  ///< messages whose commits failed and that are on their way back to the activation
   std::atomic<std::uint64_t> settled_rows{0}; ///< how many commits with rows of the object's storage can be read from the store (storage_overlay.hpp)
 
 private:

@@ -102,6 +102,8 @@ std::optional<settled<R>> read_step(task_run& run, std::uint64_t number) {
     return settled<R>();
   } else {
     auto value = decode<R>(*step.outcome);
+    if (!value && step.kind == step_kind::promise) // whoever settled it chose the type; no fault of the task's
+      return std::make_exception_ptr(call_failed({errc::bad_arguments, "what '" + to_string(step) + "' was resolved with does not decode: " + value.error().message, {}}));
     if (!value) {
       run.halt({errc::bad_arguments, "the outcome of step " + std::to_string(number) + ", '" + to_string(step) + "', does not decode: " + value.error().message});
       return std::nullopt;

@@ -26,4 +26,7 @@ const method_descriptor* find(const class_descriptor& type, std::string_view nam
 /// Whether tasks are what it is about.
 bool is_about_tasks(const method_descriptor& method) noexcept;
 
+/// And those must have begun earlier.
+bool is_about_begun_task(const method_descriptor& method) noexcept;
+
 } // namespace dormouse::runtime_methods
