@@ -31,7 +31,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t max_outstanding = 1'000;
 
 // Not for sockets: what the runtime itself leaves to its store (options.hpp).
-constexpr std::size_t reserved_files = 600;
+constexpr std::size_t reserved_files = 664;
 
 // Every request is to one address of one server, and a client has some 28 000 ports for that.
 constexpr std::size_t max_sockets = 20'000;

@@ -152,6 +152,30 @@ TEST_CASE_FIXTURE(fixture, "redirects: credentials stay with their origin, and d
   CHECK(posted.url() == other.url() + "/echo");
 }
 
+TEST_CASE_FIXTURE(fixture, "redirects: a hop to another origin counts for the origin that was asked for, whose limits and circuit breaker alone it meets") {
+  samples::upstream_server elsewhere;
+  elsewhere.start();
+  auto guarded = settings();
+  guarded.origins[upstream.url()] = {.circuit = {.failures = 1}};
+  guarded.origins[elsewhere.url()] = {.rate = {.per_second = 0.001}, .circuit = {.failures = 1}};
+  runtime running(guarded);
+  auto mine = object(running);
+  const auto away = [&](const std::string& target) { return redirect_to(elsewhere.url() + target); };
+  for (const std::string tag : {"a", "b", "c"})
+    CHECK(answered(fetched(mine, {.tag = tag, .url = away("/plain")})).url() == elsewhere.url() + "/plain"); // at once, though one token is all that there is
+  CHECK(answered(fetched(mine, {.tag = "fails", .url = away("/k/f?status=500"), .max_retries = 0})).status() == 500);
+  CHECK(failed(fetched(mine, {.tag = "refused", .url = at("/plain")})).code == fetch_errc::circuit_open);
+  CHECK(answered(fetched(mine, {.tag = "direct", .url = elsewhere.url() + "/plain"})).status() == 200); // its circuit is closed and its token is there
+
+  const auto seen = running.stats().origins;
+  REQUIRE(seen.size() == 2);
+  for (const auto& each : seen) {
+    CAPTURE(each.origin);
+    CHECK(each.attempts == (each.origin == upstream.url() ? 4 : 1));
+    CHECK(each.by_class[5] == (each.origin == upstream.url() ? 1 : 0));
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "redirects: from http to https is to another origin") {
   test_ca ca;
   node_server node(&ca);
