@@ -26,7 +26,7 @@ run() {
 # A tree that keeps every rule, with everything in it that only looks like a violation.
 make_clean_tree() {
   put serialization/include/dormouse/serialization/url.hpp '#include <string>' '// #include <curl/curl.h>'
-  put serialization/src/url.cpp '#include <curl/curl.h>' 'auto u = "http://x"; // no [=] here'
+  put serialization/src/url.cpp '#include <curl/curl.h>' '#include <fmt/format.h>' '#include <libpsl.h>' 'auto u = "http://x"; // no [=] here'
   put actors/include/dormouse/actors/later.hpp '#include <dormouse/serialization/url.hpp>'
   put actors/src/later.cpp '#include <dormouse/actors/later.hpp>'
   put runtime/include/dormouse/dormouse.hpp '#include <dormouse/runtime/runtime.hpp>'
@@ -43,7 +43,8 @@ make_clean_tree() {
     'TEST_CASE_TEMPLATE("R9", T, int) {}' \
     'TEST_CASE(' \
     '    "R10 R11 R12 "' \
-    '    "R13 R14") {}' \
+    '    "R13 R14 R15"' \
+    '    "R16 R17") {}' \
     'TEST_CASE("R18/R19-R20: R21") { asleep(1); hibernate_sleep(2); }'
   put build/dev/copy.cpp '#include <caf/all.hpp>' 'auto f = [=] {};'
 }
@@ -74,15 +75,16 @@ fi
 
 serialization_header=serialization/include/dormouse/serialization/x.hpp
 actors_header=actors/include/dormouse/actors/x.hpp
+private_libraries=(rocksdb/db.h curl/curl.h boost/asio.hpp fmt/format.h spdlog/spdlog.h libpsl.h date/tz.h)
 for header in "$serialization_header" "$actors_header"; do
-  for library in caf/all.hpp rocksdb/db.h curl/curl.h boost/asio.hpp; do
+  for library in caf/all.hpp "${private_libraries[@]}"; do
     fresh_tree
     put "$header" '#pragma once' "#include <$library>"
     expect "$header:2:" "$library in a public header"
   done
 done
 
-for library in rocksdb/db.h curl/curl.h boost/asio.hpp; do
+for library in "${private_libraries[@]}"; do
   fresh_tree
   put runtime/include/dormouse/runtime/x.hpp "#include <$library>"
   expect "runtime/include/dormouse/runtime/x.hpp:1:" "$library in a public header of runtime"
@@ -122,7 +124,7 @@ for capture in '[=]' '[=, this]' '[ = ]'; do
   done
 done
 
-for rule in R1 R7 R14 R18 R21; do
+for rule in R1 R7 R14 R15 R16 R17 R18 R21; do
   fresh_tree
   sed -i -E "s/\b$rule\b/Rx/" "$tree/tests/runtime/rules.cpp"
   # Neither a longer number, nor a comment, nor any other string is a test of it.
