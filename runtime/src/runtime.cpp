@@ -11,6 +11,7 @@
 #include "store/rocksdb_engine.hpp"
 
 #include <dormouse/actors/runtime_methods.hpp>
+#include <dormouse/serialization/headers.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <caf/actor_system.hpp>
@@ -77,6 +78,7 @@ options checked(options given) {
   require<std::size_t>("store_cache_bytes", given.store_cache_bytes, std::size_t{1} << 20U, many);
   require<std::size_t>("store_buffer_bytes", given.store_buffer_bytes, std::size_t{1} << 20U, many);
   require<std::size_t>("body_memory_bytes", given.body_memory_bytes, 0, many);
+  require<std::size_t>("scheduler_threads", given.scheduler_threads, 0, 1024);
   const auto check_rate = [](const std::string& of, const fetch_rate& rate) {
     if (rate.per_second != 0 && !(rate.per_second >= 0.001 && rate.per_second <= 1e6))
       throw failure({errc::invalid_option, fmt::format("options::{}.per_second is {}; it must be 0 or 0.001..1000000", of, rate.per_second)});
@@ -103,6 +105,10 @@ options checked(options given) {
     require<std::size_t>(fmt::format("queues[\"{}\"].max_in_flight", name), limits.max_in_flight, 1, many);
     require<std::size_t>(fmt::format("queues[\"{}\"].max_queued", name), limits.max_queued, 1, many);
   }
+  headers sent;
+  if (auto kept = sent.try_append("User-Agent", given.user_agent); !kept)
+    throw failure({errc::invalid_option, "options::user_agent cannot be sent: " + kept.error().message});
+  given.user_agent = sent.fields().front().second;
   if (!given.proxy.empty())
     if (auto proxy = parse_url(given.proxy); !proxy || proxy->scheme != "http" || proxy->path != "/")
       throw failure({errc::invalid_option, "options::proxy is not of the form http://[user:password@]host[:port]"});

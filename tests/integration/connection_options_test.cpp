@@ -115,6 +115,24 @@ TEST_CASE_FIXTURE(fixture, "options::client_certificate is shown to a server tha
   CHECK(answer.text().find("CN=test client") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(fixture, "options::user_agent is what the server sees, unless the fetch has a User-Agent of its own") {
+  const auto seen = [this](const options& chosen, const headers& own) {
+    runtime running(chosen);
+    const auto answer = answered(fetched(object(running, dormouse::unique_id()), {.tag = "a", .url = at("/headers"), .headers = own})).json();
+    std::vector<std::string> agents;
+    for (const auto& field : answer)
+      if (field[0] == "user-agent")
+        agents.push_back(field[1]);
+    return agents;
+  };
+  using agents = std::vector<std::string>;
+  auto chosen = settings();
+  CHECK(seen(chosen, {}) == agents{"dormouse/0.1"});
+  chosen.user_agent = " miller/2 (grain) ";
+  CHECK(seen(chosen, {}) == agents{"miller/2 (grain)"});
+  CHECK(seen(chosen, {{"user-agent", "own/1"}}) == agents{"own/1"});
+}
+
 TEST_CASE_FIXTURE(fixture, "options of connections, origins and queues that cannot be are refused by name") {
   const auto check = [this](const std::string& named, auto change) {
     auto chosen = settings();

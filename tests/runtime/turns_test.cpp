@@ -738,5 +738,8 @@ TEST_CASE_FIXTURE(fixture, "bad input: an option out of its range is refused by 
   refused("worker_lease", [](options& o) { o.worker_lease = 1ms; });
   refused("store_cache_bytes", [](options& o) { o.store_cache_bytes = 1; });
   refused("store_buffer_bytes", [](options& o) { o.store_buffer_bytes = 1; });
+  refused("scheduler_threads", [](options& o) { o.scheduler_threads = 5000; });
+  for (const auto& agent : {std::string("a\r\nX-Smuggled: 1"), std::string("a\nb"), std::string("a\rb"), std::string("a\0b", 3), std::string("a\x7f")})
+    refused("user_agent", [&agent](options& o) { o.user_agent = agent; });
   runtime running(settings()); // nothing was opened on the way
 }
