@@ -12,6 +12,7 @@
 //   crash_child settle <directory>                             lets all orders end: "waiting" now and then, "<number> <what was done> ...", "end", and the pieces taken
 //   crash_child upstream                                       its URL; serves
 
+#include "crash/correspondent.hpp"
 #include "crash/crash_settings.hpp"
 #include "crash/hauler.hpp"
 #include "crash/objects.hpp"
@@ -195,6 +196,30 @@ void unload(const std::string& directory, const std::string& upstream) {
   }
 }
 
+/// Everybody writes, and one takes orders with keys: the one that comes next, and one of those that a process before may have made.
+[[noreturn]] void correspond_until_killed(const std::string& directory, std::uint64_t tried) {
+  runtime host(correspondent_options(directory));
+  host.define<clerk>();
+  host.define<correspondent>();
+  const auto order = [&host](std::uint64_t key) {
+    report(std::to_string(key));
+    const auto number = host.get<correspondent>(correspondent_id(0)).with({.idempotency_key = order_key(key)}).call<&correspondent::order>().get();
+    report(std::to_string(key) + " " + std::to_string(number));
+  };
+  for (auto key = tried;;) {
+    std::vector<std::future<void>> calls;
+    for (std::uint64_t i = 0; i < correspondent_count; ++i)
+      calls.push_back(host.get<correspondent>(correspondent_id(i)).call<&correspondent::write>());
+    if (key > 0)
+      order(key);
+    order(++key);
+    for (auto& each : calls)
+      each.get();
+    if (!eventually([&host] { return host.stats().pending_messages < 200; }))
+      throw std::runtime_error("the messages are not handled");
+  }
+}
+
 options saga_options(const std::string& directory) {
   auto out = crash_options(directory);
   out.task_results_kept_for = std::chrono::milliseconds(0); // so that in the end nothing is left
@@ -280,6 +305,8 @@ int run(const std::vector<std::string>& arguments) {
     live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "ring")
     ring_until_killed(arguments.at(1));
+  if (what == "correspond")
+    correspond_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
   if (what == "sell")
     sell_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)));
   if (what == "settle") {

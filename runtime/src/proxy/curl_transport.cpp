@@ -46,8 +46,9 @@ constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 /// Of cookie jars that are kept decoded, as they are stored.
 constexpr std::size_t most_jar_bytes = std::size_t{4} << 20U;
 
-/// Received at a time, at most: libcurl's default, 16 KiB, has four times as many system calls for a large body. The buffer is there while a transfer is.
-constexpr long receive_bytes = 64L << 10U;
+/// Received at a time, at most: libcurl's default, 16 KiB, has four times as many system calls for a large body. The buffer is there while a transfer is, and
+/// just below 64 KiB: to free more has glibc's malloc put all its small free pieces together, after each transfer.
+constexpr long receive_bytes = 60L << 10U;
 
 /// How long a file of certificates may have changed before it is read again.
 constexpr long ca_cache_seconds = 300;
