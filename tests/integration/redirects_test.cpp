@@ -260,3 +260,17 @@ TEST_CASE_FIXTURE(fixture, "redirects: one that leads to two places leads nowher
   CHECK(torn.attempts == 1);
   CHECK(upstream.total() == 1);
 }
+
+TEST_CASE_FIXTURE(fixture, "redirects: a Location that leads nowhere is not told on") {
+  runtime running(settings());
+  auto mine = object(running);
+  for (const auto& [location, code] : {std::pair{"http://127.0.0.1:99999/?token=secret", fetch_errc::network_error}, std::pair{"ftp://secret/", fetch_errc::blocked}}) {
+    CAPTURE(location);
+    const auto refused = failed(fetched(mine, {.tag = location, .url = redirect_to(location)}));
+    CHECK(refused.code == code);
+    CHECK(refused.sent == sent_state::yes);
+    CHECK(refused.attempts == 1);
+    CHECK(contains(refused.message, "Location of " + std::to_string(std::string(location).size()) + " bytes"));
+    CHECK_FALSE(contains(refused.message, "secret"));
+  }
+}

@@ -67,18 +67,21 @@ TEST_CASE("R21: trailers are no headers") {
   CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "Set-Cookie: a=b\r\n", " c\r\n", "no colon\r\n", "Location: http://127.0.0.1/\r\n"}) == fields{{"A", "1"}});
 }
 
-TEST_CASE("R21: what is no header is refused by name") {
-  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{{"na me: x\r\n", "'na me'"},
-                                                                                   {": x\r\n", "''"},
-                                                                                   {" folded: first\r\n", "' folded'"},
-                                                                                   {"A: \x01\r\n", "0x01"},
-                                                                                   {"A: one\r two\r\n", "0x0d"},
-                                                                                   {"HTTP/1.1 204: again\r\n", "'HTTP/1.1 204'"},
-                                                                                   {"nothing\x02\r\n", "\"nothing\\"}}) {
+TEST_CASE("R21: what is no header is refused, and is not told on") {
+  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{{"na me: x\r\n", "line of 8 bytes has a name of 5 bytes"},
+                                                                                   {": x\r\n", "line of 3 bytes has a name of 0 bytes"},
+                                                                                   {" folded: first\r\n", "line of 14 bytes has a name of 7 bytes"},
+                                                                                   {"A: \x01\r\n", "'A' contains the control character 0x01"},
+                                                                                   {"A: one\r two\r\n", "'A' contains the control character 0x0d"},
+                                                                                   {"HTTP/1.1 204: again\r\n", "a name of 12 bytes"},
+                                                                                   {"token=secret\r\n", "line of 12 bytes has no colon"},
+                                                                                   {"nothing\x02\r\n", "line of 8 bytes has no colon"}}) {
     CAPTURE(line);
     const auto refused = refusal_of({"HTTP/1.1 200 OK\r\n", line, "\r\n"});
     CHECK(refused.code == errc::invalid_header);
     CHECK(contains(refused.message, part));
+    for (const auto& shown : {"na me", "folded", "204", "secret", "nothing"})
+      CHECK_FALSE(contains(refused.message, shown));
     CHECK(refused.message.find_first_of("\r\n\x01\x02") == std::string::npos);
   }
 }

@@ -584,7 +584,12 @@ bool curl_transport::follow_redirect(exchange& hop) {
   }
   auto next = resolve_url(hop.target, locations.front());
   if (!next) {
-    refuse(hop, next.error().code == errc::blocked ? fetch_errc::blocked : fetch_errc::network_error, "redirect: " + next.error().message, sent_state::yes);
+    // What is wrong with it would show it, and it may have a token in its query.
+    const bool blocked = next.error().code == errc::blocked;
+    refuse(hop, blocked ? fetch_errc::blocked : fetch_errc::network_error,
+           fmt::format("a redirect ({}) with a Location of {} bytes: {}", hop.status, locations.front().size(),
+                       blocked ? "its scheme is neither http nor https" : "it is no URL that can be fetched"),
+           sent_state::yes);
     return false;
   }
   ++hop.hops;

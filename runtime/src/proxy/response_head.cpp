@@ -46,8 +46,11 @@ expected<void> response_head::keep_last() {
     return {};
   const std::string_view field = last_;
   const auto colon = field.find(':');
+  // Neither says what the line is, for that may be a secret.
   if (colon == std::string_view::npos)
-    return fail(errc::invalid_header, fmt::format("header line {:?} has no colon", field.substr(0, 64)));
+    return fail(errc::invalid_header, fmt::format("a header line of {} bytes has no colon", field.size()));
+  if (const auto name = field.substr(0, colon); !is_token(name))
+    return fail(errc::invalid_header, fmt::format("a header line of {} bytes has a name of {} bytes that is not a token of RFC 9110", field.size(), name.size()));
   return fields_.try_append(field.substr(0, colon), field.substr(colon + 1));
 }
 
