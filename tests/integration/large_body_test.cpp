@@ -5,6 +5,7 @@
 #include "store/store.hpp"
 #include "upstream/sample_content.hpp"
 #include "upstream_fixture.hpp"
+#include "url_encoded.hpp"
 
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/crc32c.hpp>
@@ -415,6 +416,23 @@ TEST_CASE_FIXTURE(fixture, "R9: a large response that the disk does not take is 
   }
   is_body_of(receipt_of(mine, "more"), "more", 2 * mib);
   CHECK(upstream.hits("once") == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "browser: a result that is a QUEUE_ERROR brings the cookies that came with the response which was lost") {
+  for (const std::size_t room : {std::size_t{0}, std::size_t{64 * mib}}) { // lost while it comes, or when it is committed
+    CAPTURE(room);
+    auto chosen = settings();
+    chosen.body_memory_bytes = room;
+    runtime running(chosen);
+    auto mine = upstream_fixture::object(running, "room " + std::to_string(room));
+    const auto last = get("last" + std::to_string(room), 2 * mib, "&set_cookie=last%3D2%3B%20Path%3D%2F").url;
+    const order all{.tag = "all", .url = at("/redirect?set_cookie=first%3D1%3B%20Path%3D%2F&to=" + url_encoded(last)), .max_retries = 0, .jar = "jar"};
+    {
+      const no_blob_folder away(directory.path());
+      CHECK(failed(fetched(mine, all)).code == fetch_errc::queue_error);
+    }
+    CHECK(answered(fetched(mine, {.tag = "sent", .url = at("/cookies"), .jar = "jar"})).text() == R"([["first","1"],["last","2"]])");
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "circuit: trouble with the disk of this machine does not count against the origin") {

@@ -430,6 +430,7 @@ void dispatcher::body_lost(job& over) {
   lost.result = unexpected<fetch_error>(fetch_error{fetch_errc::queue_error, "the response's body cannot be stored: " + over.body->why_lost().message,
                                                     sent_state::yes, over.fetch->attempts});
   lost.retryable = true;
+  lost.cookies = std::move(over.result->extra.cookies); // they came all the same
   over.result.reset();
   over.body.reset();
   if (auto delay = retry_delay(*over.fetch, lost, now_ms(), random_)) {
@@ -438,7 +439,7 @@ void dispatcher::body_lost(job& over) {
     core_.observe(&fetch_observer::retried, *over.fetch, &lost.result, over.last_attempt, *delay);
     return move(over, *delay);
   }
-  store_result(over, std::move(lost.result));
+  store_result(over, std::move(lost.result), nullptr, std::move(lost.cookies));
 }
 
 void dispatcher::move(job& again, milliseconds delay) {
