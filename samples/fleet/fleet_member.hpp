@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace fleet {
 
@@ -13,35 +14,36 @@ namespace fleet {
 struct fleet_record {
   std::uint64_t fetches = 0; ///< requests it made
   std::uint64_t results = 0; ///< how often its continuation ran
-  std::string key;           ///< as the answer has it
-  std::string value;         ///< as the answer has it
+  std::string asker;         ///< whose question it was, as the continuation was told
+  std::string key;           ///< as the answer of an upstream has it
+  std::string value;         ///< as the answer of an upstream has it
   std::string problem;       ///< why there is no answer
 
-  template <class Archive> void serialize(Archive& ar) { ar(fetches, results, key, value, problem); }
+  template <class Archive> void serialize(Archive& ar) { ar(fetches, results, asker, key, value, problem); }
 };
 
 class fleet_member : public dormouse::durable_object {
 public:
   /// Asks once, however often it is called: the caller may have been killed before it learned that its call
-  /// went through. That the question was asked and the question itself are one commit.
-  void start(std::string url) {
+  /// went through. That the question was asked and the question itself are one commit. `scripted`: the server
+  /// is an upstream, whose answers say what was asked.
+  void start(std::string url, bool scripted) {
     if (record_.fetches == 0) {
-      fetch(url).then<&fleet_member::on_answer>();
+      fetch(url).then<&fleet_member::on_answer>(instance_id(), scripted);
       ++record_.fetches;
     }
     hibernate(); // there is nothing to do before the answer comes
   }
 
   /// Counts before it looks: a second result must show.
-  void on_answer(dormouse::fetch_result result) {
+  void on_answer(dormouse::fetch_result result, std::string asker, bool scripted) {
     ++record_.results;
+    record_.asker = std::move(asker);
     if (!result) {
       record_.problem = std::string(to_string(result.error().code)) + ": " + result.error().message;
-    } else if (!result->ok()) {
-      record_.problem = "HTTP status " + std::to_string(result->status());
-    } else {
+    } else if (scripted) {
       read_answer(*result);
-    }
+    } // of a server that we know nothing of any response will do
     hibernate();
   }
 
@@ -55,6 +57,10 @@ public:
 
 private:
   void read_answer(const dormouse::response& answer) {
+    if (!answer.ok()) {
+      record_.problem = "HTTP status " + std::to_string(answer.status());
+      return;
+    }
     try {
       const auto json = answer.json();
       record_.key = json.at("key");

@@ -34,6 +34,7 @@ std::chrono::milliseconds fleet_plan::delay_of(std::size_t object) const {
 }
 
 std::string fleet_plan::request_url(std::size_t object) const {
+  if (!scripted) return url;
   return url + "/k/" + key(object) + "?delay_ms=" + std::to_string(delay_of(object).count());
 }
 

@@ -37,14 +37,11 @@ int run_upstream() {
   }
 }
 
-std::string checked_url(std::string text) {
-  while (text.ends_with('/'))
-    text.pop_back();
+void check_url(const std::string& text) {
   const auto url = dormouse::parse_url(text);
   if (!url) throw fleet::usage_error("--url: " + url.error().message);
-  if (!url->query.empty() || !url->fragment.empty() || !url->user.empty())
-    throw fleet::usage_error("--url: takes the start of a URL, without query, fragment and user");
-  return text;
+  if (!url->fragment.empty() || !url->user.empty())
+    throw fleet::usage_error("--url: takes a URL without fragment and user");
 }
 
 // Nothing if all has been said, as by --help.
@@ -57,12 +54,14 @@ std::optional<fleet::run_options> parse_run(int argc, char** argv) {
   app.add_option("--objects", run.objects, "how many objects")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))
       ->capture_default_str();
-  app.add_option("--delay", delay_ms, "ms that the server takes for an answer, and up to a quarter more")
+  app.add_option("--delay", delay_ms, "ms that the upstream takes for an answer, and up to a quarter more")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{2'800'000})) // upstream waits for an hour at most
       ->capture_default_str();
   app.add_flag("--kill,!--no-kill", run.kill, "kill the worker when 30 to 50 % are delivered (the default)");
   app.add_option("--directory", run.directory, "where the objects live; it stays (default: temporary)");
-  app.add_option("--url", run.url, "of a running samples/upstream (default: one of its own)");
+  app.add_option("--url", run.url,
+                 "of a running samples/upstream, or any other, which each object then asks for as it stands "
+                 "(default: an upstream of its own)");
   app.add_option("--seed", run.seed, "of addresses, delays and the moment of the kill (default: random)")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   app.add_flag("--json", run.json_only, "print the JSON line only");
@@ -74,7 +73,7 @@ std::optional<fleet::run_options> parse_run(int argc, char** argv) {
     return std::nullopt;
   }
   run.delay = std::chrono::milliseconds(delay_ms);
-  if (!run.url.empty()) run.url = checked_url(run.url);
+  if (!run.url.empty()) check_url(run.url);
   return run;
 }
 
@@ -93,6 +92,7 @@ fleet::worker_options parse_worker(int argc, char** argv) {
   app.add_option("--time-limit", time_limit_ms)->required();
   app.add_flag("--create", work.create);
   app.add_flag("--verify", work.verify);
+  app.add_flag("--scripted,!--as-it-stands", work.plan.scripted);
   app.parse(argc, argv);
   work.plan.delay = std::chrono::milliseconds(delay_ms);
   work.time_limit = std::chrono::milliseconds(time_limit_ms);

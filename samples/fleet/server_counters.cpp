@@ -83,7 +83,7 @@ std::optional<std::string> get(const dormouse::url& from) {
 
 std::optional<server_counters> count_requests(const std::string& server_url, const std::string& run_key) {
   const auto from = dormouse::parse_url(server_url + "/counters");
-  if (!from || from->scheme != "http") return std::nullopt;
+  if (!from || from->scheme != "http" || !from->query.empty()) return std::nullopt;
   const auto text = get(*from);
   if (!text) return std::nullopt;
   const auto json = nlohmann::json::parse(*text, nullptr, false);

@@ -106,14 +106,18 @@ public:
   }
 
   int run() {
-    if (plan_.url.empty()) start_server();
+    if (plan_.url.empty())
+      start_server();
+    else
+      look_at_server();
     display_.say(std::to_string(plan_.objects) + " objects, each asks " + plan_.url +
-                 " for an answer that takes " + std::to_string(plan_.delay.count()) + " to " +
-                 std::to_string(plan_.longest_delay().count()) + " ms (seed " + std::to_string(plan_.seed) +
-                 ")");
+                 (plan_.scripted ? " for an answer that takes " + std::to_string(plan_.delay.count()) + " to " +
+                                       std::to_string(plan_.longest_delay().count()) + " ms"
+                                 : " as it stands") +
+                 " (seed " + std::to_string(plan_.seed) + ")");
     first_life();
     if (options_.kill) second_life();
-    report_.server = count_requests(plan_.url, plan_.run_key);
+    if (plan_.scripted) report_.server = count_requests(plan_.url, plan_.run_key);
     report_.seconds = seconds_since(start_);
     display_.clear();
     if (!options_.json_only) std::cout << '\n' << report_.table() << '\n';
@@ -127,6 +131,15 @@ private:
     auto line = child_lines(*server_, signals_, std::min(deadline_, clock::now() + 30s)).next();
     if (!line) throw std::runtime_error("the server did not start: " + server_->wait());
     plan_.url = std::move(*line);
+  }
+
+  // An upstream counts, and is asked for a key by each object. Of any other server nothing is known.
+  void look_at_server() {
+    auto base = plan_.url;
+    while (base.ends_with('/'))
+      base.pop_back();
+    plan_.scripted = count_requests(base, plan_.run_key).has_value();
+    if (plan_.scripted) plan_.url = std::move(base);
   }
 
   std::unique_ptr<child_process> start_worker(bool create, bool verify) const {
@@ -145,7 +158,8 @@ private:
                                        "--run-key",
                                        plan_.run_key,
                                        "--time-limit",
-                                       std::to_string(limit.count())};
+                                       std::to_string(limit.count()),
+                                       plan_.scripted ? "--scripted" : "--as-it-stands"};
     if (create) arguments.emplace_back("--create");
     if (verify) arguments.emplace_back("--verify");
     return std::make_unique<child_process>(std::move(arguments));

@@ -17,7 +17,7 @@ struct run_options {
   bool kill = true;
   bool json_only = false;
   std::filesystem::path directory = {}; ///< empty: a fresh temporary one, removed at the end
-  std::string url = {};                 ///< empty: a server of our own
+  std::string url = {};                 ///< of an upstream, or any other; empty: a server of our own
   std::uint64_t seed = 0;
 };
 

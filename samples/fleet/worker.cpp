@@ -132,7 +132,7 @@ private:
               first_error->set(to_string(reply.error()));
             window->leave();
           },
-          plan_.request_url(i));
+          plan_.request_url(i), plan_.scripted);
     }
     window->drain();
     if (!first_error->empty())
@@ -174,10 +174,10 @@ private:
     for (std::size_t i = 0; i < plan_.objects; ++i) {
       window->enter();
       member(i).async_call<&fleet_member::record>(
-          [window, sums, key = plan_.key(i)](const dormouse::expected<fleet_record>& reply) {
+          [this, i, window, sums](const dormouse::expected<fleet_record>& reply) {
             {
               const std::lock_guard lock(sums->mutex);
-              judge(sums->found, key, reply);
+              judge(sums->found, i, reply);
             }
             window->leave();
           });
@@ -186,7 +186,7 @@ private:
     return sums->found;
   }
 
-  static void judge(findings& found, const std::string& key, const dormouse::expected<fleet_record>& reply) {
+  void judge(findings& found, std::size_t i, const dormouse::expected<fleet_record>& reply) const {
     const auto problem = reply ? reply->problem : to_string(reply.error());
     if (found.first_problem.empty()) found.first_problem = problem;
     if (!reply) {
@@ -199,8 +199,12 @@ private:
     if (reply->results > 1) found.duplicated += reply->results - 1;
     if (reply->results == 0 || !problem.empty())
       ++found.lost;
-    else if (reply->key != key || reply->value != std::to_string(dormouse::samples::value_of(key)))
+    else if (reply->asker != plan_.instance_id(i) || (plan_.scripted && !answers(*reply, plan_.key(i))))
       ++found.wrong_object;
+  }
+
+  static bool answers(const fleet_record& record, const std::string& key) {
+    return record.key == key && record.value == std::to_string(dormouse::samples::value_of(key));
   }
 
   dormouse::object_ref<fleet_member> member(std::size_t i) const {
