@@ -39,3 +39,4 @@ cmake -S "$here" -B "$scratch/build" -G Ninja \
 cmake --build "$scratch/build"
 cd "$scratch"
 "$scratch/build/consumer"
+"$scratch/build/consumer_caf"

@@ -78,7 +78,8 @@ report_line parse_report(const std::string& line) {
 
 struct tally {
   std::size_t responses = 0;
-  std::size_t unknown_outcomes = 0; ///< POSTs that were going out when a kill came
+  std::size_t unknown_posts = 0; ///< that were going out when a kill came
+  std::size_t unknown_gets = 0;  ///< the same, of those with `at_most_once`
   std::size_t repeated_requests = 0; ///< sent more than once, as is allowed until their response is stored
   std::size_t crossed_queue = 0, crossed_inbox = 0, crossed_posts = 0, crossed_blobs = 0; ///< rows found after a kill, added up
 };
@@ -152,7 +153,7 @@ public:
       fetches += object->records().size();
     const auto traffic = upstream_.summary();
     MESSAGE(fetches, " fetches in ", kills, " lives, ", acknowledged_.size(), " acknowledged calls, ", traffic.total, " requests, "
-                   , tally_.repeated_requests, " fetches sent more than once, ", tally_.unknown_outcomes, " POSTs of unknown outcome; after the kills "
+                   , tally_.repeated_requests, " fetches sent more than once, ", tally_.unknown_posts, " POSTs and ", tally_.unknown_gets, " GETs of unknown outcome; after the kills "
                    , tally_.crossed_queue, " queued, ", tally_.crossed_inbox, " arrived, ", tally_.crossed_posts, " posts, ", tally_.crossed_blobs
                    , " blobs");
     // A test that killed an idle process would have shown nothing.
@@ -160,7 +161,8 @@ public:
     CHECK(acknowledged_.size() > 500);
     CHECK(tally_.responses > 1000);
     CHECK(tally_.repeated_requests > 0);
-    CHECK(tally_.unknown_outcomes > 0);
+    CHECK(tally_.unknown_posts > 0);
+    CHECK(tally_.unknown_gets > 0);
     CHECK(tally_.crossed_queue > 0);
     CHECK(tally_.crossed_inbox > 0);
     CHECK(tally_.crossed_posts > 0);
@@ -254,7 +256,7 @@ private:
           // The request whose response was stored is the last that was sent.
           repeated.add_if(record.hit != 0 && record.hit != hits, text);
         } else {
-          ++tally_.unknown_outcomes;
+          ++(plan.kind == fetch_kind::once_get ? tally_.unknown_gets : tally_.unknown_posts);
           // Its server never failed: only a crash may leave an error, and only where asking again is forbidden.
           const bool honest = record.code == fetch_errc::fetch_failed && record.sent == sent_state::maybe;
           wrong.add_if(plan.repeatable() || !honest, text);

@@ -87,6 +87,8 @@ private:
     }
     if (plan.kind == fetch_kind::keyed_post)
       init.idempotency_key = plan.key;
+    if (plan.kind == fetch_kind::once_get)
+      init.delivery = delivery::at_most_once;
     fetch(upstream + plan.target, std::move(init)).then<&fetcher::on_result>(upstream, std::uint64_t{sequence}, more);
   }
 

@@ -311,8 +311,11 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker that dies of an exception is replaced 
     orders.push_back(key(std::to_string(i)));
     orders.back().timeout_ms = 3'600'000;
   }
+  const auto begin = steady_clock::now();
   value_of(mine.call<&fetcher::send_all>(orders));
   REQUIRE(all_came(mine, fetches));
+  const auto took = steady_clock::now() - begin;
+  CHECK(took < settings().worker_lease + (sanitized ? 10s : 2s)); // the lease that there would be
   for (std::uint64_t i = 0; i < fetches; ++i)
     CHECK(answered(result_under(mine, std::to_string(i))).ok());
   CHECK(running.stats().worker_restarts == 1);

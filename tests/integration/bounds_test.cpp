@@ -443,6 +443,35 @@ TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at
   CHECK(sent({.tag = "a", .url = at("/"), .timeout_ms = -1}).code == errc::invalid_request);
   CHECK(sent({.tag = "a", .url = at("/"), .max_retries = 1000}).code == errc::invalid_request);
 
+  constexpr auto year_ms = std::chrono::milliseconds(std::chrono::hours(24 * 366)).count();
+  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  for (const std::int64_t delay : {std::int64_t{-1}, year_ms + 1}) {
+    const auto why = sent({.tag = "a", .url = at("/"), .delay_ms = delay});
+    CHECK(why.code == errc::invalid_request);
+    CHECK(contains(why.message, "delay"));
+  }
+  const auto far = sent({.tag = "a", .url = at("/"), .not_before_ms = now_ms + year_ms + 60'000});
+  CHECK(far.code == errc::invalid_request);
+  CHECK(contains(far.message, "not_before"));
+  for (const auto& late : {order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .delay_ms = 60'000},
+                           order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .not_before_ms = now_ms + 600'000}}) {
+    const auto why = sent(late);
+    CHECK(why.code == errc::invalid_request);
+    CHECK(contains(why.message, "deadline"));
+  }
+  for (const auto& alone : {order{.tag = "a", .url = at("/"), .method = "PUT", .sharing = sharing::single_flight},
+                            order{.tag = "a", .url = at("/"), .method = "HEAD", .sharing = sharing::single_flight},
+                            order{.tag = "a", .url = at("/"), .delivery = delivery::at_most_once, .sharing = sharing::single_flight}}) {
+    const auto why = sent(alone);
+    CHECK(why.code == errc::invalid_request);
+    CHECK(contains(why.message, "single_flight"));
+  }
+  for (const auto& queue : {std::string("no name"), std::string("1st"), std::string("a-b"), std::string("\xc3\xa4"), std::string(65, 'q')}) {
+    const auto why = sent({.tag = "a", .url = at("/"), .queue = queue});
+    CHECK(why.code == errc::invalid_request);
+    CHECK(contains(why.message, "queue"));
+  }
+
   const auto header = sent({.tag = "a", .url = at("/"), .idempotency_key = "two\r\nlines: 2"});
   CHECK(header.code == errc::invalid_header);
   CHECK(contains(header.message, "Idempotency-Key"));

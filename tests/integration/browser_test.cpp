@@ -2,6 +2,7 @@
 
 #include "disk.hpp"
 #include "movable_clock.hpp"
+#include "raw_server.hpp"
 #include "storage_valve.hpp"
 #include "store/store.hpp"
 #include "upstream_fixture.hpp"
@@ -242,6 +243,20 @@ TEST_CASE_FIXTURE(fixture, "browser: a response with an error status sets cookie
   retried.max_retries = 3;
   visited(me, retried);
   CHECK(sent(me, "after") == pairs{{"a", "1"}, {"b", "2"}});
+}
+
+TEST_CASE_FIXTURE(fixture, "browser: an attempt that is tried again leaves no cookies") {
+  const std::string fine = "HTTP/1.1 200 OK\r\nSet-Cookie: fine=1; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+  const std::string busy = "HTTP/1.1 503 Busy\r\nSet-Cookie: busy=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  const std::string torn = "HTTP/1.1 200 OK\r\nSet-Cookie: torn=1; Path=/\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf";
+  raw_server server(fine, {busy, torn});
+  runtime running(settings());
+  auto me = someone(running);
+  order tried{.tag = "tried", .url = server.url(), .max_retries = 3, .jar = std::string(default_jar)};
+  CHECK(visited(me, tried) == "ok");
+  CHECK(running.stats().retries == 2);
+  CHECK(value_of(me.call<&surfer::seen>(std::string("tried"))) == "fine=1");
+  CHECK(jar_of(me) == names{"fine"});
 }
 
 TEST_CASE_FIXTURE(fixture, "browser: what RFC 6265bis ignores is ignored, and the rest of the response is taken") {

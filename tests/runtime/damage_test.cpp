@@ -3,6 +3,7 @@
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
+#include "store/keys.hpp"
 #include "store/store.hpp"
 
 #include <doctest/doctest.h>
@@ -243,6 +244,54 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged message in an inbox becomes a dead le
     kept.emplace(letter.key, letter.value);
   }
   CHECK(kept == damaged);
+}
+
+TEST_CASE_FIXTURE(fixture, "R21: a dead letter of damaged bytes is not retried but discarded, whatever it was") {
+  std::vector<std::string> damaged;
+  {
+    runtime running(settings());
+    running.define<counter>(); // the store is made
+  }
+  {
+    test::disk disk(directory.path());
+    const address x{"COUNTER", "x"};
+    std::uint64_t id = 0;
+    const auto put = [&](const std::string& key, std::string row, void (*how)(std::string&)) {
+      how(row);
+      disk.put(key, row);
+      damaged.push_back(key);
+    };
+    for (auto* how : {test::flip_last_bit, test::cut_in_half}) {
+      fetch_message fetch;
+      fetch.id = ++id;
+      fetch.method = "GET";
+      fetch.url = "http://127.0.0.1/";
+      REQUIRE(fetch.path.push({x, "add", {}}));
+      put(keys::queue({}, fetch.priority, 1, fetch.id), seal_value(frame_type::fetch, fetch), how);
+      result_message result;
+      result.fetch_id = ++id;
+      result.result = unexpected<fetch_error>(fetch_error{fetch_errc::timeout, "too late", sent_state::no, 1});
+      REQUIRE(result.path.push({x, "add", {}}));
+      put(keys::inbox(x, result.fetch_id), seal_value(frame_type::result, result), how);
+      put(keys::inbox(x, ++id), seal_value(frame_type::post, post_message{"add", encode(1)}), how);
+    }
+  }
+  runtime running(settings());
+  running.define<counter>();
+  REQUIRE(eventually([&] { return running.stats().corrupt_rows == damaged.size(); }));
+  const auto letters = running.dead_letters().list();
+  REQUIRE(letters.size() == damaged.size());
+  for (const auto& letter : letters) {
+    CAPTURE(letter.reason);
+    const auto why = error_thrown_by([&] { running.dead_letters().retry(letter.id); });
+    CHECK(why.code == errc::corrupt);
+    CHECK(contains(why.message, letter.reason));
+  }
+  CHECK(running.dead_letters().list().size() == damaged.size());
+  for (const auto& letter : letters)
+    running.dead_letters().discard(letter.id);
+  CHECK(running.dead_letters().list().empty());
+  CHECK(value_of(running.get<counter>("x").call<&counter::total>()) == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "R18: a store of a newer format is refused by name, and left as it is") {

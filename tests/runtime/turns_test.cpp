@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <filesystem>
@@ -526,6 +528,18 @@ TEST_CASE_FIXTURE(fixture, "R18: a directory that cannot be made or written is r
     CHECK(why.code == errc::directory_unusable);
     CHECK(contains(why.message, path.string()));
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "R18: a directory that is there and can only be read is refused by name") {
+  if (::geteuid() == 0)
+    return; // whom permissions do not hold back
+  const auto closed = directory.path() / "closed";
+  std::filesystem::create_directory(closed);
+  std::filesystem::permissions(closed, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  const auto why = error_thrown_by([&closed] { runtime running({.directory = closed}); });
+  std::filesystem::permissions(closed, std::filesystem::perms::owner_all);
+  CHECK(why.code == errc::directory_unusable);
+  CHECK(contains(why.message, closed.string()));
 }
 
 TEST_CASE_FIXTURE(fixture, "R19: past max_mailbox_messages a call is answered with overloaded, and nothing else is lost") {

@@ -1,13 +1,16 @@
 #pragma once
 
-/// A server on loopback that gives every request the same bytes, whatever they are; and a compressed body to give.
+/// A server on loopback that gives every request the same bytes, whatever they are, and the first ones others if told so; and a compressed body to give.
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -18,7 +21,9 @@ namespace dormouse::test {
 
 class raw_server {
 public:
-  explicit raw_server(std::string answer) : answer_(std::move(answer)), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  /// `first`: the answers to the first requests, one each.
+  explicit raw_server(std::string answer, std::vector<std::string> first = {})
+    : answer_(std::move(answer)), first_(std::move(first)), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in here{};
     here.sin_family = AF_INET;
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -43,7 +48,7 @@ public:
 
 private:
   void serve() {
-    while (!stopping_) {
+    for (std::size_t hit = 0; !stopping_; ++hit) {
       const int connection = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
       if (connection < 0)
         return;
@@ -55,7 +60,7 @@ private:
           break;
         request.append(piece, static_cast<std::size_t>(got));
       }
-      for (std::string_view rest = answer_; !rest.empty();) {
+      for (std::string_view rest = hit < first_.size() ? first_[hit] : answer_; !rest.empty();) {
         const auto sent = ::send(connection, rest.data(), rest.size(), MSG_NOSIGNAL);
         if (sent <= 0)
           break;
@@ -68,6 +73,7 @@ private:
   }
 
   std::string answer_;
+  std::vector<std::string> first_;
   int socket_;
   std::string port_;
   std::atomic<bool> stopping_{false};
