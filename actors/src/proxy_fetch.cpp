@@ -80,12 +80,11 @@ proxy_fetch create_proxy_fetch(fetch_queue& queue, proxy_fetch_config config) {
   return proxy_fetch(queue, std::move(config));
 }
 
-std::size_t pending::submit(std::string_view binding, std::string_view method, std::string context) {
+std::size_t pending::enqueue(fetch_message fetch, std::string_view binding, std::string_view method, std::string context) {
   value_or_throw(validate(return_to_));
   if (return_to_.binding != binding)
     throw failure({errc::unknown_method, fmt::format("the continuation {}.{} belongs to another class than the object {} that the result returns to",
                                                      binding, method, to_string(return_to_))});
-  auto fetch = fetch_; // `then` may be said twice: two fetches
   value_or_throw(fetch.path.push({return_to_, std::string(method), std::move(context)}));
   return value_or_throw(queue_.enqueue(std::move(fetch)));
 }

@@ -192,6 +192,17 @@ public:
     asked.then<&watch::on_repo>("a", 1);
     asked.then<&watch::on_plain>();
   }
+  // What is in the message is the string that the caller gave, or a copy of it.
+  void with_body(bool named) {
+    std::string text(100'000, 'x');
+    given_ = text.data();
+    auto described = fetch("https://example.com/", {.method = "POST", .body = std::move(text)});
+    if (named)
+      described.then<&watch::on_plain>();
+    else
+      std::move(described).then<&watch::on_plain>();
+  }
+  const char* given() const noexcept { return given_; }
   void bad_url() { fetch("ftp://example.com/").then<&watch::on_plain>(); }
   void sleep_now() { hibernate(); }
 
@@ -224,11 +235,12 @@ public:
                         method<"twice", &watch::twice>, method<"bad_url", &watch::bad_url>,
                         method<"sleep_now", &watch::sleep_now>, method<"stars", &watch::stars>,
                         method<"where", &watch::where>, method<"moved", &watch::moved>,
-                        method<"boom", &watch::boom>>;
+                        method<"boom", &watch::boom>, method<"with_body", &watch::with_body>>;
 
 private:
   std::string last_;
   point at_;
+  const char* given_ = nullptr;
 };
 
 class stateless : public durable_object {
@@ -460,6 +472,17 @@ TEST_CASE("a described fetch given two continuations is two fetches") {
   CHECK(t.turn.taken[1].path.top()->context.empty());
 }
 
+TEST_CASE("a body is moved into the fetch of an expression, and copied for one that has a name") {
+  in_turn t;
+  for (const bool named : {false, true}) {
+    CAPTURE(named);
+    t.run<&watch::with_body>(named);
+    const auto& body = t.turn.taken.back().body;
+    CHECK(body == std::string(100'000, 'x'));
+    CHECK((body.data() == t.object.given()) == !named);
+  }
+}
+
 TEST_CASE("R12: a limit of the queue is a named error at the call") {
   for (auto code : {errc::too_large, errc::queue_full, errc::blocked}) {
     in_turn t;
@@ -497,7 +520,7 @@ TEST_CASE("an object sees its turn and nothing outside of one") {
 TEST_CASE("a class descriptor has every registered method with its wire name and constness") {
   const auto& about = describe<watch>();
   CHECK(about.binding == "WATCH");
-  CHECK(about.method_count == 22);
+  CHECK(about.method_count == 23);
   struct row {
     std::string_view name;
     bool read_only;

@@ -55,7 +55,18 @@ public:
   /// `invalid_request` (a queue that `options::queues` does not name), `unknown_method`, `invalid_binding` or `invalid_instance_id` (a return address that does
   /// not fit the continuation), `storage_error` (a large body cannot be written; outside of a turn, the commit failed), and outside of a turn `stopped`.
   template <auto Method, class... Context>
-  auto then(Context&&... context) {
+  auto then(Context&&... context) & {
+    return submit<Method>(fetch_message(fetch_), std::forward<Context>(context)...); // it may be said again: another fetch
+  }
+  /// The same, as in `fetch(...).then<&T::method>()`: the body is moved, not copied.
+  template <auto Method, class... Context>
+  auto then(Context&&... context) && {
+    return submit<Method>(std::move(fetch_), std::forward<Context>(context)...);
+  }
+
+private:
+  template <auto Method, class... Context>
+  auto submit(fetch_message fetch, Context&&... context) {
     using traits = detail::member_traits<std::remove_cv_t<decltype(Method)>>;
     using owner = typename traits::class_type;
     using params = detail::tail_of<typename traits::arguments>;
@@ -69,13 +80,12 @@ public:
     if constexpr (owner::methods::template contains<Method> && detail::context_matches<typename params::type, Context...>::value) {
       typename params::type values(std::forward<Context>(context)...);
       auto bytes = std::apply([](const auto&... each) { return encode(each...); }, values);
-      auto slot = submit(owner::methods::binding, owner::methods::template name_of<Method>(), std::move(bytes));
+      auto slot = enqueue(std::move(fetch), owner::methods::binding, owner::methods::template name_of<Method>(), std::move(bytes));
       return later<reply_of<std::decay_t<typename traits::return_type>>>(detail::fetch_slot{slot});
     }
   }
 
-private:
-  std::size_t submit(std::string_view binding, std::string_view method, std::string context);
+  std::size_t enqueue(fetch_message fetch, std::string_view binding, std::string_view method, std::string context);
 
   fetch_queue& queue_;
   address return_to_;
