@@ -42,7 +42,7 @@ public:
   virtual ~fetch_observer() = default;
   virtual void queued(const fetch_event&) {}    ///< durable, by the commit of its turn
   virtual void started(const fetch_event&) {}   ///< handed to a worker: not for one that shares the request of another, nor for one that is refused
-  virtual void retried(const fetch_event&) {}   ///< an attempt failed and another will be made
+  virtual void retried(const fetch_event&) {}   ///< an attempt failed, or was lost with its worker (then with neither status nor error), and another will be made
   virtual void stored(const fetch_event&) {}    ///< its result is durable
   virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable
 };

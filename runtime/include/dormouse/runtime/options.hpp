@@ -25,7 +25,8 @@ struct fetch_rate {
 
 /// What becomes of a fetch whose origin's circuit is open.
 enum class open_circuit : std::uint8_t {
-  fail, ///< it ends at once with CIRCUIT_OPEN; `sent` is `no` if it never was tried, `maybe` if an earlier attempt has failed: this one was not sent
+  fail, ///< it ends at once with CIRCUIT_OPEN; `sent` is `no` if it never was tried, `maybe` if an earlier attempt has failed, or if it may be repeated and an
+        ///< earlier process has queued it, of which nobody knows: this one was not sent
   wait, ///< it stays queued until the origin answers again or its deadline passes
 };
 
@@ -102,7 +103,7 @@ struct options {
   std::chrono::milliseconds default_timeout{30'000}; ///< per attempt, for a fetch that names none
   std::chrono::milliseconds connect_timeout{10'000}; ///< part of the attempt
   std::chrono::milliseconds worker_lease{3'000};     ///< R10: a worker silent for this long is replaced and its fetches go elsewhere
-  std::string user_agent = "dormouse/0.1";
+  std::string user_agent = "dormouse/0.1";      ///< a header value; for a fetch that has no User-Agent of its own
   std::filesystem::path ca_file = {};           ///< certificates to trust instead of the system's, PEM
   std::filesystem::path client_certificate = {}; ///< shown to servers that ask for one, PEM
   std::filesystem::path client_key = {};         ///< of that certificate, PEM, without a passphrase
@@ -121,7 +122,7 @@ struct options {
                                                            ///< no room is streamed into its file and read from there. 0: all are
 
   /// Threads of the actor system that `runtime(options)` makes; 0: one per core, at least two. Not used when embedded.
-  std::size_t scheduler_threads = 0;
+  std::size_t scheduler_threads = 0; ///< at most 1024
 
   /// Seeds back-off jitter; 0 takes one from the system. The same seed gives the same delays.
   std::uint64_t seed = 0;

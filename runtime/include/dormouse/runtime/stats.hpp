@@ -83,7 +83,7 @@ struct runtime_stats {
   std::uint64_t duplicates_dropped = 0; ///< results for a fetch that already had one, or from a worker that had lost its lease
   std::uint64_t strangers_dropped = 0;  ///< replies whose caller is gone
   std::uint64_t late_dropped = 0;       ///< results and answers for an object that was destroyed meanwhile, and answers to calls whose time had passed or that were given up
-  std::uint64_t undeliverable = 0;      ///< results kept on disk because no class is defined for their binding
+  std::uint64_t undeliverable = 0;      ///< results, answers, calls and sends that came when no class was defined for their binding, and were left on disk; not those of an earlier process
   std::uint64_t dead_letters = 0;       ///< messages given up on, kept with their reason
   std::uint64_t worker_restarts = 0;
 

@@ -28,7 +28,7 @@ enum class errc : std::uint8_t {
   invalid_request = 9,  ///< a method, body or setting that a request cannot have
   blocked = 10,         ///< the URL policy refuses the target (scheme, host or address)
   too_large = 11,       ///< a message, body or header section over its limit
-  queue_full = 12,      ///< the fetch queue is at `max_queued_fetches`
+  queue_full = 12,      ///< the fetch queue is at `max_queued_fetches`, a named one at its `queue_options::max_queued`, or the schedules at `max_schedules`
   overloaded = 13,      ///< a mailbox or the runtime is at its limit; retry later
   handler_failed = 14,  ///< the user's handler threw; the turn left no trace
   storage_error = 15,   ///< the commit failed; the object went back to its last durable state

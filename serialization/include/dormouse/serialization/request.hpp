@@ -62,7 +62,7 @@ enum class delivery : std::uint8_t {
 /// Whether identical GETs that are in the air at the same time share one request.
 enum class sharing : std::uint8_t {
   none = 0,
-  single_flight = 1, ///< for GET: with the same URL, header fields, redirect mode and jar, among those that say so; all get the one result
+  single_flight = 1, ///< for GET: with the same URL, header fields, idempotency key, redirect mode and jar, among those that say so; all get the one result
 };
 
 /// The headers of a `fetch_init`, given or not. An optional that is filled as `headers` are: `{{"Accept", "text/html"}, {"A", "b"}}`. Empty
