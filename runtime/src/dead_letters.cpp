@@ -123,7 +123,6 @@ dead_letter_entry dead_letters::get(std::uint64_t id) const {
 void dead_letters::retry(std::uint64_t id) {
   desk_->with_store([&](runtime_core& core) {
     std::lock_guard guard(core.defining);
-    core.walks.wait_for_all(); // an inbox that is walked from now on has the row, and one that is being walked has not: here it is delivered
     auto letter = read(core, id);
     if (auto of = keys::parse_schedule(letter.key))
       if (auto tick = core.store->read_schedule(letter.value))
@@ -131,16 +130,16 @@ void dead_letters::retry(std::uint64_t id) {
     auto parts = keys::parse_inbox(letter.key);
     if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) && !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
       throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});
-    const auto* type = core.find_class(parts->where.binding);
-    envelope_ptr what;
-    if (type != nullptr)
-      what = value_or_throw(read_inbox_row(core, *type, letter.key, letter.value));
+    auto place = core.class_of_row(parts->where.binding, parts->id);
+    delivery_order back{parts->where, place.type, nullptr, std::move(place.in_hand)};
+    if (place.type != nullptr)
+      back.what = value_or_throw(read_inbox_row(core, *place.type, letter.key, letter.value));
     auto commit = std::make_unique<awaited_commit>();
     commit->writes.push_back({keys::dead_letter(id), std::nullopt});
     commit->writes.push_back({std::move(letter.key), std::move(letter.value)});
     commit_and_wait(*core.store, std::move(commit));
-    if (what)
-      core.deliver(parts->where, *type, std::move(what));
+    if (back.what)
+      core.deliver(std::move(back));
   });
 }
 

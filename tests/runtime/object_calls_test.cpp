@@ -2,12 +2,16 @@
 
 #include "eventually.hpp"
 #include "outcome.hpp"
+#include "storage_valve.hpp"
+#include "store/keys.hpp"
 
 #include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <memory>
+#include <numeric>
 
 using namespace dormouse;
 using namespace dormouse::test;
@@ -117,6 +121,13 @@ struct fixture {
     running->define<account>();
     running->define<teller>();
   }
+  /// Sends that the account refuses, and that are still in its inbox when the runtime has stopped.
+  void leave_in_inbox(const std::string& from, std::uint32_t first, std::uint32_t end) {
+    account::grumbles = 1'000'000;
+    value_of(a_teller(from).call<&teller::tell>(an_account(), first, end));
+    running.reset();
+    account::grumbles = 0;
+  }
   object_ref<account> an_account(const std::string& id = "a") const { return running->get<account>(id); }
   object_ref<teller> a_teller(const std::string& id = "t") const { return running->get<teller>(id); }
 };
@@ -168,6 +179,51 @@ TEST_CASE_FIXTURE(fixture, "sends from one object to another arrive once and in 
     expected[i] = i;
   CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()).size() >= expected.size(); }));
   CHECK(value_of(an_account().call<&account::notes>()) == expected);
+}
+
+TEST_CASE_FIXTURE(fixture, "R1: what an object sends after a restart does not overtake what it had sent before") {
+  constexpr std::uint32_t old = 3'000;
+  leave_in_inbox("t", 0, old);
+  start();
+  value_of(a_teller().call<&teller::tell>(an_account(), old, old + 1));
+  std::vector<std::uint32_t> expected(old + 1);
+  std::iota(expected.begin(), expected.end(), 0U);
+  CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()).size() >= expected.size(); }));
+  CHECK(value_of(an_account().call<&account::notes>()) == expected);
+}
+
+TEST_CASE_FIXTURE(fixture, "R1: sends that become durable while an inbox is being read are delivered once and in order") {
+  constexpr std::uint32_t old = 1'000;
+  constexpr std::uint32_t rounds = 200;
+  leave_in_inbox("t", 0, old);
+  auto valve = std::make_shared<storage_valve>();
+  valve->hold_scans(keys::inbox_of("ACCOUNT").first);
+  {
+    gate::closing held(valve->scans);
+    running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
+    running->define<teller>();
+    running->define<account>();
+    REQUIRE(eventually([&] { return valve->scans.waiting() == 1; }));
+    value_of(a_teller().call<&teller::tell>(an_account(), old, old + 1));
+    value_of(a_teller().call<&teller::tell>(an_account("b"), 0U, 1U));
+    CHECK(value_of(an_account().call<&account::notes>()).empty());
+  }
+  for (std::uint32_t i = 1; i < rounds; ++i) {
+    value_of(a_teller().call<&teller::tell>(an_account(), old + i, old + i + 1));
+    value_of(a_teller().call<&teller::tell>(an_account("b"), i, i + 1));
+  }
+  const auto came = [&](const std::string& id, std::uint32_t many) {
+    std::vector<std::uint32_t> expected(many);
+    std::iota(expected.begin(), expected.end(), 0U);
+    CHECK(eventually([&] { return value_of(an_account(id).call<&account::notes>()).size() >= many; }));
+    CHECK(value_of(an_account(id).call<&account::notes>()) == expected);
+  };
+  came("a", old + rounds);
+  came("b", rounds);
+  CHECK(eventually([&] { return running->stats().pending_messages == 0; }));
+  account::grumbles = 0;
+  start();
+  CHECK(value_of(an_account("b").call<&account::notes>()).size() == rounds); // nothing was left in an inbox
 }
 
 TEST_CASE_FIXTURE(fixture, "ten thousand sends from one turn reach ten thousand objects") {

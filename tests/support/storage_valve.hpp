@@ -16,6 +16,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace dormouse::test {
@@ -49,8 +51,12 @@ public:
     held_ = std::move(which);
   }
 
-  /// Only scans that begin with this kind of row pass `scans`.
-  void hold_scans(char kind) { held_kind_ = kind; }
+  /// Only scans that begin with this kind of row, or with this part of a key, pass `scans`.
+  void hold_scans(char kind) { hold_scans(std::string(1, kind)); }
+  void hold_scans(std::string from) {
+    std::lock_guard guard(mutex_);
+    held_scans_ = std::move(from);
+  }
 
   std::size_t written() const { return written_; }
   std::size_t failed() const { return failed_; }
@@ -88,14 +94,12 @@ private:
     }
 
     std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
-      if (!from.empty() && from.front() == valve_->held_kind_)
-        valve_->scans.pass();
+      valve_->meet_scan(from);
       return inner_->scan(from, to);
     }
 
     std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
-      if (!from.empty() && from.front() == valve_->held_kind_)
-        valve_->scans.pass();
+      valve_->meet_scan(from);
       return inner_->scan_back(from, to);
     }
 
@@ -115,10 +119,18 @@ private:
     return false;
   }
 
+  void meet_scan(std::string_view from) {
+    std::unique_lock lock(mutex_);
+    const bool meant = !held_scans_.empty() && from.starts_with(held_scans_);
+    lock.unlock();
+    if (meant)
+      scans.pass();
+  }
+
   std::mutex mutex_;
   filter held_;
   filter failing_;
-  std::atomic<char> held_kind_{0};
+  std::string held_scans_;
   std::atomic<char> unreadable_kind_{0};
   std::atomic<std::size_t> written_{0};
   std::atomic<std::size_t> failed_{0};

@@ -17,21 +17,18 @@ const error has_stopped{errc::stopped, "the runtime has stopped"};
 /// A stored one-way call: delivered when it is durable.
 class post_commit final : public pending_commit {
 public:
-  post_commit(runtime_core& core, address to, const class_descriptor& type, envelope_ptr what, std::unique_ptr<reply_sink> sink)
-    : core_(core), to_(std::move(to)), type_(type), what_(std::move(what)), sink_(std::move(sink)) {}
+  post_commit(runtime_core& core, delivery_order what, std::unique_ptr<reply_sink> sink) : core_(core), what_(std::move(what)), sink_(std::move(sink)) {}
 
   void settle(const expected<void>& outcome) noexcept override {
     if (!outcome)
       return sink_->resolve(unexpected<error>(outcome.error()));
-    core_.deliver(to_, type_, std::move(what_));
+    core_.deliver(std::move(what_));
     sink_->resolve(std::string());
   }
 
 private:
   runtime_core& core_;
-  address to_;
-  const class_descriptor& type_;
-  envelope_ptr what_;
+  delivery_order what_;
   std::unique_ptr<reply_sink> sink_;
 };
 
@@ -135,10 +132,11 @@ void front_desk::post(const address& to, const method_descriptor& method, std::s
   auto what = std::make_shared<envelope>();
   what->method = &method;
   what->arguments = std::move(arguments);
-  what->inbox_id = core_->class_and_id(to.binding).id; // its class is defined, and stays so
+  auto place = core_->class_and_id(to.binding); // its class is defined, and stays so
+  what->inbox_id = place.id;
   const post_message stored{std::string(method.name), what->arguments};
-  auto commit = std::make_unique<post_commit>(*core_, to, *type, what, std::move(sink));
-  core_->store->put_post(commit->writes, to, what->inbox_id, stored);
+  auto commit = std::make_unique<post_commit>(*core_, delivery_order{to, type, std::move(what), std::move(place.in_hand)}, std::move(sink));
+  core_->store->put_post(commit->writes, to, place.id, stored);
   core_->store->submit(std::move(commit));
 }
 

@@ -56,15 +56,22 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
 }
 
 inbox_place runtime_core::class_and_id(std::string_view binding) {
+  return class_of_row(binding, 0);
+}
+
+inbox_place runtime_core::class_of_row(std::string_view binding, std::uint64_t id) {
   std::shared_lock guard(classes_mutex_);
+  if (id == 0)
+    id = store->next_id();
   if (auto found = classes_.find(binding); found != classes_.end())
-    return {found->second, store->next_id(), nullptr};
+    return {found->second, id, walks.on_the_way(binding, id)};
   rows_in_hand.begin();
-  return {nullptr, store->next_id(), std::shared_ptr<void>(nullptr, [this](void*) { rows_in_hand.end(); })};
+  return {nullptr, id, std::shared_ptr<void>(nullptr, [this](void*) { rows_in_hand.end(); })};
 }
 
 std::uint64_t runtime_core::add_class(const class_descriptor& type) {
   std::unique_lock guard(classes_mutex_);
+  walks.begin(type.binding);
   classes_.emplace(std::string(type.binding), &type);
   return store->next_id();
 }
@@ -150,10 +157,10 @@ void runtime_core::deliver(const address& to, const class_descriptor& type, enve
 }
 
 void runtime_core::deliver(delivery_order what) {
-  if (what.type != nullptr)
-    deliver(what.to, *what.type, std::move(what.what));
-  else
-    counts.undeliverable.add(); // it stays in the inbox until its class is defined
+  if (what.type == nullptr)
+    return counts.undeliverable.add(); // it stays in the inbox until its class is defined
+  if (auto now = walks.arrived(std::move(what)))
+    deliver(now->to, *now->type, std::move(now->what));
 }
 
 } // namespace dormouse

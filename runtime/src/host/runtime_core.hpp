@@ -5,6 +5,7 @@
 #include "host/actor_messages.hpp"
 #include "host/counters.hpp"
 #include "host/directory.hpp"
+#include "host/inbox_walks.hpp"
 #include "host/waiting_callers.hpp"
 #include "ports/ports.hpp"
 #include "proxy/origin_book.hpp"
@@ -58,7 +59,7 @@ private:
 struct inbox_place {
   const class_descriptor* type = nullptr; ///< of the object; null: not defined
   std::uint64_t id = 0;
-  std::shared_ptr<void> in_hand; ///< if it is not: held until the row is durable, or given up. A definition waits for it before it walks
+  std::shared_ptr<void> in_hand; ///< held until the row is durable, or given up: if it is not defined, a definition waits for it before it walks; else see `inbox_walks`
 };
 
 struct runtime_core {
@@ -78,18 +79,21 @@ struct runtime_core {
   caf::actor dispatcher;
   const std::shared_ptr<schedule_signals> schedules = std::make_shared<schedule_signals>(); ///< what the scheduler is told
 
-  open_count walks; ///< of inboxes of defined classes, that are still to come: what is put back into an inbox meanwhile would be found by the walk as well
+  inbox_walks walks; ///< of the inboxes of classes that are defined
   open_count rows_in_hand; ///< for inboxes of classes that are not defined: not durable yet
   std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile
 
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
 
-  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever makes the row delivers it if it is, and
-  /// the walk that begins with a definition finds it if not. Both at once, so that no row belongs to both or to neither.
+  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever makes the row hands it to `deliver` if it is,
+  /// and the walk that begins with a definition finds it if not. Both at once, so that no row belongs to both or to neither.
   inbox_place class_and_id(std::string_view binding);
 
-  /// Returns an id: what was made for this class before has a lower one.
+  /// The same for a row that has its id: one that is put back.
+  inbox_place class_of_row(std::string_view binding, std::uint64_t id);
+
+  /// A walk of its inboxes is to come. Returns an id: what was made for this class before has a lower one.
   std::uint64_t add_class(const class_descriptor& type);
 
   // Bindings that had another name before: addresses with that one are still in messages under way, in dead letters, and in what programs keep.
@@ -120,6 +124,8 @@ struct runtime_core {
 
   /// Wakes the object if need be and hands it a message that must not be lost.
   void deliver(const address& to, const class_descriptor& type, envelope_ptr what);
+
+  /// The same for a row of its inbox that is durable now, unless a walk of the inbox will do so.
   void deliver(delivery_order what);
 
   /// Last: its committer settles commits that use all of the above.

@@ -154,7 +154,7 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
   core_.use_present_name(to);
   if (auto good = validate(to); !good)
     return unexpected<error>(good.error());
-  const auto place = core_.class_and_id(to.binding);
+  auto place = core_.class_and_id(to.binding);
   if (place.type == nullptr)
     return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
   auto bytes = what.arguments.size();
@@ -167,7 +167,7 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
     core_.counts.overloaded.add();
     return fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", core_.settings.max_pending_messages));
   }
-  add_call(to, place, std::move(what));
+  add_call(to, std::move(place), std::move(what));
   return 2 * (calls_.size() - 1) + 1;
 }
 
@@ -175,11 +175,11 @@ void turn::enqueue_own_call(call_message&& what) {
   add_call(self_, core_.class_and_id(self_.binding), std::move(what));
 }
 
-void turn::add_call(const address& to, const inbox_place& place, call_message&& what) {
+void turn::add_call(const address& to, inbox_place place, call_message&& what) {
   what.id = place.id;
   what.from = self_;
   aim(what.path);
-  calls_.push_back({to, place.type, std::move(what)});
+  calls_.push_back({to, place.type, std::move(what), std::move(place.in_hand)});
 }
 
 expected<taken_call> turn::enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) {

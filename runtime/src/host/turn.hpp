@@ -37,6 +37,7 @@ struct admitted_call {
   address to;
   const class_descriptor* type = nullptr;
   call_message message;
+  std::shared_ptr<void> in_hand; ///< see `inbox_place`
 };
 
 /// A task that begins when its handler has returned.
@@ -166,7 +167,7 @@ private:
   }
 
   void aim(return_path& path);
-  void add_call(const address& to, const inbox_place& place, call_message&& what);
+  void add_call(const address& to, inbox_place place, call_message&& what);
 
   runtime_core& core_;
   const address& self_;

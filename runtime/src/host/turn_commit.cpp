@@ -66,14 +66,14 @@ void turn_commit::add_answers(std::vector<waiting_reply> answers) {
 
 void turn_commit::add_calls(std::vector<admitted_call> calls) {
   deliveries_.reserve(deliveries_.size() + calls.size());
-  for (auto& [to, type, message] : calls) {
+  for (auto& [to, type, message, in_hand] : calls) {
     core_.store->put_call(writes, to, message);
     auto what = std::make_shared<envelope>();
     what->inbox_id = message.id;
     what->method = runtime_methods::find(*type, message.method);
     what->arguments = std::move(message.arguments);
     what->path = std::move(message.path);
-    deliveries_.push_back({std::move(to), type, std::move(what)});
+    deliveries_.push_back({std::move(to), type, std::move(what), std::move(in_hand)});
   }
 }
 

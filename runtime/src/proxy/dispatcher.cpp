@@ -46,7 +46,10 @@ dispatcher::dispatcher(caf::actor_config& config, runtime_core& core)
       return ready_queue::origin_rules{chosen.max_in_flight, chosen.rate.per_second, chosen.rate.burst};
     }),
     gates_(core.settings, ready_, core.origins),
-    inboxes_(core),
+    inboxes_(core, [this](std::uint64_t id) {
+      auto found = window_.find(id);
+      return found != window_.end() && found->second.state == job_state::storing;
+    }),
     random_(core.settings.seed) {}
 
 caf::behavior dispatcher::make_behavior() {
@@ -515,18 +518,12 @@ void dispatcher::rename(binding_renamed& what) {
 void dispatcher::define(class_defined& what) {
   inboxes_.announce(*what.type);
   core_.rows_in_hand.wait_for_all(); // who has looked for the class before may not have submitted its row yet: behind the barrier, the walk would not find it
-  core_.walks.begin();
   core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, class_settled{what.type}));
   what.acknowledge.reset();
 }
 
 void dispatcher::walk_inbox(class_settled& what) {
-  std::set<std::uint64_t> being_stored;
-  for (const auto& [id, each] : window_)
-    if (each.state == job_state::storing)
-      being_stored.insert(id);
-  inboxes_.walk_inbox(*what.type, std::move(being_stored));
-  core_.walks.end();
+  inboxes_.walk_inbox(*what.type);
   inboxes_.recover_some(std::string(what.type->binding));
 }
 

@@ -6,12 +6,15 @@
 #include <caf/send.hpp>
 #include <fmt/format.h>
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace dormouse {
 namespace {
 
 constexpr std::size_t recovery_batch = 512;
+constexpr std::size_t most_in_batch = 10'000; ///< if it goes on with new rows: whoever writes them may be as fast as the walk, which would not get past them
 
 } // namespace
 
@@ -52,24 +55,31 @@ void inbox_delivery::announce(const class_descriptor& type) {
   announced_.insert_or_assign(std::string(type.binding), core_.add_class(type));
 }
 
-void inbox_delivery::walk_inbox(const class_descriptor& type, std::set<std::uint64_t> being_stored) {
+void inbox_delivery::walk_inbox(const class_descriptor& type) {
   auto announced = announced_.extract(std::string(type.binding));
-  walks_.insert_or_assign(announced.key(), walk{&type, core_.store->scan(keys::inbox_of(type.binding)), std::move(being_stored), announced.mapped()});
+  walks_.insert_or_assign(announced.key(), walk{&type, keys::inbox_of(type.binding).first, announced.mapped()});
 }
 
 void inbox_delivery::recover_some(const std::string& binding) {
   auto found = walks_.find(binding);
   if (found == walks_.end())
     return;
-  auto& [type, rows, being_stored, first_new_id] = found->second;
+  auto& [type, from, first_new_id] = found->second;
   auto again = std::shared_ptr<void>(nullptr, [to = caf::actor_cast<caf::weak_actor_ptr>(core_.dispatcher), binding](void*) {
     if (auto alive = caf::actor_cast<caf::actor>(to))
       caf::anon_send(alive, recovery_ready{binding});
   });
-  for (std::size_t taken = 0; taken < recovery_batch && rows->valid(); rows->next(), ++taken) {
+  core_.walks.read(binding);
+  std::vector<delivery_order> batch;
+  std::string last;
+  auto rows = core_.store->scan(from, keys::inbox_of(binding).second);
+  for (std::size_t taken = 0; rows->valid(); rows->next(), ++taken) {
     auto parts = keys::parse_inbox(rows->key());
-    if (parts && being_stored.contains(parts->id))
-      continue;
+    if (taken >= (parts && parts->id >= first_new_id ? most_in_batch : recovery_batch))
+      break;
+    last = rows->key();
+    if (parts && is_being_stored_(parts->id))
+      continue; // it is delivered when that is done
     auto what = read_inbox_row(core_, *type, rows->key(), rows->value());
     if (!what) {
       auto burial = std::make_unique<row_burial>(core_.counts);
@@ -77,22 +87,26 @@ void inbox_delivery::recover_some(const std::string& binding) {
       core_.store->submit(std::move(burial));
       continue;
     }
-    if (!(*what)->result && parts->id >= first_new_id)
-      continue;
     (*what)->recovery = again;
-    core_.deliver(parts->where, *type, std::move(*what));
+    batch.push_back({std::move(parts->where), type, std::move(*what), nullptr});
   }
-  if (!rows->valid())
+  std::optional<std::string> up_to;
+  if (rows->valid())
+    up_to = last;
+  core_.walks.pass(binding, std::move(batch), up_to, [this](delivery_order each) { core_.deliver(each.to, *each.type, std::move(each.what)); });
+  if (up_to)
+    from = std::move(last) + '\0';
+  else
     walks_.erase(found);
 }
 
 void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   const auto to = result->path.top()->object;
   const auto* type = core_.find_class(to.binding);
-  if (type == nullptr || announced_.contains(to.binding)) {
-    core_.counts.undeliverable.add(); // it stays in the inbox until its class is defined
-    return;
-  }
+  if (type == nullptr)
+    return core_.counts.undeliverable.add(); // it stays in the inbox until its class is defined
+  if (!core_.walks.has_passed(to, result->fetch_id))
+    return; // the walk finds it
   auto what = std::make_shared<envelope>();
   what->inbox_id = result->fetch_id;
   what->has_blob = result->body_is_blob != 0;

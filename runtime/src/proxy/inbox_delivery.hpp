@@ -1,16 +1,17 @@
 #pragma once
 
 /// The way from an inbox to its object: of results as they are stored, and, when a class is defined, of what an earlier process left in the inboxes
-/// of its objects. A long inbox is walked in batches, the next when the one before has been handled, so that it is not a burst of memory.
+/// of its objects. A long inbox is walked in batches, the next when the one before has been handled, so that it is not a burst of memory. Each batch reads
+/// what is there by then: what was written since the walk began and stands before it is its own to deliver (inbox_walks.hpp).
 ///
-/// Belongs to the dispatcher: a result is either in a walk or is delivered when it is stored, never both.
+/// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is done, and none but by one of the two.
 
 #include "host/runtime_core.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -18,13 +19,13 @@ namespace dormouse {
 
 class inbox_delivery {
 public:
-  explicit inbox_delivery(runtime_core& core) : core_(core) {}
+  /// `is_being_stored`: whether the result of this fetch is on its way to disk; then it comes to `deliver`.
+  inbox_delivery(runtime_core& core, std::function<bool(std::uint64_t)> is_being_stored) : core_(core), is_being_stored_(std::move(is_being_stored)) {}
 
-  /// The class is known from here on; results that become durable are left for the walk until that has begun.
+  /// The class is known from here on; what becomes durable is left for the walk until that has begun.
   void announce(const class_descriptor& type);
 
-  /// `being_stored`: fetches whose results are on their way to disk; they are delivered by `deliver`.
-  void walk_inbox(const class_descriptor& type, std::set<std::uint64_t> being_stored);
+  void walk_inbox(const class_descriptor& type);
 
   /// The next batch of a class.
   void recover_some(const std::string& binding);
@@ -37,12 +38,12 @@ public:
 private:
   struct walk {
     const class_descriptor* type = nullptr;
-    std::unique_ptr<row_cursor> rows;
-    std::set<std::uint64_t> being_stored;
-    std::uint64_t first_new_id = 0; ///< calls, answers and posts with this id or a later one are delivered by who wrote them
+    std::string from;               ///< where the next batch begins
+    std::uint64_t first_new_id = 0; ///< what was written since the class is known has this id or a later one
   };
 
   runtime_core& core_;
+  const std::function<bool(std::uint64_t)> is_being_stored_;
   std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
   std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
 };
