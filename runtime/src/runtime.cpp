@@ -10,7 +10,6 @@
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
-#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/serialization/headers.hpp>
 #include <dormouse/serialization/url.hpp>
 
@@ -157,17 +156,6 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
     value_or_throw(move_objects(*core.store, old, type.binding));
 }
 
-/// R17: with this program's code they may go on.
-void wake_stuck_tasks(runtime_core& core, const class_descriptor& type) {
-  for (auto rows = core.store->scan(keys::stuck_tasks_of(type.binding)); rows->valid(); rows->next())
-    if (auto id = keys::parse_task(rows->key())) {
-      auto what = std::make_shared<envelope>();
-      what->method = &runtime_methods::wake_task;
-      what->arguments = encode(id->number);
-      core.deliver(id->object, type, std::move(what));
-    }
-}
-
 } // namespace
 
 struct runtime::implementation {
@@ -277,7 +265,6 @@ void runtime::define(const class_descriptor& type) {
     rename_objects(core, type);
   tell_dispatcher<class_defined>(core, type);
   core.schedules->defined(type.binding);
-  wake_stuck_tasks(core, type);
 }
 
 const class_descriptor* runtime::check(const address& to) const {

@@ -4,6 +4,7 @@
 
 #include "eventually.hpp"
 #include "gate.hpp"
+#include "movable_clock.hpp"
 #include "outcome.hpp"
 #include "transports.hpp"
 
@@ -32,6 +33,8 @@ struct script {
   std::atomic<int> created{0};
   std::atomic<int> still_to_refuse{0};
   std::atomic<int> timeout_ms{60'000};
+  std::atomic<bool> blocks{false};
+  std::atomic<int> rings{0};
 };
 std::unique_ptr<script> told;
 
@@ -105,6 +108,21 @@ private:
   std::string page_;
 };
 
+/// Rings by schedule. The one called "blocked" is not ready when it is to block.
+class ringer : public durable_object {
+public:
+  void on_wake() override {
+    if (told->blocks && instance_id() == "blocked")
+      block_until_ready(1h);
+  }
+  void ring_in(std::uint32_t times, std::int64_t ms) {
+    for (std::uint32_t i = 0; i < times; ++i)
+      schedule<&ringer::ring>(std::chrono::milliseconds(ms));
+  }
+  void ring() { ++told->rings; }
+  using methods = dormouse::methods<"RINGER", method<"ring_in", &ringer::ring_in>, method<"ring", &ringer::ring>>;
+};
+
 class caller : public durable_object {
 public:
   later<std::string> ask() { return call<&worker::work>(object_id<worker>("w"), std::string("called")).then<&caller::on_done>(); }
@@ -117,6 +135,7 @@ using texts = std::vector<std::string>;
 struct fixture {
   scratch_directory directory;
   std::shared_ptr<transport_script> network = std::make_shared<transport_script>();
+  std::shared_ptr<movable_clock> clock = std::make_shared<movable_clock>();
   std::unique_ptr<runtime> running;
 
   fixture() {
@@ -127,12 +146,15 @@ struct fixture {
   ~fixture() { running.reset(); }
   void start(std::chrono::milliseconds idle_after = 10s) {
     running.reset();
-    running = std::make_unique<runtime>(options{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .idle_after = idle_after, .proxy_workers = 1, .worker_lease = 60s},
+    options chosen{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .idle_after = idle_after, .proxy_workers = 1, .worker_lease = 60s};
+    chosen.max_firing_schedules = 4;
+    running = std::make_unique<runtime>(with_clock(std::move(chosen), clock),
                                         ports{.wrap_engine = {}, .wrap_transport = hangs(network)});
     running->define<source>();
     running->define<worker>();
     running->define<settler>();
     running->define<caller>();
+    running->define<ringer>();
   }
   object_ref<worker> it() const { return running->get<worker>("w"); }
   bool saw(const std::string& what) const {
@@ -264,4 +286,42 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for an object that is no
     running->stop();
     CHECK(error_of(std::move(page)).code == errc::stopped);
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "R6: schedules of an object that is not ready hold up nobody else's, and ring when it is") {
+  value_of(running->get<ringer>("blocked").call<&ringer::ring_in>(3U, 3'600'000));
+  told->blocks = true;
+  start();
+  clock->advance(3'601s);
+  REQUIRE(eventually([&] { return running->stats().firing_schedules == 3; }));
+  value_of(running->get<ringer>("other").call<&ringer::ring_in>(1U, 1));
+  CHECK(eventually([] { return told->rings == 1; }));
+  CHECK(running->stats().firing_schedules == 3);
+  told->blocks = false;
+  start();
+  CHECK(eventually([] { return told->rings == 4; }));
+  CHECK(eventually([&] { return running->stats().firing_schedules == 0; }));
+  CHECK(running->stats().schedules == 0);
+  CHECK(told->rings == 4);
+}
+
+TEST_CASE_FIXTURE(fixture, "R6: an answer that an object waits for to be ready is found after a restart behind any number of messages that wait for that") {
+  constexpr int posts = 1'200;
+  told->timeout_ms = 600'000;
+  told->still_to_refuse = 1'000'000;
+  {
+    gate::closing held(told->answers);
+    for (int i = 0; i < posts; ++i)
+      value_of(it().post<&worker::work>(std::to_string(i)));
+    REQUIRE(asked(1));
+  }
+  REQUIRE(eventually([&] { return running->stats().failed_turns >= 1; })); // the answer is there, and stays in the inbox
+  gate::closing held(told->answers); // no other one comes
+  start();
+  told->still_to_refuse = 0;
+  CHECK(eventually([&] { return running->stats().pending_messages <= 1; })); // the one that asks for another answer
+  const auto seen = value_of(it().call<&worker::seen>());
+  REQUIRE(seen.size() >= posts + 1);
+  for (int i = 0; i < posts; ++i)
+    REQUIRE(seen[seen.size() - posts + static_cast<std::size_t>(i)] == std::to_string(i));
 }

@@ -634,6 +634,7 @@ void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> w
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
   if (core_.stopping.load(std::memory_order_relaxed))
     return finished(what);
+  what->step_aside();
   backing_off_.push_back(what);
   delayed_send(this, after, redeliver{what});
 }

@@ -27,6 +27,15 @@ struct firing {
   schedule_message row; ///< from when it is handled
 };
 
+/// The place of a message of which there are so many at a time; given back with its end.
+class held_place {
+public:
+  virtual ~held_place() = default;
+
+  /// The message waits, for how long nobody knows: its place is for others. What it holds from now on.
+  virtual std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place> self) = 0;
+};
+
 /// A message for an object: a call, a result, a stored post, or a firing.
 struct envelope {
   // A call or a post.
@@ -50,7 +59,12 @@ struct envelope {
 
   std::unique_ptr<dormouse::firing> firing; ///< null: not one
 
-  std::shared_ptr<void> recovery; ///< released when the message has been handled; paces recovery, and firings
+  std::shared_ptr<held_place> place; ///< released when the message has been handled; paces recovery, and firings
+
+  void step_aside() {
+    if (place)
+      place = place->step_aside(place);
+  }
 };
 using envelope_ptr = std::shared_ptr<envelope>;
 

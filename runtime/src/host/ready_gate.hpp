@@ -60,7 +60,10 @@ public:
   bool holds(const envelope& what) const noexcept {
     return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !is_for_what_runs(*what.method));
   }
-  void wait(envelope_ptr what) { waiting_.push_back(std::move(what)); }
+  void wait(envelope_ptr what) {
+    what->step_aside();
+    waiting_.push_back(std::move(what));
+  }
 
 private:
   /// Of the runtime's own messages, all but the one that begins something.

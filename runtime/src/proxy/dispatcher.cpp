@@ -524,7 +524,6 @@ void dispatcher::define(class_defined& what) {
 
 void dispatcher::walk_inbox(class_settled& what) {
   inboxes_.walk_inbox(*what.type);
-  inboxes_.recover_some(std::string(what.type->binding));
 }
 
 void dispatcher::tick() {
@@ -533,6 +532,7 @@ void dispatcher::tick() {
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease)
       replace_worker(i, "its lease ran out");
   expire();
+  inboxes_.recover_later();
   queue_.top_up();
   pump();
   schedule_tick();

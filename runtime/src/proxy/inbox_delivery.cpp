@@ -5,6 +5,7 @@
 
 #include <caf/send.hpp>
 #include <fmt/format.h>
+#include <spdlog/logger.h>
 
 #include <optional>
 #include <utility>
@@ -15,6 +16,22 @@ namespace {
 
 constexpr std::size_t recovery_batch = 512;
 constexpr std::size_t most_in_batch = 10'000; ///< if it goes on with new rows: whoever writes them may be as fast as the walk, which would not get past them
+
+/// Of all the messages of a batch: the next one comes when those have been handled that do not wait.
+class batch_place final : public held_place {
+public:
+  batch_place(const caf::actor& dispatcher, std::string binding) : dispatcher_(caf::actor_cast<caf::weak_actor_ptr>(dispatcher)), binding_(std::move(binding)) {}
+  ~batch_place() override {
+    if (auto alive = caf::actor_cast<caf::actor>(dispatcher_))
+      caf::anon_send(alive, recovery_ready{binding_});
+  }
+
+  std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place>) override { return nullptr; }
+
+private:
+  const caf::weak_actor_ptr dispatcher_;
+  const std::string binding_;
+};
 
 } // namespace
 
@@ -58,46 +75,88 @@ void inbox_delivery::announce(const class_descriptor& type) {
 void inbox_delivery::walk_inbox(const class_descriptor& type) {
   auto announced = announced_.extract(std::string(type.binding));
   walks_.insert_or_assign(announced.key(), walk{&type, keys::inbox_of(type.binding).first, announced.mapped()});
+  recover_some(announced.key());
 }
 
 void inbox_delivery::recover_some(const std::string& binding) {
   auto found = walks_.find(binding);
-  if (found == walks_.end())
+  if (found == walks_.end() || later_.contains(binding))
     return;
-  auto& [type, from, first_new_id] = found->second;
-  auto again = std::shared_ptr<void>(nullptr, [to = caf::actor_cast<caf::weak_actor_ptr>(core_.dispatcher), binding](void*) {
-    if (auto alive = caf::actor_cast<caf::actor>(to))
-      caf::anon_send(alive, recovery_ready{binding});
-  });
+  if (core_.counts.pending_messages.get() >= core_.settings.max_pending_messages) { // those that wait with their objects among them
+    later_.insert(binding);
+    return;
+  }
+  auto& on = found->second;
+  const auto outcome = on.stuck_tasks_only ? wake_tasks(on) : read_batch(on);
+  if (!outcome) {
+    core_.log->error("what was left for the class of binding '{}' cannot be read yet: {}", binding, to_string(outcome.error()));
+    later_.insert(binding);
+  } else if (on.type == nullptr) {
+    walks_.erase(found);
+  }
+}
+
+void inbox_delivery::recover_later() {
+  for (const auto& binding : std::exchange(later_, {}))
+    recover_some(binding);
+}
+
+expected<void> inbox_delivery::read_batch(walk& on) {
+  const std::string binding(on.type->binding);
+  const auto place = std::make_shared<batch_place>(core_.dispatcher, binding);
   core_.walks.read(binding);
   std::vector<delivery_order> batch;
   std::string last;
-  auto rows = core_.store->scan(from, keys::inbox_of(binding).second);
+  auto rows = core_.store->scan(on.from, keys::inbox_of(binding).second);
   for (std::size_t taken = 0; rows->valid(); rows->next(), ++taken) {
     auto parts = keys::parse_inbox(rows->key());
-    if (taken >= (parts && parts->id >= first_new_id ? most_in_batch : recovery_batch))
+    if (taken >= (parts && parts->id >= on.first_new_id ? most_in_batch : recovery_batch))
       break;
     last = rows->key();
     if (parts && is_being_stored_(parts->id))
       continue; // it is delivered when that is done
-    auto what = read_inbox_row(core_, *type, rows->key(), rows->value());
+    auto what = read_inbox_row(core_, *on.type, rows->key(), rows->value());
     if (!what) {
       auto burial = std::make_unique<row_burial>(core_.counts);
       core_.store->bury(burial->writes, std::string(rows->key()), std::string(rows->value()), "inbox row: " + to_string(what.error()), core_.clock->now_ms());
       core_.store->submit(std::move(burial));
       continue;
     }
-    (*what)->recovery = again;
-    batch.push_back({std::move(parts->where), type, std::move(*what), nullptr});
+    (*what)->place = place;
+    batch.push_back({std::move(parts->where), on.type, std::move(*what), nullptr});
   }
+  const auto outcome = rows->status();
   std::optional<std::string> up_to;
-  if (rows->valid())
-    up_to = last;
+  if (rows->valid() || !outcome)
+    up_to = last.empty() ? on.from : last;
   core_.walks.pass(binding, std::move(batch), up_to, [this](delivery_order each) { core_.deliver(each.to, *each.type, std::move(each.what)); });
-  if (up_to)
-    from = std::move(last) + '\0';
-  else
-    walks_.erase(found);
+  on.stuck_tasks_only = !up_to;
+  if (on.stuck_tasks_only)
+    on.from = keys::stuck_tasks_of(binding).first;
+  else if (!last.empty())
+    on.from = std::move(last) + '\0';
+  return outcome;
+}
+
+/// R17: with this program's code they may go on.
+expected<void> inbox_delivery::wake_tasks(walk& on) {
+  const auto place = std::make_shared<batch_place>(core_.dispatcher, std::string(on.type->binding));
+  auto rows = core_.store->scan(on.from, keys::stuck_tasks_of(on.type->binding).second);
+  for (std::size_t taken = 0; rows->valid() && taken < recovery_batch; rows->next(), ++taken) {
+    on.from = std::string(rows->key()) + '\0';
+    auto id = keys::parse_task(rows->key());
+    if (!id)
+      continue;
+    auto what = std::make_shared<envelope>();
+    what->method = &runtime_methods::wake_task;
+    what->arguments = encode(id->number);
+    what->place = place;
+    core_.deliver(id->object, *on.type, std::move(what));
+  }
+  const auto outcome = rows->status();
+  if (outcome && !rows->valid())
+    on.type = nullptr; // that was all
+  return outcome;
 }
 
 void inbox_delivery::deliver(std::unique_ptr<result_message> result) {

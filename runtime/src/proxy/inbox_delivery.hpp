@@ -1,7 +1,8 @@
 #pragma once
 
 /// The way from an inbox to its object: of results as they are stored, and, when a class is defined, of what an earlier process left in the inboxes
-/// of its objects. A long inbox is walked in batches, the next when the one before has been handled, so that it is not a burst of memory. Each batch reads
+/// of its objects; behind that, those of its tasks that are stuck are tried again (R17). It is done in batches, the next when those of the one before have
+/// been handled that do not wait for their objects, so that it is no burst of memory; those that wait are bounded by `max_pending_messages`. Each batch reads
 /// what is there by then: what was written since the walk began and stands before it is its own to deliver (inbox_walks.hpp).
 ///
 /// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is done, and none but by one of the two.
@@ -12,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -30,6 +32,9 @@ public:
   /// The next batch of a class.
   void recover_some(const std::string& binding);
 
+  /// The same for those that had to wait; to be called every now and then.
+  void recover_later();
+
   /// A result that has become durable.
   void deliver(std::unique_ptr<result_message> result);
 
@@ -37,15 +42,21 @@ public:
 
 private:
   struct walk {
-    const class_descriptor* type = nullptr;
-    std::string from;               ///< where the next batch begins
-    std::uint64_t first_new_id = 0; ///< what was written since the class is known has this id or a later one
+    const class_descriptor* type = nullptr; ///< null: nothing is left to do
+    std::string from;                       ///< where the next batch begins
+    std::uint64_t first_new_id = 0;         ///< what was written since the class is known has this id or a later one
+    bool stuck_tasks_only = false;          ///< the inbox has been walked
   };
+
+  // A batch. Error: `storage_error`; what was not read is read later.
+  expected<void> read_batch(walk& on);
+  expected<void> wake_tasks(walk& on);
 
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
   std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
   std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
+  std::set<std::string, std::less<>> later_;               ///< of these, those that cannot go on now: storage is in trouble, or too much waits
 };
 
 /// The envelope of an inbox row. Error: `corrupt`, `unknown_method`.

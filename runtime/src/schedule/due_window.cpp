@@ -16,8 +16,13 @@ void due_window::written(const keys::due_parts& row) {
   next_ms_ = std::min(next_ms_, row.due_ms);
 }
 
+void due_window::aside(const keys::due_parts& row) {
+  if (out_.erase(row) != 0)
+    aside_.insert(row);
+}
+
 bool due_window::over(const keys::due_parts& row) {
-  return out_.erase(row) != 0;
+  return out_.erase(row) + aside_.erase(row) != 0;
 }
 
 void due_window::defined(const std::string& binding) {
@@ -49,7 +54,7 @@ bool due_window::read(std::int64_t now_ms) {
     }
     from_ = row->key();
     from_ += '\0';
-    if (place && out_.contains(*place))
+    if (place && (out_.contains(*place) || aside_.contains(*place)))
       continue;
     auto of = keys::parse_schedule(row->value());
     if (!place || !of) {

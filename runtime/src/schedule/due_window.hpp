@@ -3,6 +3,9 @@
 /// The part of the schedules that is in memory: those that are due and with their objects, at most so many, and of all others only when the next one is
 /// due. The rows on disk are in the order of their due times, so a walk over what is due ends where the future begins.
 ///
+/// A firing that waits, for its object is not ready or it is to be tried again, takes none of the places: its row is kept in mind, so that it is not handed
+/// over again, and the owner bounds how many wait.
+///
 /// A row leaves when its firing is over. By then it is erased, or has moved to a later place and was told of anew; or it was left for the next start, and
 /// then it is behind the walk. Rows whose class is not defined are passed over; the window remembers, per binding, the first of them, and the walk goes
 /// back there when the class comes.
@@ -41,6 +44,9 @@ public:
   /// A row that is durable now.
   void written(const keys::due_parts& row);
 
+  /// A firing waits: its place is free.
+  void aside(const keys::due_parts& row);
+
   /// A firing is over. False if it was none of the window's.
   bool over(const keys::due_parts& row);
 
@@ -59,6 +65,7 @@ private:
   const std::size_t most_;
   const callbacks owner_;
   std::set<keys::due_parts> out_; ///< with their objects
+  std::set<keys::due_parts> aside_; ///< the same, and they wait there
   bool more_due_ = true;          ///< due rows may be on disk at `from_` or behind it
   std::string from_ = "W";        ///< every row before this key is out, or passed over, or was left
   std::int64_t next_ms_ = never;

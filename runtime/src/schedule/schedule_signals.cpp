@@ -27,6 +27,12 @@ void schedule_signals::written(const keys::due_parts& row) {
   ring(std::move(lock));
 }
 
+void schedule_signals::aside(const keys::due_parts& row) {
+  std::unique_lock lock(mutex_);
+  told_.aside.push_back(row);
+  ring(std::move(lock));
+}
+
 void schedule_signals::over(const keys::due_parts& row) {
   std::unique_lock lock(mutex_);
   told_.over.push_back(row);

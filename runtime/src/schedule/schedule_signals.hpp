@@ -18,7 +18,8 @@ namespace dormouse {
 class schedule_signals {
 public:
   struct told {
-    std::vector<keys::due_parts> over;       ///< at most as many as are with their objects
+    std::vector<keys::due_parts> aside;      ///< at most as many as are with their objects
+    std::vector<keys::due_parts> over;       ///< the same
     std::vector<std::string> defined;        ///< bindings
     std::optional<keys::due_parts> earliest; ///< of the rows that were written
   };
@@ -27,6 +28,7 @@ public:
   void close(); ///< nobody listens any more
 
   void written(const keys::due_parts& row);
+  void aside(const keys::due_parts& row); ///< its firing waits with its object
   void over(const keys::due_parts& row);
   void defined(std::string_view binding);
 

@@ -9,6 +9,8 @@
 #include <spdlog/logger.h>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace dormouse {
 namespace {
@@ -17,6 +19,24 @@ using std::chrono::milliseconds;
 
 /// The wall clock may be set: nothing is slept through for longer.
 constexpr std::int64_t longest_sleep_ms = 200;
+
+/// The place of a firing in the window.
+class firing_place final : public held_place {
+public:
+  firing_place(std::shared_ptr<schedule_signals> signals, const keys::due_parts& row) : signals_(std::move(signals)), row_(row) {}
+  ~firing_place() override { signals_->over(row_); }
+
+  std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place> self) override {
+    if (!std::exchange(is_aside_, true))
+      signals_->aside(row_);
+    return self;
+  }
+
+private:
+  const std::shared_ptr<schedule_signals> signals_;
+  const keys::due_parts row_;
+  bool is_aside_ = false;
+};
 
 class scheduler final : public caf::event_based_actor {
 public:
@@ -49,6 +69,8 @@ public:
 private:
   void look() {
     auto told = core_.schedules->take();
+    for (const auto& row : told.aside)
+      window_.aside(row);
     for (const auto& row : told.over)
       if (window_.over(row))
         core_.counts.firing_schedules.sub();
@@ -58,11 +80,12 @@ private:
       window_.written(*told.earliest);
     if (core_.stopping.load(std::memory_order_relaxed))
       return;
-    const bool more = window_.read(core_.clock->now_ms());
+    const bool is_full = core_.counts.pending_messages.get() >= core_.settings.max_pending_messages; // what waits with its objects among them
+    const bool more = !is_full && window_.read(core_.clock->now_ms());
     if (count_some() || more)
       send(this, scheduler_look{});
     else
-      sleep();
+      sleep(is_full ? 0 : window_.next_ms(), is_full ? longest_sleep_ms : 1);
   }
 
   bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
@@ -73,7 +96,7 @@ private:
     auto what = std::make_shared<envelope>();
     of.id.number = row.number;
     what->firing = std::make_unique<firing>(firing{std::move(of.id), row.due_ms, {}});
-    what->recovery = std::shared_ptr<void>(nullptr, [signals = core_.schedules, row](void*) { signals->over(row); });
+    what->place = std::make_shared<firing_place>(core_.schedules, row);
     core_.deliver(of.where, *type, std::move(what));
     return true;
   }
@@ -99,12 +122,11 @@ private:
     return false;
   }
 
-  void sleep() {
-    const auto next = window_.next_ms();
+  void sleep(std::int64_t next, std::int64_t at_least) {
     if (next == due_window::never)
       return; // who writes a row tells
     const auto now = core_.clock->now_ms();
-    const auto wake = now + std::clamp<std::int64_t>(next - now, 1, longest_sleep_ms);
+    const auto wake = now + std::clamp<std::int64_t>(next - now, at_least, longest_sleep_ms);
     if (wake >= next_tick_ms_)
       return;
     next_tick_ms_ = wake;
