@@ -1,4 +1,5 @@
 #include "disk.hpp"
+#include "storage_valve.hpp"
 #include "store/store.hpp"
 #include "upstream_fixture.hpp"
 
@@ -27,6 +28,14 @@ struct fixture : upstream_fixture {
     REQUIRE(eventually([&] { return upstream.total() == orders.size(); }));
     running.stop();
     CHECK(running.stats().queued_fetches == orders.size());
+  }
+
+  /// The same when there have been others.
+  void leave_queued_more(const std::vector<order>& orders) {
+    const auto before = upstream.total();
+    runtime running(settings());
+    value_of(object(running).call<&fetcher::send_all>(orders));
+    REQUIRE(eventually([&] { return upstream.total() == before + orders.size(); }));
   }
 
   order hangs_once(const std::string& name) const { return key(name, "mode=hang&fail_first=1"); }
@@ -68,6 +77,35 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that was on its way when the process ende
   CHECK(upstream.hits("without-key") == 1);
   CHECK(upstream.idempotency("with-key") == counts{{"order-7", 2}});
   CHECK(running.stats().queued_fetches == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read later, and nothing that must not be repeated goes out before") {
+  struct trouble {
+    const char* scan;
+    std::size_t after;
+    bool damaged_mark; ///< the queues are looked through for its fetch
+  };
+  for (const auto& [scan, after, damaged_mark] : {trouble{"A", 0, false}, trouble{"A", 1, false}, trouble{"N", 0, true}}) {
+    const auto name = "post-" + std::to_string(upstream.total());
+    const auto other = name + "-other";
+    leave_queued_more({posted(name), posted(other)});
+    if (damaged_mark)
+      disk(directory.path()).change('A', flip_last_bit);
+    auto valve = std::make_shared<storage_valve>();
+    valve->fail_scans(scan, damaged_mark ? 3 : 2, after);
+    runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
+    for (const auto& each : {name, other}) {
+      const auto lost = failed(result_under(object(running), each));
+      CHECK(to_string(lost.code) == "FETCH_FAILED");
+      CHECK(lost.sent == sent_state::maybe);
+      CHECK(lost.attempts == 1);
+      CHECK(upstream.hits(each) == 1);
+    }
+    CHECK(valve->failed_reads() >= 2);
+    CHECK(eventually([&] { return running.stats().queued_fetches == 0; }));
+    running.stop();
+    CHECK(disk(directory.path()).count('A') == 0);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "R12: large bodies survive restarts, in the queue and in the inbox") {

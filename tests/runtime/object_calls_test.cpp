@@ -226,6 +226,22 @@ TEST_CASE_FIXTURE(fixture, "R1: sends that become durable while an inbox is bein
   CHECK(value_of(an_account("b").call<&account::notes>()).size() == rounds); // nothing was left in an inbox
 }
 
+TEST_CASE_FIXTURE(fixture, "R6: an inbox that cannot be read is read on where that failed") {
+  constexpr std::uint32_t old = 1'000;
+  leave_in_inbox("t", 0, old);
+  auto valve = std::make_shared<storage_valve>();
+  valve->fail_scans(keys::inbox_of("ACCOUNT").first, 3, 100);
+  running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
+  running->define<account>();
+  running->define<teller>();
+  value_of(a_teller().call<&teller::tell>(an_account(), old, old + 1));
+  std::vector<std::uint32_t> expected(old + 1);
+  std::iota(expected.begin(), expected.end(), 0U);
+  CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()).size() >= expected.size(); }));
+  CHECK(value_of(an_account().call<&account::notes>()) == expected);
+  CHECK(valve->failed_reads() == 3);
+}
+
 TEST_CASE_FIXTURE(fixture, "ten thousand sends from one turn reach ten thousand objects") {
   constexpr std::uint32_t many = 10'000;
   value_of(a_teller().call<&teller::tell_all>(many));

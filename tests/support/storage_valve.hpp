@@ -38,10 +38,19 @@ public:
   /// From now on reading single rows of this kind fails.
   void fail_reads(char kind) { unreadable_kind_ = kind; }
 
+  /// The next `times` scans that begin with this part of a key fail behind their first `after` rows.
+  void fail_scans(std::string from, std::size_t times, std::size_t after = 0) {
+    std::lock_guard guard(mutex_);
+    failing_scans_ = std::move(from);
+    scans_to_fail_ = times;
+    rows_before_ = after;
+  }
+
   /// All works again.
   void heal() {
     std::lock_guard guard(mutex_);
     failing_ = nullptr;
+    scans_to_fail_ = 0;
     unreadable_kind_ = 0;
   }
 
@@ -69,6 +78,28 @@ public:
   }
 
 private:
+  /// Fails behind so many rows.
+  class failing_cursor final : public row_cursor {
+  public:
+    failing_cursor(std::unique_ptr<row_cursor> inner, std::size_t rows) : inner_(std::move(inner)), left_(rows) {}
+    bool valid() const override { return left_ != 0 && inner_->valid(); }
+    std::string_view key() const override { return inner_->key(); }
+    std::string_view value() const override { return inner_->value(); }
+    void next() override {
+      --left_;
+      inner_->next();
+    }
+    expected<void> status() const override {
+      if (left_ == 0)
+        return fail(errc::storage_error, "the test's storage cannot be read");
+      return inner_->status();
+    }
+
+  private:
+    std::unique_ptr<row_cursor> inner_;
+    std::size_t left_;
+  };
+
   class engine final : public storage_engine {
   public:
     engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner) : valve_(std::move(valve)), inner_(std::move(inner)) {}
@@ -95,12 +126,12 @@ private:
 
     std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
       valve_->meet_scan(from);
-      return inner_->scan(from, to);
+      return valve_->fail_some(from, inner_->scan(from, to));
     }
 
     std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
       valve_->meet_scan(from);
-      return inner_->scan_back(from, to);
+      return valve_->fail_some(from, inner_->scan_back(from, to));
     }
 
   private:
@@ -127,10 +158,22 @@ private:
       scans.pass();
   }
 
+  std::unique_ptr<row_cursor> fail_some(std::string_view from, std::unique_ptr<row_cursor> scan) {
+    std::lock_guard guard(mutex_);
+    if (scans_to_fail_ == 0 || !from.starts_with(failing_scans_))
+      return scan;
+    --scans_to_fail_;
+    ++failed_reads_;
+    return std::make_unique<failing_cursor>(std::move(scan), rows_before_);
+  }
+
   std::mutex mutex_;
   filter held_;
   filter failing_;
   std::string held_scans_;
+  std::string failing_scans_;
+  std::size_t scans_to_fail_ = 0;
+  std::size_t rows_before_ = 0;
   std::atomic<char> unreadable_kind_{0};
   std::atomic<std::size_t> written_{0};
   std::atomic<std::size_t> failed_{0};

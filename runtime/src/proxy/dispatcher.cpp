@@ -150,6 +150,8 @@ void dispatcher::wait(job& next) {
   next.state = job_state::waiting;
   if (const auto end = next.fetch->end_ms(); end != 0)
     next_deadline_ms_ = std::min(next_deadline_ms_, end); // it may have passed while nobody could act on it
+  if (is_held_back(*next.fetch))
+    return held_back_.push_back(next.fetch->id);
   ready_.add(place_of(next), now_ms());
 }
 
@@ -531,6 +533,8 @@ void dispatcher::tick() {
   for (std::size_t i = 0; i < workers_.size(); ++i)
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease)
       replace_worker(i, "its lease ran out");
+  if (!marks_are_known_)
+    (void)recover_marks();
   expire();
   inboxes_.recover_later();
   queue_.top_up();

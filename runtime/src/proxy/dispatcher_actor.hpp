@@ -77,7 +77,8 @@ private:
   // Endings.
   void recover();
   void recover_queues();
-  void recover_marks();
+  bool recover_marks();
+  bool is_held_back(const fetch_message& fetch) const;
   void recover_aborts();
   void purge_aborts();
   void expire();
@@ -115,6 +116,8 @@ private:
   std::int64_t next_deadline_ms_ = never;
   std::int64_t next_tick_ms_ = never;
   std::int64_t next_purge_ms_ = 0; ///< of old aborts
+  bool marks_are_known_ = false;   ///< those that an earlier process left have been read whole
+  std::vector<std::uint64_t> held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
   std::mt19937_64 random_;
 };
 

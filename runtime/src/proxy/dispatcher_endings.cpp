@@ -4,9 +4,11 @@
 #include "proxy/fetch_commit.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace dormouse {
 namespace {
@@ -20,7 +22,7 @@ constexpr std::int64_t purge_every_ms = 3'600'000;
 /// What an earlier process left: how much is queued, what must not be repeated, and what was aborted.
 void dispatcher::recover() {
   recover_queues();
-  recover_marks();
+  (void)recover_marks(); // else again with the next tick
   recover_aborts();
   purge_aborts();
   for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
@@ -63,16 +65,25 @@ void dispatcher::recover_queues() {
 }
 
 /// A mark without a result: the process died while a request that must not be repeated was going out (R9). The mark is the key: its value may be
-/// damaged, and the request must not go out all the same.
-void dispatcher::recover_marks() {
+/// damaged, and the request must not go out all the same. False if they could not be read whole: then nothing is erased, and what must not be repeated is
+/// held back until they are.
+bool dispatcher::recover_marks() {
   auto leftover = std::make_unique<row_erasure>();
   std::map<std::uint64_t, std::string> marked; // fetch -> key of its queue row, if the value still says so
-  for (auto row = core_.store->scan(keys::all('A')); row->valid(); row->next()) {
-    if (auto id = keys::parse_attempt(row->key()))
-      marked.emplace(*id, row->value());
-    else
-      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+  const auto unreadable = [this](const error& why) {
+    core_.log->error("the marks of requests that must not be repeated cannot be read yet: {}", to_string(why));
+    return false;
+  };
+  auto mark = core_.store->scan(keys::all('A'));
+  for (; mark->valid(); mark->next()) {
+    auto id = keys::parse_attempt(mark->key());
+    if (!id)
+      leftover->writes.push_back({std::string(mark->key()), std::nullopt});
+    else if (core_.store->is_of_earlier_process(*id)) // the others are of what is going out now
+      marked.emplace(*id, mark->value());
   }
+  if (auto read = mark->status(); !read)
+    return unreadable(read.error());
   const auto lose = [this](std::uint64_t id) {
     auto found = window_.find(id);
     if (found == window_.end() || found->second.state != job_state::waiting)
@@ -89,6 +100,11 @@ void dispatcher::recover_marks() {
     auto fetch = read_queued(*core_.store, parts, value);
     if (!fetch)
       return false; // damaged: the refill buries it
+    if (auto held = window_.find(id); held != window_.end()) {
+      if (held->second.state == job_state::waiting)
+        ++held->second.fetch->attempts;
+      return true;
+    }
     ++(*fetch)->attempts; // the one that the mark is of: should it be aborted too, it may have been received all the same
     auto origin = origin_of(**fetch);
     add(std::move(*fetch), parts->due_ms, std::move(origin));
@@ -105,17 +121,30 @@ void dispatcher::recover_marks() {
       ++at;
     }
   }
-  for (char kind : {'Q', 'N'})
-    for (auto row = core_.store->scan(keys::all(kind)); look_everywhere && row->valid(); row->next())
+  for (char kind : {'Q', 'N'}) {
+    auto row = core_.store->scan(keys::all(kind));
+    for (; look_everywhere && row->valid(); row->next())
       if (auto parts = keys::parse_queue(row->key()); parts && marked.contains(parts->id)) {
         if (load(parts->id, row->key(), row->value()))
           lose(parts->id);
         marked.erase(parts->id);
       }
+    if (auto read = row->status(); look_everywhere && !read)
+      return unreadable(read.error());
+  }
   for (const auto& [id, key] : marked) // of a fetch that was damaged and buried
     leftover->writes.push_back({keys::attempt(id), std::nullopt});
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
+  marks_are_known_ = true;
+  for (const auto id : std::exchange(held_back_, {}))
+    if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting)
+      wait(held->second);
+  return true;
+}
+
+bool dispatcher::is_held_back(const fetch_message& fetch) const {
+  return !marks_are_known_ && !fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id);
 }
 
 /// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same order as those of the signals that
@@ -222,7 +251,7 @@ bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const s
 /// R9, of one that is not out now. Only what must not be repeated leaves a mark: of anything else that an earlier process has queued nobody knows
 /// whether it was out when that ended.
 sent_state dispatcher::sent_before(const fetch_message& fetch) const {
-  return fetch.attempts > 0 || (fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id)) ? sent_state::maybe : sent_state::no;
+  return fetch.attempts > 0 || is_held_back(fetch) || (fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id)) ? sent_state::maybe : sent_state::no;
 }
 
 void dispatcher::end(job& late, const std::string* abort_reason) {
