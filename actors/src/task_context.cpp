@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace dormouse::detail {
 namespace {
 
@@ -66,20 +68,43 @@ std::uint64_t fetch_step(task_run& run, fetch_input&& input, fetch_init&& init, 
   });
 }
 
-std::uint64_t call_step(task_run& run, const address& to, std::string_view method, std::string arguments) {
+namespace {
+
+std::string target_of_call(std::string_view method, const address& to) {
+  return shortened(fmt::format("{} of {}", method, to_string(to)));
+}
+
+/// Whether a journal has it for a call of this method of this object, under names that they had before.
+bool is_of_call(std::string_view recorded, const address& to, const other_names& names) {
+  const auto is_under = [&](std::string_view binding) {
+    const address then{std::string(binding), to.instance_id};
+    constexpr std::string_view between = " of ";
+    for (auto at = recorded.find(between); at != std::string_view::npos; at = recorded.find(between, at + 1)) // which a name may have in it
+      if (const auto method = recorded.substr(0, at); names.are_of_method(method) && recorded == target_of_call(method, then))
+        return true;
+    return false;
+  };
+  return is_under(to.binding) || std::any_of(names.old_bindings.begin(), names.old_bindings.end(), is_under);
+}
+
+} // namespace
+
+std::uint64_t call_step(task_run& run, const address& to, std::string_view method, const other_names& names, std::string arguments) {
   const auto digest = crc32c(arguments);
-  return run.step(step_kind::call, shortened(fmt::format("{} of {}", method, to_string(to))), digest, [&](task_host& host, const step_place& place, journal_step& step) {
+  const auto is_the_same = [&](std::string_view recorded) { return is_of_call(recorded, to, names); };
+  const auto perform = [&](task_host& host, const step_place& place, journal_step& step) {
     call_message what;
     what.method = method;
     what.arguments = std::move(arguments);
     return host.call(place, step, to, std::move(what));
-  });
+  };
+  return run.step(step_kind::call, target_of_call(method, to), digest, perform, is_the_same);
 }
 
-std::uint64_t own_call_step(task_run& run, std::string_view method, std::string arguments) {
+std::uint64_t own_call_step(task_run& run, std::string_view method, const other_names& names, std::string arguments) {
   const auto digest = crc32c(arguments);
-  return run.step(step_kind::call_own, std::string(method), digest,
-                  [&](task_host& host, const step_place& place, journal_step& step) { return host.call_own(place, step, method, std::move(arguments)); });
+  const auto perform = [&](task_host& host, const step_place& place, journal_step& step) { return host.call_own(place, step, method, std::move(arguments)); };
+  return run.step(step_kind::call_own, std::string(method), digest, perform, names.are_of_method);
 }
 
 std::uint64_t sleep_step(task_run& run, std::chrono::milliseconds span) {

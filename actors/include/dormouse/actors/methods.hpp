@@ -143,6 +143,15 @@ struct methods {
     return names[index_of<Function>()];
   }
 
+  /// Whether this is a name of `Function`, the present one or another.
+  template <auto Function>
+  static bool is_name_of(std::string_view name) {
+    const auto has = [name](std::string_view present, std::span<const std::string_view> old) {
+      return present == name || std::find(old.begin(), old.end(), name) != old.end();
+    };
+    return ((std::is_same_v<typename Methods::tag, detail::value_tag<Function>> && has(Methods::name, Methods::old_names)) || ...);
+  }
+
   static constexpr bool names_are_unique() {
     std::array<std::string_view, (count + ... + Methods::old_names.size())> names{Methods::name...};
     std::size_t next = count;

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -28,8 +29,14 @@ namespace dormouse {
 namespace detail {
 
 std::uint64_t fetch_step(task_run& run, fetch_input&& input, fetch_init&& init, const std::string& jar);
-std::uint64_t call_step(task_run& run, const address& to, std::string_view method, std::string arguments);
-std::uint64_t own_call_step(task_run& run, std::string_view method, std::string arguments);
+/// What else a call may be in a journal that was written before something was renamed.
+struct other_names {
+  bool (*are_of_method)(std::string_view name);
+  std::span<const std::string_view> old_bindings;
+};
+
+std::uint64_t call_step(task_run& run, const address& to, std::string_view method, const other_names& names, std::string arguments);
+std::uint64_t own_call_step(task_run& run, std::string_view method, const other_names& names, std::string arguments);
 std::uint64_t sleep_step(task_run& run, std::chrono::milliseconds span);
 std::uint64_t sleep_step(task_run& run, std::chrono::system_clock::time_point until);
 std::uint64_t now_step(task_run& run);
@@ -109,10 +116,11 @@ public:
       static_assert(std::is_same_v<owner, T>, "dormouse: a method of another class needs the object to call it on: self.call<&U::m>(object_id<U>(\"id\"), args...)");
       const auto name = owner::methods::template name_of<Method>();
       auto bytes = detail::encode_arguments<Method>(std::forward<Args>(args)...);
+      constexpr auto names = names_of<owner, Method>();
       if constexpr (traits::is_task)
-        return operation<result, use>(*run_, detail::call_step(*run_, run_->id().object, name, std::move(bytes)));
+        return operation<result, use>(*run_, detail::call_step(*run_, run_->id().object, name, names, std::move(bytes)));
       else
-        return operation<result, use>(*run_, detail::own_call_step(*run_, name, std::move(bytes)));
+        return operation<result, use>(*run_, detail::own_call_step(*run_, name, names, std::move(bytes)));
     }
   }
 
@@ -170,10 +178,14 @@ public:
   const address& self_address() const noexcept { return run_->id().object; }
 
 private:
+  template <class Owner, auto Method>
+  static constexpr detail::other_names names_of() {
+    return {&Owner::methods::template is_name_of<Method>, Owner::methods::old_bindings};
+  }
   template <auto Method, class U, class... Args>
   std::uint64_t call_other(U&& to, Args&&... args) const {
     using owner = typename detail::member_traits<std::remove_cv_t<decltype(Method)>>::class_type;
-    return detail::call_step(*run_, object_id<owner>(std::forward<U>(to)).where(), owner::methods::template name_of<Method>(),
+    return detail::call_step(*run_, object_id<owner>(std::forward<U>(to)).where(), owner::methods::template name_of<Method>(), names_of<owner, Method>(),
                              detail::encode_arguments<Method>(std::forward<Args>(args)...));
   }
 

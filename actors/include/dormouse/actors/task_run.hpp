@@ -120,12 +120,15 @@ public:
 
   // --- For operations, inside the frame.
 
-  /// The next step. `perform(host, place, step)` as the members of `task_host`; it is called only if the step is new.
-  /// Throws `failure{too_large}` past the limit of steps.
-  template <class Perform>
-  std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform) {
+  /// The next step. `perform(host, place, step)` as the members of `task_host`; it is called only if the step is new. `is_the_same(target)` is asked of a
+  /// recorded target that differs: names may have changed since. Throws `failure{too_large}` past the limit of steps.
+  template <class Perform, class Same>
+  std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform, Same&& is_the_same) {
     if (halted_ || host_ == nullptr)
       return no_step;
+    if (next_ < journal_.size())
+      if (const auto& recorded = journal_[next_].target; recorded != target && is_the_same(recorded))
+        target = recorded;
     const auto number = take_step(kind, std::move(target), digest);
     if (!is_new_)
       return number;
@@ -135,6 +138,10 @@ public:
     if (outcome)
       complete(number, std::move(*outcome), false);
     return number;
+  }
+  template <class Perform>
+  std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform) {
+    return step(kind, std::move(target), digest, std::forward<Perform>(perform), [](std::string_view) { return false; });
   }
 
   bool has(std::uint64_t step) const noexcept { return step >= record_.first_step && step - record_.first_step < journal_.size(); }
