@@ -7,6 +7,11 @@
 namespace dormouse {
 namespace {
 
+task_id under_present_name(const runtime_core& core, task_id id) {
+  core.use_present_name(id.object);
+  return id;
+}
+
 task_entry shown(store& from, task_id id, task_record&& record) {
   task_entry out;
   out.method = std::move(record.method);
@@ -21,6 +26,15 @@ task_entry shown(store& from, task_id id, task_record&& record) {
   return out;
 }
 
+/// One whose record is damaged.
+task_entry unreadable(task_id id, const error& why) {
+  task_entry out;
+  out.state = task_state::stuck;
+  out.error = call_error{why.code, why.message, id.object};
+  out.id = std::move(id);
+  return out;
+}
+
 } // namespace
 
 tasks::tasks(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
@@ -29,18 +43,30 @@ std::vector<task_entry> tasks::list(const task_filter& which) const {
   if (which.limit < 1 || which.limit > most_listed)
     throw failure({errc::invalid_request, fmt::format("task_filter::limit is {}; it must be 1..{}", which.limit, most_listed)});
   return desk_->with_store([&which](runtime_core& core) {
-    auto range = which.binding.empty() ? keys::all('T') : which.instance_id.empty() ? keys::tasks_of(which.binding) : keys::tasks_of(address{which.binding, which.instance_id});
-    if (which.after)
-      range.first = std::max(range.first, keys::task(*which.after) + '\0');
+    const bool by_index = which.state == task_state::stuck; // it has a row for each of them, and no more
+    address of{which.binding, which.instance_id};
+    core.use_present_name(of);
+    const char kind = by_index ? 'U' : 'T';
+    auto range = of.binding.empty() ? keys::all(kind) : by_index ? keys::stuck_tasks_of(of.binding) : keys::tasks_of(of.binding);
+    if (!of.binding.empty() && !of.instance_id.empty())
+      range = keys::rows_of(kind, of);
+    if (which.after) {
+      const auto last = under_present_name(core, *which.after);
+      range.first = std::max(range.first, (by_index ? keys::stuck_task(last) : keys::task(last)) + '\0');
+    }
     std::vector<task_entry> out;
     const auto rows = core.store->scan(range);
     for (; rows->valid() && out.size() < which.limit; rows->next()) {
       auto id = keys::parse_task(rows->key());
-      auto record = core.store->read_task(rows->value());
-      if (!id || !record)
-        throw failure({errc::corrupt, fmt::format("the record of a task: {}", record ? "its key is malformed" : record.error().message)});
-      if (!which.state || record->state == *which.state)
-        out.push_back(shown(*core.store, std::move(*id), std::move(*record)));
+      if (!id)
+        continue; // nothing can be asked of it
+      auto record = by_index ? core.store->load_task(*id) : core.store->read_task(rows->value()).map([](task_record&& of_row) { return std::optional(std::move(of_row)); });
+      if (!record && record.error().code != errc::corrupt)
+        throw failure(record.error());
+      if (!record && (by_index || !which.state))
+        out.push_back(unreadable(std::move(*id), record.error()));
+      else if (record && *record && (!which.state || (*record)->state == *which.state))
+        out.push_back(shown(*core.store, std::move(*id), std::move(**record)));
     }
     value_or_throw(rows->status());
     return out;
@@ -49,17 +75,19 @@ std::vector<task_entry> tasks::list(const task_filter& which) const {
 
 std::optional<task_entry> tasks::find(const task_id& id) const {
   return desk_->with_store([&id](runtime_core& core) -> std::optional<task_entry> {
-    auto record = value_or_throw(core.store->load_task(id));
+    auto present = under_present_name(core, id);
+    auto record = value_or_throw(core.store->load_task(present));
     if (!record)
       return std::nullopt;
-    return shown(*core.store, id, std::move(*record));
+    return shown(*core.store, std::move(present), std::move(*record));
   });
 }
 
 std::vector<journal_step> tasks::journal(const task_id& id) const {
   return desk_->with_store([&id](runtime_core& core) {
-    auto record = value_or_throw(core.store->load_task(id));
-    return record ? value_or_throw(core.store->load_journal(id, record->first_step)) : std::vector<journal_step>();
+    const auto present = under_present_name(core, id);
+    auto record = value_or_throw(core.store->load_task(present));
+    return record ? value_or_throw(core.store->load_journal(present, record->first_step)) : std::vector<journal_step>();
   });
 }
 
@@ -84,7 +112,9 @@ std::future<bool> tasks::settle(const any_promise_id& id, call_result<std::strin
 void tasks::send(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) const {
   if (auto good = validate(to); !good)
     return sink->resolve(unexpected<error>(good.error()));
-  desk_->call(to, method, std::move(arguments), std::move(sink));
+  auto present = to;
+  desk_->use_present_name(present);
+  desk_->call(present, method, std::move(arguments), std::move(sink));
 }
 
 } // namespace dormouse

@@ -1,5 +1,6 @@
 // Durable tasks against a real server and a real disk: what a co_await gives, what is done once, what survives (R16, R17).
 
+#include "disk.hpp"
 #include "movable_clock.hpp"
 #include "outcome.hpp"
 #include "upstream/sample_content.hpp"
@@ -520,6 +521,167 @@ TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so c
   CHECK(second.tasks().find(task)->state == task_state::cancelled);
   CHECK(second.stats().stuck_tasks == 0);
   CHECK(contains(error_of(second.tasks().result<std::string>(task)).message, "hopeless"));
+}
+
+namespace {
+
+std::string told_promise; ///< by a task of `old_tour`
+
+class old_stop : public durable_object {
+public:
+  std::string leave(std::string how) { return "left " + how; }
+  using methods = dormouse::methods<"STOP", method<"leave", &old_stop::leave>>;
+};
+
+class new_stop : public durable_object {
+public:
+  std::string depart(std::string how) { return "departed " + how; }
+  using methods = dormouse::methods<"HALT", renamed_from<"STOP">, method<"depart", &new_stop::depart, renamed_from<"go", "leave">>>;
+};
+
+/// The task of a tour, with the names of its object and of the stops.
+template <class Tour, class Stop, auto Note, auto Leave, auto Part>
+task<std::string> travel(task_context<Tour> self) {
+  co_await self.template call<Note>(std::string("began"));
+  auto left = co_await self.template call<Leave>(object_id<Stop>(std::string(300, 's')), std::string("early"));
+  left += co_await self.template call<Leave>(object_id<Stop>("a of B/c"), std::string(" and late"));
+  auto part = co_await self.template call<Part>(std::string("part"));
+  auto word = self.template promise<std::string>();
+  auto tell = self.side_effect([&word] { told_promise = to_string(word.id()); });
+  co_await tell;
+  co_await self.template call<Note>(std::string("waits"));
+  auto said = co_await word;
+  co_await self.template call<Note>(said);
+  co_return left + ' ' + part + ' ' + said;
+}
+
+class old_tour : public durable_object {
+public:
+  void note(std::string what) { notes_.push_back(std::move(what)); }
+  std::vector<std::string> notes() const { return notes_; }
+  static task<std::string> part(task_context<old_tour>, std::string what) { co_return what; }
+  static task<std::string> run(task_context<old_tour> self) {
+    co_return co_await travel<old_tour, old_stop, &old_tour::note, &old_stop::leave, &old_tour::part>(self);
+  }
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(notes_);
+  }
+  using methods = dormouse::methods<"TOUR", method<"note", &old_tour::note>, method<"notes", &old_tour::notes>, method<"part", &old_tour::part>, method<"run", &old_tour::run>>;
+
+private:
+  std::vector<std::string> notes_;
+};
+
+class new_tour : public durable_object {
+public:
+  void write(std::string what) { notes_.push_back(std::move(what)); }
+  std::vector<std::string> notes() const { return notes_; }
+  static task<std::string> piece(task_context<new_tour>, std::string what) { co_return what; }
+  static task<std::string> journey(task_context<new_tour> self) {
+    co_return co_await travel<new_tour, new_stop, &new_tour::write, &new_stop::depart, &new_tour::piece>(self);
+  }
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(notes_);
+  }
+  using methods = dormouse::methods<"JOURNEY", renamed_from<"TOUR">, method<"write", &new_tour::write, renamed_from<"note">>, method<"notes", &new_tour::notes>,
+                                    method<"piece", &new_tour::piece, renamed_from<"part">>, method<"journey", &new_tour::journey, renamed_from<"run">>>;
+
+private:
+  std::vector<std::string> notes_;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(working, "R17: a task goes on when methods and bindings that its journal names have other names, and is found by its old id") {
+  task_id id;
+  {
+    runtime before(settings());
+    before.define<old_stop>();
+    before.define<old_tour>();
+    const auto tour = before.get<old_tour>("x");
+    id = value_of(tour.start<&old_tour::run>());
+    REQUIRE(eventually([&] { return value_of(tour.call<&old_tour::notes>()).size() == 2; }));
+  }
+  const auto promise = promise_id<std::string>(value_or_throw(parse_promise_id(told_promise)));
+  CHECK(promise.task == id);
+  runtime after(settings());
+  after.define<new_tour>();
+  after.define<new_stop>();
+  const auto found = after.tasks().find(id);
+  REQUIRE(found);
+  CHECK(found->id.object == address{"JOURNEY", "x"});
+  CHECK(after.tasks().journal(id).size() == found->steps);
+  CHECK(after.tasks().list({.binding = "TOUR"}).size() == 1);
+  CHECK(after.tasks().list({.binding = "TOUR", .instance_id = "x"}).size() == 1);
+  CHECK(after.tasks().list({.after = id}).empty());
+  CHECK(value_of(after.tasks().resolve(promise, "home")));
+  CHECK(value_of(after.tasks().result<std::string>(id)) == "left earlyleft  and late part home");
+  CHECK(value_of(after.get<new_tour>("x").call<&new_tour::notes>()) == std::vector<std::string>{"began", "waits", "home"});
+  CHECK_FALSE(value_of(after.tasks().cancel(id)));
+  CHECK(after.stats().stuck_tasks == 0);
+}
+
+TEST_CASE_FIXTURE(working, "R21: a damaged record or step of a task is seen as such, keeps no other task from being seen, and a task with one can be cancelled") {
+  std::vector<task_id> ids;
+  {
+    runtime first(settings());
+    first.define<changing<1>>();
+    for (const auto* name : {"a", "b", "c"}) {
+      const auto object = first.get<changing<1>>(name);
+      ids.push_back(value_of(object.start<&changing<1>::work>("job")));
+      REQUIRE(eventually([&] { return value_of(object.call<&changing<1>::notes>()).size() == 2; }));
+    }
+  }
+  {
+    disk rows(directory.path());
+    auto record = rows.rows('T').at(keys::task(ids[0]));
+    flip_last_bit(record);
+    rows.put(keys::task(ids[0]), record);
+    const auto steps = keys::steps_of(ids[1]);
+    auto step = rows.rows('J').lower_bound(steps.first)->second;
+    auto key = rows.rows('J').lower_bound(steps.first)->first;
+    flip_last_bit(step);
+    rows.put(key, step);
+  }
+  runtime running(settings());
+  running.define<changing<1>>();
+  const auto all = running.tasks().list();
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].id == ids[0]);
+  CHECK(all[0].state == task_state::stuck);
+  REQUIRE(all[0].error);
+  CHECK(all[0].error->code == errc::corrupt);
+  CHECK(all[1].state == task_state::running);
+  CHECK(all[2].state == task_state::running);
+  CHECK(running.tasks().list({.limit = 1, .after = ids[0]}).at(0).id == ids[1]);
+  CHECK(running.tasks().list({.state = task_state::running}).size() == 2);
+  CHECK(error_thrown_by([&] { (void)running.tasks().find(ids[0]); }).code == errc::corrupt);
+  CHECK(error_thrown_by([&] { (void)running.tasks().journal(ids[1]); }).code == errc::corrupt);
+  CHECK(error_of(running.tasks().cancel(ids[0])).code == errc::corrupt);
+  CHECK(value_of(running.tasks().cancel(ids[1], "unreadable")));
+  CHECK(running.tasks().find(ids[1])->state == task_state::cancelled);
+  running.stop();
+  const auto steps = keys::steps_of(ids[1]);
+  for (const auto& [key, row] : disk(directory.path()).rows('J'))
+    CHECK_FALSE((key >= steps.first && key < steps.second));
+}
+
+TEST_CASE("R21: the text of a task's or a promise's id is refused if it is not one") {
+  const std::string too_long(1025, 'i');
+  for (const std::string text : {"", "/", "//", "A", "A/1", "A//x", "/1/x", "A/1/", "A/x/x", "A/-1/x", "A/+1/x", "A/ 1/x", "A/1 /x", "A/0x1/x", "A/18446744073709551616/x", "A b/1/x", "1A/1/x",
+                                 "A/1/\xff", "A/1./x", "A/.1/x", "A/./x", "A/1.2.3/x", "A/1.-2/x", "A/1.18446744073709551616/x", "A/1.2/", "A/1.2"}) {
+    CHECK_MESSAGE(parse_task_id(text).error().code == errc::bad_arguments, text);
+    CHECK_MESSAGE(parse_promise_id(text).error().code == errc::bad_arguments, text);
+  }
+  CHECK(parse_task_id("A/1/" + too_long).error().code == errc::bad_arguments);
+  CHECK(parse_promise_id("A/1.2/" + too_long).error().code == errc::bad_arguments);
+  CHECK_FALSE(parse_task_id("A/1.2/x"));
+  CHECK_FALSE(parse_promise_id("A/1/x"));
+  CHECK_FALSE(parse_task_id(std::string("A/1\0/x", 6)));
+  CHECK(parse_task_id("A/18446744073709551615/x/y").value() == task_id{{"A", "x/y"}, 18446744073709551615U});
+  CHECK(parse_promise_id("A/1.2/x/3.4/y").value() == any_promise_id{{{"A", "x/3.4/y"}, 1}, 2});
 }
 
 // --- with what else there is -----------------------------------------------------------------------------------------------------------

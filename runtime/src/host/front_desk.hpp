@@ -41,6 +41,8 @@ public:
   /// No use of the store from here on; waits for those under way.
   void close();
 
+  void use_present_name(address& where) const { core_->use_present_name(where); }
+
 private:
   /// `key` empty: none.
   void hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink);

@@ -125,6 +125,8 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
     if (!what)
       return bad(what.error());
     auto run = find(what->first);
+    if (!run && run.error().code == errc::corrupt)
+      run = find_unreadable(what->first, run.error());
     if (!run)
       return unexpected<error>(run.error());
     if (*run == nullptr || (*run)->ended() || ((*run)->record().cancelled_at != 0 && (*run)->record().state != task_state::stuck))
@@ -251,6 +253,19 @@ expected<task_run*> task_runner::find(std::uint64_t number) {
   }
   if (steps != 0)
     stored_steps_[number] = steps;
+  return runs_.emplace(number, std::move(run)).first->second.get();
+}
+
+/// One whose journal is damaged, to be ended. All rows of that go, whatever they are.
+expected<task_run*> task_runner::find_unreadable(std::uint64_t number, const error& why) {
+  auto record = core_.store->load_task(id_of(number));
+  if (!record)
+    return unexpected<error>(record.error());
+  if (!*record)
+    return nullptr;
+  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::vector<journal_step>(), nullptr, core_.settings.max_task_steps);
+  run->halt(why);
+  stored_steps_[number] = most_single_erasures + 1;
   return runs_.emplace(number, std::move(run)).first->second.get();
 }
 

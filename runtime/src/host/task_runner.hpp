@@ -80,6 +80,7 @@ private:
 
   task_id id_of(std::uint64_t number) const { return {entry_.where, number}; }
   expected<task_run*> find(std::uint64_t number);
+  expected<task_run*> find_unreadable(std::uint64_t number, const error& why);
   expected<void> begin(turn& in_turn, std::uint64_t number, std::string method, std::string arguments, const return_path& waiter, bool keep);
   expected<void> step_on(turn& in_turn, task_run& run);
   expected<void> settle(turn& in_turn, task_run& run);

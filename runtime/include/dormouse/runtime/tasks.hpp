@@ -49,13 +49,14 @@ public:
   explicit tasks(std::shared_ptr<front_desk> desk);
 
   /// Those that are running or stuck, and those that have ended and whose results are kept; ordered by object and age. What is durable: a task shows
-  /// up when the turn that began it is. Throws `failure`: `invalid_request` for a limit out of range, `corrupt`, `storage_error`, `stopped`.
+  /// up when the turn that began it is. One whose record is damaged is there as stuck, with the error `corrupt`. Throws `failure`: `invalid_request` for a
+  /// limit out of range, `storage_error`, `stopped`.
   std::vector<task_entry> list(const task_filter& which = {}) const;
 
-  /// Nothing if there is none, or not any more. Throws as `list`.
+  /// Nothing if there is none, or not any more. Throws as `list`, and `corrupt`.
   std::optional<task_entry> find(const task_id& id) const;
 
-  /// The steps on disk. Throws as `list`.
+  /// The steps on disk. Throws as `find`.
   std::vector<journal_step> journal(const task_id& id) const;
 
   /// What it returned, or a `failure` with its error, now or when it has ended. `not_found` if there is no such task, or not any more: the result of one that
@@ -68,7 +69,7 @@ public:
     return future;
   }
 
-  /// Throws `task_cancelled` where the task waits; one that is stuck just ends. True when that is durable; false if it was not running, or had been
+  /// Throws `task_cancelled` where the task waits; one that is stuck, or whose journal cannot be read, just ends. True when that is durable; false if it was not running, or had been
   /// cancelled before.
   std::future<bool> cancel(const task_id& id, std::string reason = {}) const;
 
