@@ -136,11 +136,11 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
 }
 
 /// Until the dispatcher, or whoever it passes the token on to, has acted on it.
-template <class Message>
-void tell_dispatcher(runtime_core& core, const class_descriptor& type) {
+template <class Message, class What>
+void tell_dispatcher(runtime_core& core, What what) {
   std::promise<void> acted;
   auto done = acted.get_future();
-  caf::anon_send(core.dispatcher, Message{&type, std::shared_ptr<void>(nullptr, [&acted](void*) { acted.set_value(); })});
+  caf::anon_send(core.dispatcher, Message{std::move(what), std::shared_ptr<void>(nullptr, [&acted](void*) { acted.set_value(); })});
   done.wait();
 }
 
@@ -151,7 +151,7 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
       throw failure({errc::invalid_binding, fmt::format("binding '{}', the old name of '{}', is defined by another class", old, type.binding)});
     value_or_throw(check_renaming(*core.store, old, type.binding));
   }
-  tell_dispatcher<binding_renamed>(core, type);
+  tell_dispatcher<binding_renamed>(core, &type);
   for (auto old : type.old_bindings)
     value_or_throw(move_objects(*core.store, old, type.binding));
 }
@@ -248,23 +248,32 @@ void runtime::stop() {
     self_->stop();
 }
 
-void runtime::define(const class_descriptor& type) {
+void runtime::define(std::initializer_list<const class_descriptor*> types) {
   auto& core = *self_->core;
   std::lock_guard guard(self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
-  if (const auto* known = core.find_class(type.binding)) {
-    if (known != &type)
-      throw failure({errc::invalid_binding, fmt::format("binding '{}' is already defined by another class", type.binding)});
-    return;
+  std::vector<const class_descriptor*> fresh;
+  for (const auto* type : types) {
+    const auto* known = core.find_class(type->binding);
+    for (const auto* each : fresh)
+      known = each->binding == type->binding ? each : known;
+    if (known != nullptr && known != type)
+      throw failure({errc::invalid_binding, fmt::format("binding '{}' is already defined by another class", type->binding)});
+    if (known == nullptr && core.was_renamed(type->binding))
+      throw failure({errc::invalid_binding, fmt::format("binding '{}' is an old name of another class that is defined", type->binding)});
+    if (known == nullptr)
+      fresh.push_back(type);
   }
+  if (fresh.empty())
+    return;
   if (self_->stopped)
     throw failure({errc::stopped, "the runtime has stopped"});
-  if (core.was_renamed(type.binding))
-    throw failure({errc::invalid_binding, fmt::format("binding '{}' is an old name of another class that is defined", type.binding)});
   std::lock_guard defining(core.defining);
-  if (!type.old_bindings.empty())
-    rename_objects(core, type);
-  tell_dispatcher<class_defined>(core, type);
-  core.schedules->defined(type.binding);
+  for (const auto* type : fresh)
+    if (!type->old_bindings.empty())
+      rename_objects(core, *type);
+  tell_dispatcher<classes_defined>(core, fresh);
+  for (const auto* type : fresh)
+    core.schedules->defined(type->binding);
 }
 
 const class_descriptor* runtime::check(const address& to) const {

@@ -160,9 +160,7 @@ private:
 
 dormouse::runtime open(const std::string& directory, const dormouse::url& server, std::shared_ptr<dormouse::fetch_observer> observer = {}) {
   dormouse::runtime runtime({.directory = directory, .allow = {server.host}, .observer = std::move(observer)});
-  runtime.define<warehouse>();
-  runtime.define<order>();
-  runtime.define<auditor>();
+  runtime.define<warehouse, order, auditor>();
   return runtime;
 }
 

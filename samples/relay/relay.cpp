@@ -102,9 +102,7 @@ int main(int argc, char** argv) try {
 
   const auto server = dormouse::value_or_throw(dormouse::parse_url(url));
   dormouse::runtime runtime({.directory = directory, .allow = {server.host}, .idle_after = 20ms});
-  runtime.define<archive>();
-  runtime.define<department>();
-  runtime.define<reception>();
+  runtime.define<archive, department, reception>();
   const auto front = runtime.get<reception>("the reception");
   std::cout << "answers so far: " << front.call<&reception::answers>().get() << '\n';
 

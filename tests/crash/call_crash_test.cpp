@@ -53,8 +53,7 @@ TEST_CASE("R1 R3 R15 R16: kill -9 loses and doubles no note, no answer, no time-
   std::uint64_t notes = 0;
   {
     runtime host(with_clock(correspondent_options(directory), clock));
-    host.define<clerk>();
-    host.define<correspondent>();
+    host.define<clerk, correspondent>();
     const auto orders = host.get<correspondent>(correspondent_id(0));
     for (std::uint64_t key = 1; key <= tried; ++key) {
       const auto order = orders.with({.idempotency_key = order_key(key)}).call<&correspondent::order>().get();

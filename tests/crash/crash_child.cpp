@@ -199,8 +199,7 @@ void unload(const std::string& directory, const std::string& upstream) {
 /// Everybody writes, and one takes orders with keys: the one that comes next, and one of those that a process before may have made.
 [[noreturn]] void correspond_until_killed(const std::string& directory, std::uint64_t tried) {
   runtime host(correspondent_options(directory));
-  host.define<clerk>();
-  host.define<correspondent>();
+  host.define<clerk, correspondent>();
   const auto order = [&host](std::uint64_t key) {
     report(std::to_string(key));
     const auto number = host.get<correspondent>(correspondent_id(0)).with({.idempotency_key = order_key(key)}).call<&correspondent::order>().get();
@@ -229,8 +228,7 @@ options saga_options(const std::string& directory) {
 /// Places orders, a few at a time, numbered from `placed + 1` on.
 [[noreturn]] void sell_until_killed(const std::string& directory, const std::string& upstream, std::uint64_t placed) {
   runtime host(saga_options(directory));
-  host.define<stock>();
-  host.define<purchase>();
+  host.define<stock, purchase>();
   for (auto number = placed;;) {
     std::vector<std::future<void>> calls;
     for (int i = 0; i < 5; ++i) {
@@ -248,8 +246,7 @@ options saga_options(const std::string& directory) {
 /// Lets all orders end, and tells what they did.
 void settle(const std::string& directory) {
   runtime host(saga_options(directory));
-  host.define<stock>();
-  host.define<purchase>();
+  host.define<stock, purchase>();
   std::size_t looked = 0;
   const auto all_ended = [&] {
     if (++looked % 1'000 == 0)

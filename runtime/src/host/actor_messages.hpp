@@ -131,12 +131,12 @@ struct binding_renamed { ///< before such a class is defined
   const class_descriptor* type = nullptr;
   std::shared_ptr<void> acknowledge; ///< released when nothing more is written under an old name
 };
-struct class_defined {
-  const class_descriptor* type = nullptr;
-  std::shared_ptr<void> acknowledge; ///< released when the class is known
+struct classes_defined {
+  std::vector<const class_descriptor*> types;
+  std::shared_ptr<void> acknowledge; ///< released when the classes are known
 };
-struct class_settled { ///< everything that was written before the class was known is durable
-  const class_descriptor* type = nullptr;
+struct classes_settled { ///< everything that was written before the classes were known is durable
+  std::vector<const class_descriptor*> types;
 };
 struct recovery_ready {
   std::string binding;
@@ -181,8 +181,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::result_stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::store_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::fetch_moved)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::binding_renamed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_defined)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::class_settled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::classes_defined)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::classes_settled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::recovery_ready)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::dispatcher_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dormouse::worker_died)

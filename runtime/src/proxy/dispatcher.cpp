@@ -91,8 +91,8 @@ caf::behavior dispatcher::make_behavior() {
       pump();
     },
     [this](binding_renamed& what) { rename(what); },
-    [this](class_defined& what) { define(what); },
-    [this](class_settled& what) { walk_inbox(what); },
+    [this](classes_defined& what) { define(what); },
+    [this](classes_settled& what) { walk_inbox(what); },
     [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
     [this](const worker_died& what) {
       if (workers_[what.worker].worker.generation() == what.generation)
@@ -515,17 +515,19 @@ void dispatcher::rename(binding_renamed& what) {
   core_.store->submit(std::make_unique<renaming_barrier>(std::move(what.acknowledge)));
 }
 
-/// From here on whoever writes to the inbox of such an object delivers what it wrote. What was written before is found by a walk, which begins when all of
+/// All are known before any of their objects is woken. From here on whoever writes to the inbox of such an object delivers what it wrote. What was written before is found by a walk, which begins when all of
 /// it is durable.
-void dispatcher::define(class_defined& what) {
-  inboxes_.announce(*what.type);
+void dispatcher::define(classes_defined& what) {
+  for (const auto* type : what.types)
+    inboxes_.announce(*type);
   core_.rows_in_hand.wait_for_all(); // who has looked for the class before may not have submitted its row yet: behind the barrier, the walk would not find it
-  core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, class_settled{what.type}));
+  core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, classes_settled{std::move(what.types)}));
   what.acknowledge.reset();
 }
 
-void dispatcher::walk_inbox(class_settled& what) {
-  inboxes_.walk_inbox(*what.type);
+void dispatcher::walk_inbox(classes_settled& what) {
+  for (const auto* type : what.types)
+    inboxes_.walk_inbox(*type);
 }
 
 void dispatcher::tick() {

@@ -90,8 +90,8 @@ private:
 
   // Watching.
   void rename(binding_renamed& what);
-  void define(class_defined& what);
-  void walk_inbox(class_settled& what);
+  void define(classes_defined& what);
+  void walk_inbox(classes_settled& what);
   void tick();
   void schedule_tick();
   void replace_worker(std::size_t index, std::string_view why);

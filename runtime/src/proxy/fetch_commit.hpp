@@ -25,13 +25,13 @@ private:
 /// Tells the dispatcher when everything that was submitted before is durable.
 class class_barrier final : public pending_commit {
 public:
-  class_barrier(caf::actor dispatcher, class_settled what) : dispatcher_(std::move(dispatcher)), what_(std::move(what)) { behind_files = true; }
+  class_barrier(caf::actor dispatcher, classes_settled what) : dispatcher_(std::move(dispatcher)), what_(std::move(what)) { behind_files = true; }
 
   void settle(const expected<void>&) noexcept override { caf::anon_send(dispatcher_, std::move(what_)); }
 
 private:
   caf::actor dispatcher_;
-  class_settled what_;
+  classes_settled what_;
 };
 
 /// Lets its token go when everything that was submitted before is durable.

@@ -20,6 +20,7 @@
 #include <dormouse/runtime/stats.hpp>
 #include <dormouse/runtime/tasks.hpp>
 
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -75,15 +76,19 @@ public:
   /// `stop()`.
   ~runtime();
 
-  /// Registers a class under its binding and delivers what is waiting for its objects. Defining the same class again does nothing.
+  /// Registers classes under their bindings and delivers what is waiting for their objects. Defining the same class again does nothing.
+  /// Classes whose objects call each other, or answer each other's tasks, belong into one call: all of them are known before any of their objects is woken. An
+  /// object that runs between two calls, with a message that an earlier process left, finds no class for what it calls: `unknown_binding`.
   /// If the class was renamed from other bindings, their objects are moved first, on this thread, which takes as long as reading and writing them all; a call
   /// that was interrupted goes on where it was. Define such a class before others that run. See docs/objects.md.
   /// Throws `failure`: `invalid_binding` if another class has the binding or an old one, or an object is there under both names; `storage_error`, `stopped`.
-  template <class T>
+  template <class... T>
+    requires(sizeof...(T) > 0)
   void define() {
-    define(describe<T>());
+    define({&describe<T>()...});
   }
-  void define(const class_descriptor& type);
+  void define(const class_descriptor& type) { define({&type}); }
+  void define(std::initializer_list<const class_descriptor*> types);
 
   /// A handle to an object, which need not exist yet. Throws `failure`: `unknown_binding` (not defined), `invalid_instance_id`.
   template <class T>
