@@ -147,7 +147,7 @@ TEST_CASE_FIXTURE(fixture, "delay: the deadline counts from the call") {
   what.deadline_ms = 600;
   const auto begin = steady_clock::now();
   CHECK(failed(fetched(object(running), what)).code == fetch_errc::timeout);
-  CHECK(steady_clock::now() - begin >= 600ms);
+  CHECK(steady_clock::now() - begin >= 590ms); // by another clock, whose milliseconds are cut off
   CHECK(upstream.hits("a") == 1);
 }
 
