@@ -106,7 +106,7 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "R5: sleep_until ends at its time, and at once if that has passed") {
+TEST_CASE_FIXTURE(fixture, "R5: a sleep until a moment ends at it, and at once if it has passed") {
   CHECK(value_of(it().call<&speaker::until>(clock->now_ms() - 1'000)) == "it is time");
   auto later = it().call<&speaker::until>(clock->now_ms() + 60'000);
   REQUIRE(eventually([&] { return running->stats().schedules == 1; }));
