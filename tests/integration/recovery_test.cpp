@@ -92,7 +92,7 @@ TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read 
     if (damaged_mark)
       disk(directory.path()).change('A', flip_last_bit);
     auto valve = std::make_shared<storage_valve>();
-    valve->fail_scans(scan, damaged_mark ? 3 : 2, after);
+    valve->fail_scans(scan, damaged_mark ? 3 : 2, after, damaged_mark ? 1 : 0); // what is queued is counted first
     runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
     for (const auto& each : {name, other}) {
       const auto lost = failed(result_under(object(running), each));
@@ -106,6 +106,84 @@ TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read 
     running.stop();
     CHECK(disk(directory.path()).count('A') == 0);
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its deadline and aborted, though the first scans for it fail") {
+  struct trouble {
+    std::string scan;
+    std::size_t after;
+  };
+  for (const auto& [scan, after] : {trouble{"Q", 0}, trouble{"Q", 1}, trouble{"N", 0}, trouble{"E", 0}, trouble{"E", 1}, trouble{"G", 0}, trouble{"S", 0}}) {
+    CAPTURE(scan);
+    CAPTURE(after);
+    const auto name = scan + std::to_string(after);
+    const abort_controller stop;
+    auto late = key(name + "late", "mode=hang");
+    late.deadline_ms = 1'500;
+    auto aborted = key(name + "aborted", "mode=hang");
+    aborted.signal = stop.signal();
+    auto named = hangs_once(name + "named");
+    named.queue = "bulk";
+    const std::vector<order> orders{hangs_once(name + "plain"), named, late, aborted};
+    auto chosen = settings();
+    chosen.queues = {{"bulk", {.max_queued = 1}}};
+    {
+      const auto before = upstream.total();
+      runtime running(chosen);
+      value_of(object(running).call<&fetcher::send_all>(orders));
+      REQUIRE(eventually([&] { return upstream.total() == before + orders.size(); }));
+    }
+    const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(), "by now"};
+    disk(directory.path()).put(keys::abort_mark(stop.id()), seal_value(frame_type::abort_mark, mark));
+    auto valve = std::make_shared<storage_valve>();
+    valve->fail_scans(scan, 4, after);
+    runtime running(chosen, {.wrap_engine = valve->wrap(), .wrap_transport = {}});
+    auto mine = object(running);
+    CHECK(answered(result_under(mine, name + "plain")).ok());
+    CHECK(answered(result_under(mine, name + "named")).ok());
+    CHECK(failed(result_under(mine, name + "late")).code == fetch_errc::timeout);
+    CHECK(failed(result_under(mine, name + "aborted")).code == fetch_errc::aborted);
+    CHECK(running.stats().queued_fetches == 0);
+    CHECK(valve->failed_reads() >= 1);
+    auto another = key(name + "another");
+    another.queue = "bulk"; // there is room again
+    CHECK(answered(fetched(mine, another)).ok());
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "R14: an abort whose fetches cannot be looked for is acted on later") {
+  auto valve = std::make_shared<storage_valve>();
+  runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
+  auto mine = object(running);
+  const abort_controller stop;
+  auto hangs = key("hangs", "mode=hang");
+  hangs.signal = stop.signal();
+  value_of(mine.call<&fetcher::send>(hangs));
+  REQUIRE(eventually([this] { return upstream.hits("hangs") == 1; }));
+  valve->fail_scans("G", 2);
+  value_of(mine.call<&fetcher::give_up>(stop, std::string("enough")));
+  CHECK(failed(result_under(mine, "hangs")).code == fetch_errc::aborted);
+  CHECK(valve->failed_reads() == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "R8 R12: a queue longer than the window is served in full though scans of it fail now and then") {
+  auto chosen = settings();
+  chosen.max_window = 8;
+  chosen.max_in_flight_per_origin = 2;
+  auto valve = std::make_shared<storage_valve>();
+  runtime running(chosen, {.wrap_engine = valve->wrap(), .wrap_transport = {}});
+  auto mine = object(running);
+  std::vector<order> orders;
+  for (int i = 0; i < 100; ++i)
+    orders.push_back(key(std::to_string(i)));
+  for (std::size_t good = 0; good < 8; ++good) {
+    value_of(mine.call<&fetcher::send_all>(orders));
+    valve->fail_scans("Q", 3, 1, good);
+    REQUIRE(all_came(mine, (good + 1) * orders.size()));
+    valve->heal();
+  }
+  CHECK(valve->failed_reads() >= 8);
+  CHECK(running.stats().queued_fetches == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "R12: large bodies survive restarts, in the queue and in the inbox") {

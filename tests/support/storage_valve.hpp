@@ -38,10 +38,11 @@ public:
   /// From now on reading single rows of this kind fails.
   void fail_reads(char kind) { unreadable_kind_ = kind; }
 
-  /// The next `times` scans that begin with this part of a key fail behind their first `after` rows.
-  void fail_scans(std::string from, std::size_t times, std::size_t after = 0) {
+  /// Of the scans that begin with this part of a key `good` are as they should be, and the next `times` fail behind their first `after` rows.
+  void fail_scans(std::string from, std::size_t times, std::size_t after = 0, std::size_t good = 0) {
     std::lock_guard guard(mutex_);
     failing_scans_ = std::move(from);
+    good_scans_ = good;
     scans_to_fail_ = times;
     rows_before_ = after;
   }
@@ -162,6 +163,10 @@ private:
     std::lock_guard guard(mutex_);
     if (scans_to_fail_ == 0 || !from.starts_with(failing_scans_))
       return scan;
+    if (good_scans_ > 0) {
+      --good_scans_;
+      return scan;
+    }
     --scans_to_fail_;
     ++failed_reads_;
     return std::make_unique<failing_cursor>(std::move(scan), rows_before_);
@@ -172,6 +177,7 @@ private:
   filter failing_;
   std::string held_scans_;
   std::string failing_scans_;
+  std::size_t good_scans_ = 0;
   std::size_t scans_to_fail_ = 0;
   std::size_t rows_before_ = 0;
   std::atomic<char> unreadable_kind_{0};

@@ -209,8 +209,11 @@ task_runner& awake_object::tasks() {
   return *tasks_;
 }
 
-expected<void> awake_object::run_started(turn& in_turn) {
-  return in_turn.has_started() ? tasks().run_started(in_turn) : expected<void>();
+expected<void> awake_object::settle_tasks(turn& in_turn) {
+  if (in_turn.has_started())
+    if (auto ran = tasks().run_started(in_turn); !ran)
+      return ran;
+  return in_turn.wants_destruction() ? tasks().end_all() : expected<void>();
 }
 
 /// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
@@ -281,11 +284,11 @@ expected<awake_object::encoded_state> awake_object::encode_jars() {
 }
 
 expected<awake_object::encoded_state> awake_object::finish(turn& in_turn) {
-  return run_started(in_turn).and_then([this] { return encode_state(); });
+  return settle_tasks(in_turn).and_then([this] { return encode_state(); });
 }
 
 expected<awake_object::encoded_state> awake_object::finish_of_tasks(turn& in_turn) {
-  return run_started(in_turn).and_then([this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
+  return settle_tasks(in_turn).and_then([this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
 }
 
 // --- commits ----------------------------------------------------------------------------------------------------------------------------
@@ -306,8 +309,6 @@ void awake_object::commit(turn& in_turn, encoded_state state, turn_commit::conse
   next->add_calls(in_turn.take_calls());
   next->add_answers(in_turn.take_cancelled_calls());
   next->add_aborts(in_turn.take_aborts());
-  if (is_last)
-    tasks().end_all();
   if (tasks_ && tasks_->has_effects())
     next->add_tasks(tasks_->take_effects());
   if (is_last)

@@ -89,7 +89,7 @@ public:
   /// What the responses of a fetch set, before its handler runs.
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
 
-  /// When the method has returned: begins the tasks it started, and encodes what it left. Errors: `handler_failed`, `too_large`, as of tasks.
+  /// When the method has returned: begins the tasks it started, or ends all if it destroys the object, and encodes what it left. Errors: `handler_failed`, `too_large`, as of tasks.
   expected<encoded_state> finish(turn& in_turn);
   /// The same for a turn of tasks, which seldom change the object itself.
   expected<encoded_state> finish_of_tasks(turn& in_turn);
@@ -115,7 +115,7 @@ private:
   std::optional<error> enter(turn& in_turn, std::string_view scope, std::string_view name, F&& body);
   std::optional<error> run(const method_descriptor& method, invocation& call, turn& in_turn);
   task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) override;
-  expected<void> run_started(turn& in_turn);
+  expected<void> settle_tasks(turn& in_turn);
   expected<std::string> encode_object();
   expected<encoded_state> encode_state();
   expected<encoded_state> encode_jars();

@@ -434,7 +434,7 @@ void task_runner::write_steps(task_run& run) {
                     run.record().method, stored, core_.settings.max_task_steps);
 }
 
-void task_runner::end_all() {
+expected<void> task_runner::end_all() {
   effects_.writes.clear();
   const auto end_one = [this](task_record& record, const std::vector<journal_step>& journal) {
     for (auto& each : record.waiters)
@@ -446,13 +446,18 @@ void task_runner::end_all() {
   };
   for (auto& [number, run] : runs_)
     end_one(run->record(), run->journal());
-  for (auto rows = core_.store->scan(keys::tasks_of(entry_.where)); rows->valid(); rows->next()) {
+  auto rows = core_.store->scan(keys::tasks_of(entry_.where));
+  for (; rows->valid(); rows->next()) {
     const auto id = keys::parse_task(rows->key());
     auto record = core_.store->read_task(rows->value());
     if (!id || !record || runs_.contains(id->number))
       continue;
-    end_one(*record, core_.store->load_journal(*id, record->first_step).value_or(std::vector<journal_step>()));
+    auto journal = core_.store->load_journal(*id, record->first_step);
+    if (!journal && journal.error().code == errc::storage_error)
+      return unexpected<error>(journal.error());
+    end_one(*record, journal.value_or(std::vector<journal_step>())); // a damaged one goes with the object too
   }
+  return rows->status();
 }
 
 void task_runner::forget_ended() {

@@ -67,7 +67,7 @@ public:
   expected<bool> complete(turn& in_turn, std::string_view place, call_result<std::string> outcome, bool failed, std::uint64_t fetch_id, bool body_is_blob);
 
   /// The object ends, and its rows with it: whoever waits for one of its tasks is told.
-  void end_all();
+  expected<void> end_all();
 
   task_effects take_effects() noexcept { return std::exchange(effects_, {}); }
   bool has_effects() const noexcept { return !effects_.writes.empty() || !effects_.replies.empty() || !effects_.bodies.empty(); }

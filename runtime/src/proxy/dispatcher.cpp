@@ -59,6 +59,8 @@ caf::behavior dispatcher::make_behavior() {
   assignments_.resize(count);
   cancellations_.resize(count);
   recover();
+  purge_aborts();
+  queue_.refill();
   pump();
   schedule_tick();
   return {
@@ -535,8 +537,7 @@ void dispatcher::tick() {
   for (std::size_t i = 0; i < workers_.size(); ++i)
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease)
       replace_worker(i, "its lease ran out");
-  if (!marks_are_known_)
-    (void)recover_marks();
+  recover();
   expire();
   inboxes_.recover_later();
   queue_.top_up();

@@ -76,7 +76,7 @@ private:
 
   // Endings.
   void recover();
-  void recover_queues();
+  bool recover_queues();
   bool recover_marks();
   bool is_held_back(const fetch_message& fetch) const;
   void recover_aborts();
@@ -113,10 +113,11 @@ private:
   std::uint64_t next_token_ = 1;
   std::uint64_t next_generation_ = 1;
   std::size_t in_flight_ = 0;
-  std::int64_t next_deadline_ms_ = never;
+  std::int64_t next_deadline_ms_ = 0; ///< the first tick looks for it
   std::int64_t next_tick_ms_ = never;
   std::int64_t next_purge_ms_ = 0; ///< of old aborts
   bool marks_are_known_ = false;   ///< those that an earlier process left have been read whole
+  bool aborts_are_known_ = false;  ///< and the aborts that nobody has acted on yet
   std::vector<std::uint64_t> held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
   std::mt19937_64 random_;
 };

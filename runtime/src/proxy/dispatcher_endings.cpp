@@ -16,37 +16,34 @@ namespace {
 constexpr std::size_t most_expired_per_tick = 1024;
 constexpr std::uint32_t most_lost_workers = 5;
 constexpr std::int64_t purge_every_ms = 3'600'000;
+constexpr std::int64_t read_again_ms = 500;
 
 } // namespace
 
-/// What an earlier process left: how much is queued, what must not be repeated, and what was aborted.
+/// What an earlier process left: how much is queued, what must not be repeated, and what was aborted. What cannot be read is left to the next tick; until all is
+/// counted nothing is taken out of the queue.
 void dispatcher::recover() {
-  recover_queues();
-  (void)recover_marks(); // else again with the next tick
-  recover_aborts();
-  purge_aborts();
-  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
-    if (auto parts = keys::parse_deadline(row->key())) {
-      next_deadline_ms_ = parts->deadline_ms;
-      break;
-    }
-  }
-  queue_.refill();
+  if (!queue_.has_begun() && !recover_queues())
+    return;
+  if (!marks_are_known_)
+    (void)recover_marks();
+  if (!aborts_are_known_)
+    recover_aborts();
 }
 
-/// Those of the options, and those that the options name no more but that have rows.
-void dispatcher::recover_queues() {
-  const auto count = [this](const std::string& name) {
+/// Those of the options, and those that the options name no more but that have rows. False if they could not be read whole: then nothing is counted.
+bool dispatcher::recover_queues() {
+  std::map<std::string, std::uint64_t> queued;
+  expected<void> read;
+  const auto count = [&](const std::string& name) {
     queue_.open(name);
-    std::uint64_t queued = 0;
-    for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
-      for (auto row = core_.store->scan(keys::queue_of(name, priority)); row->valid(); row->next())
+    auto& of_it = queued[name];
+    for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
+      auto row = core_.store->scan(keys::queue_of(name, priority));
+      for (; row->valid(); row->next())
         if (auto parts = keys::parse_queue(row->key()); !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
-          ++queued;
-    core_.counts.queued_fetches.add(queued);
-    if (auto* places = core_.find_queue(name)) {
-      places->queued.add(queued);
-      ready_.limit_queue(name, places->max_in_flight);
+          ++of_it;
+      read = read.and_then([&row] { return row->status(); });
     }
   };
   count({});
@@ -55,13 +52,28 @@ void dispatcher::recover_queues() {
   const auto end = keys::all('N').second;
   for (std::string from = "N";;) {
     auto row = core_.store->scan(from, end);
-    if (!row->valid())
-      return;
+    if (!row->valid()) {
+      read = read.and_then([&row] { return row->status(); });
+      break;
+    }
     auto name = keys::queue_name(row->key());
     if (name && !core_.settings.queues.contains(*name))
       count(*name);
     from = name ? keys::behind_queue(*name) : std::string(row->key()) + '\0';
   }
+  if (!read) {
+    core_.log->error("what an earlier process has queued cannot be counted yet: {}", to_string(read.error()));
+    return false;
+  }
+  for (const auto& [name, fetches] : queued) {
+    core_.counts.queued_fetches.add(fetches);
+    if (auto* places = core_.find_queue(name)) {
+      places->queued.add(fetches);
+      ready_.limit_queue(name, places->max_in_flight);
+    }
+  }
+  queue_.begin();
+  return true;
 }
 
 /// A mark without a result: the process died while a request that must not be repeated was going out (R9). The mark is the key: its value may be
@@ -148,7 +160,7 @@ bool dispatcher::is_held_back(const fetch_message& fetch) const {
 }
 
 /// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same order as those of the signals that
-/// the fetches hang on, so one walk over both finds all that meet.
+/// the fetches hang on, so one walk over both finds all that meet. What a walk that fails has not come to is found by the next.
 void dispatcher::recover_aborts() {
   auto leftover = std::make_unique<row_erasure>();
   auto mark = core_.store->scan(keys::all('S'));
@@ -170,6 +182,10 @@ void dispatcher::recover_aborts() {
   }
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
+  const auto read = mark->status().and_then([&signal] { return signal->status(); });
+  aborts_are_known_ = read.has_value();
+  if (!read)
+    core_.log->error("aborts cannot be read yet: {}", to_string(read.error()));
 }
 
 /// Forgets the aborts that are older than `abort_memory`. How old a damaged one is nobody can tell, and it aborts all the same: it counts from now.
@@ -196,10 +212,15 @@ void dispatcher::expire() {
     purge_aborts();
   if (next_deadline_ms_ > now)
     return;
+  if (!queue_.has_begun()) {
+    next_deadline_ms_ = now + read_again_ms;
+    return;
+  }
   next_deadline_ms_ = never;
   auto leftover = std::make_unique<row_erasure>(); // deadlines of fetches that were damaged and buried
   std::size_t seen = 0;
-  for (auto row = core_.store->scan(keys::all('E')); row->valid(); row->next()) {
+  auto row = core_.store->scan(keys::all('E'));
+  for (; row->valid(); row->next()) {
     auto parts = keys::parse_deadline(row->key());
     if (parts && (parts->deadline_ms > now || ++seen > most_expired_per_tick)) {
       next_deadline_ms_ = parts->deadline_ms;
@@ -210,22 +231,31 @@ void dispatcher::expire() {
   }
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
+  if (auto read = row->status(); !read) {
+    core_.log->error("the deadlines of what is queued cannot be read: {}", to_string(read.error()));
+    next_deadline_ms_ = now + read_again_ms;
+  }
 }
 
 void dispatcher::abort(const abort_request& what) {
   auto leftover = std::make_unique<row_erasure>();
-  for (auto row = core_.store->scan(keys::signal_of(what.id)); row->valid(); row->next()) {
+  auto row = core_.store->scan(keys::signal_of(what.id));
+  for (; row->valid(); row->next()) {
     auto id = keys::parse_signal(row->key());
     if (!id || !end_one(*id, std::string(row->value()), &what.mark.reason))
       leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
+  if (!row->status())
+    aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
 }
 
 /// Because of an abort, or because its time is over. False if there is no such fetch.
 bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason) {
   auto found = window_.find(id);
+  if (found == window_.end() && !queue_.has_begun()) // perhaps not counted yet: who looks again then finds it
+    return true;
   if (found == window_.end()) { // it waits on disk
     auto parts = keys::parse_queue(queue_key);
     if (!parts || parts->id != id)

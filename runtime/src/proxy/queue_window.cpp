@@ -111,6 +111,8 @@ void queue_window::moved(const fetch_message& fetch, std::int64_t due_ms) {
 }
 
 void queue_window::read(std::size_t least_room) {
+  if (!has_begun_)
+    return;
   const auto now = core_.clock->now_ms();
   for (auto& [of, rest] : backlogs_) {
     const auto has_room = [this, least_room, &rest] { return rest.in_window + least_room <= core_.settings.max_window; };
@@ -180,8 +182,11 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
       from = row->key();
       return;
     }
+    from = std::string(row->key()) + '\0';
     owner_.add(std::move(*fetch), parts->due_ms, origin);
   }
+  if (auto read = row->status(); !read)
+    return core_.log->error("the queue cannot be read: {}", to_string(read.error())); // from there again when there is room
   rest.parked.erase(origin);
 }
 

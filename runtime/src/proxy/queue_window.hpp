@@ -43,6 +43,10 @@ public:
   /// A named queue that has rows or may get some.
   void open(const std::string& queue);
 
+  /// From here on the disk is read: what an earlier process left there is counted.
+  void begin() noexcept { has_begun_ = true; }
+  bool has_begun() const noexcept { return has_begun_; }
+
   /// Whether a fetch that was just queued goes into the window; if not it is found on disk when its time comes.
   bool wants(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin);
 
@@ -88,6 +92,7 @@ private:
   const callbacks owner_;
   backlogs backlogs_;
   std::unordered_map<std::string, std::size_t> by_origin_; ///< in the window
+  bool has_begun_ = false;
 };
 
 } // namespace dormouse
