@@ -298,6 +298,20 @@ TEST_CASE_FIXTURE(fixture, "R3: a task that begins anew for ever ends with its o
   CHECK(running->stats().dead_letters == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "R3: an object is not destroyed while its tasks cannot be read, for those who wait for one of them would never hear") {
+  const auto task = value_of(it().start<&hand::wait>());
+  (void)promise_of(0);
+  auto result = running->tasks().result<std::string>(task);
+  REQUIRE(eventually([&] { return running->stats().waiting_callers == 1; }));
+  clock->advance(1min);
+  REQUIRE(asleep());
+  valve->fail_scans("T", 1);
+  CHECK(error_of(it().call<&hand::end>()).code == errc::storage_error);
+  CHECK(value_of(it().call<&hand::kept>()).size() == 1);
+  value_of(it().call<&hand::end>());
+  CHECK(error_of(std::move(result)).code == errc::not_found);
+}
+
 TEST_CASE_FIXTURE(fixture, "R16: to ask for a task of an object that is not there makes no object") {
   const auto task = value_of(it().start<&hand::wait>());
   const auto word = promise_of(0);
