@@ -11,14 +11,8 @@ namespace dormouse::bench {
 /// GETs per second through a multi loop with a fixed number in flight.
 double bare_curl_rate(const std::string& url, int total, int in_flight);
 
-/// Where libcurl alone puts the bodies it gets.
-enum class body_place {
-  memory,      ///< one string for each that is in flight
-  synced_file, ///< a new file each, synced at the end
-};
-
-/// MiB per second of `total` GETs of a body of `body_bytes` bytes.
-double bare_curl_body_rate(const std::string& url, std::size_t body_bytes, int total, int in_flight, body_place place);
+/// MiB per second of `total` GETs of a body of `body_bytes` bytes, each received into memory and forgotten.
+double bare_curl_body_rate(const std::string& url, std::size_t body_bytes, int total, int in_flight);
 
 /// Seconds of each of `count` GETs made one after the other on one connection.
 std::vector<double> bare_curl_latencies(const std::string& url, int count);
