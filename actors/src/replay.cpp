@@ -86,7 +86,7 @@ bool replay_cut_at(const class_descriptor& type, const finished_task& task, std:
   }
   recorded_world world(task, problems);
   const auto make = [&](std::vector<journal_step> journal) {
-    return std::make_unique<task_run>(task.id, task_record(task.record), std::move(journal), method->make_task, std::max(task.journal.size() + 1, default_max_task_steps));
+    return std::make_unique<task_run>(task.id, task_record(task.record), std::move(journal), method->make_task, task_limits{.max_steps = std::max(task.journal.size() + 1, default_max_task_steps)});
   };
   auto run = make({});
   run->advance(world);

@@ -45,7 +45,7 @@ fetch_identity identify(const fetch_input& input, const fetch_init& init, const 
 }
 
 task_host::outcome refused(const error& why, const address& self) {
-  return tl::unexpected<call_error>({why.code, why.message, self});
+  return unexpected<error>(with_origin(why, self));
 }
 
 std::int64_t in_ms(std::chrono::system_clock::time_point when) {

@@ -13,21 +13,29 @@ call_error detail::describe_exception(const std::exception_ptr& thrown, const ad
     std::rethrow_exception(thrown);
   } catch (const call_failed& e) {
     return e.why();
-  } catch (const failure& e) {
-    return {e.code(), e.what_failed().message, origin};
   } catch (const task_cancelled& e) {
     return {errc::cancelled, e.what(), origin};
   } catch (const std::exception& e) {
-    return {errc::handler_failed, e.what(), origin};
+    return describe(e, origin);
   } catch (...) {
     return {errc::handler_failed, "the task threw something that is not a std::exception", origin};
   }
 }
 
-task_run::task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, std::size_t max_steps)
-  : id_(std::move(id)), record_(std::move(record)), journal_(std::move(journal)), make_frame_(make_frame), max_steps_(max_steps) {
-  for (const auto& each : journal_)
+namespace {
+
+std::size_t bytes_of(const journal_step& step) {
+  return sizeof step + step.target.size() + (step.outcome ? step.outcome->size() : step.outcome.error().message.size());
+}
+
+} // namespace
+
+task_run::task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, task_limits limits)
+  : id_(std::move(id)), record_(std::move(record)), journal_(std::move(journal)), make_frame_(make_frame), limits_(limits), bytes_(record_.arguments.size()) {
+  for (const auto& each : journal_) {
     last_order_ = std::max(last_order_, each.order);
+    bytes_ += bytes_of(each);
+  }
 }
 
 task_run::~task_run() = default;
@@ -41,7 +49,7 @@ void task_run::advance(task_host& host) {
       host_ = nullptr;
       if (!journal_.empty())
         return halt(e.what_failed());
-      outcome_ = tl::unexpected<call_error>({e.code(), e.what_failed().message, id_.object});
+      outcome_ = unexpected<error>(with_origin(e.what_failed(), id_.object));
       ended_ = true;
       return;
     }
@@ -57,7 +65,7 @@ void task_run::advance(task_host& host) {
     frame_.reset();
     ended_ = true;
   } else if (frame_->done()) {
-    outcome_ = frame_->outcome(id_.object);
+    outcome_ = within_limit(frame_->outcome(id_.object), "the result");
     was_cancelled_ = frame_->was_cancelled();
     ended_ = true;
   }
@@ -80,10 +88,17 @@ bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bo
     return false;
   auto& it = at(step);
   it.order = ++last_order_;
-  it.failed = failed || !outcome ? 1 : 0;
-  it.outcome = std::move(outcome);
+  it.outcome = within_limit(std::move(outcome), to_string(it));
+  it.failed = failed || !it.outcome ? 1 : 0;
+  bytes_ += bytes_of(it);
   changed_.push_back(step);
   return true;
+}
+
+call_result<std::string> task_run::within_limit(call_result<std::string> outcome, std::string_view whose) const {
+  if (!outcome || outcome->size() <= limits_.max_outcome_bytes)
+    return outcome;
+  return unexpected<error>({errc::too_large, fmt::format("{} of task {} has {} bytes; the limit is options::max_state_bytes = {}", whose, to_string(id_), outcome->size(), limits_.max_outcome_bytes), id_.object});
 }
 
 std::vector<std::uint64_t> task_run::take_changed() {
@@ -105,11 +120,12 @@ std::uint64_t task_run::take_step(step_kind kind, std::string target, std::uint3
                                            to_string(recorded) == to_string(asked) ? " with other arguments" : "")});
     return no_step;
   }
-  if (next_ >= max_steps_)
+  if (next_ >= limits_.max_steps)
     throw failure({errc::too_large, fmt::format("task {} has {} steps, the limit of options::max_task_steps; a loop that runs for ever begins a new journal with continue_as()",
                                                 to_string(id_), next_)});
   is_new_ = true;
   ++next_;
+  bytes_ += sizeof(journal_step);
   journal_.push_back({.kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()});
   changed_.push_back(number);
   return number;

@@ -1,5 +1,7 @@
 #include <dormouse/serialization/address.hpp>
 
+#include <dormouse/serialization/error.hpp>
+
 #include <fmt/format.h>
 
 #include <cstdint>

@@ -1,5 +1,12 @@
 #include <dormouse/serialization/error.hpp>
 
+#include <cstdlib>
+#include <memory>
+#include <typeinfo>
+#include <utility>
+
+#include <cxxabi.h>
+
 namespace dormouse {
 
 std::string_view to_string(errc code) noexcept {
@@ -35,6 +42,21 @@ std::string_view to_string(errc code) noexcept {
 
 std::string to_string(const error& what) {
   return std::string(to_string(what.code)) + ": " + what.message;
+}
+
+error with_origin(error what, const address& where) {
+  if (what.origin.binding.empty())
+    what.origin = where;
+  return what;
+}
+
+error describe(const std::exception& thrown, const address& origin) {
+  if (const auto* known = dynamic_cast<const failure*>(&thrown))
+    return with_origin(known->what_failed(), origin);
+  int failed = 0;
+  const char* mangled = typeid(thrown).name();
+  const std::unique_ptr<char, decltype(&std::free)> readable(abi::__cxa_demangle(mangled, nullptr, nullptr, &failed), &std::free);
+  return {errc::handler_failed, thrown.what(), origin, std::string(readable ? readable.get() : mangled).substr(0, max_error_type_bytes)};
 }
 
 failure::failure(error what) : std::runtime_error(to_string(what)), error_(std::move(what)) {}

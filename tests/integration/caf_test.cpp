@@ -117,6 +117,8 @@ TEST_CASE_FIXTURE(fixture, "request_object: an event-based actor gets the value 
   for (const auto& why : {error_of(ask<&calculator::refuse>(*system, sums, 30s)), error_of(ask<&calculator::refuse_reading>(*system, sums, 30s))}) {
     CHECK(why.code == errc::handler_failed);
     CHECK(contains(why.message, "CALCULATOR/x"));
+    CHECK(why.origin == address{"CALCULATOR", "x"});
+    CHECK(why.type == "std::runtime_error");
   }
   CHECK(value_of(ask<&calculator::total>(*system, sums, 30s)) == 3);
 }

@@ -18,6 +18,10 @@ using namespace dormouse::test;
 
 namespace {
 
+struct debt : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Adds up, refuses what is negative, and can be told to grumble.
 class account : public durable_object {
 public:
@@ -25,7 +29,7 @@ public:
 
   std::int64_t add(std::int64_t amount) {
     if (amount < 0)
-      throw std::runtime_error("no debts");
+      throw debt("no debts");
     if (grumbles > 0 && grumbles-- > 0)
       throw std::runtime_error("not now");
     return total_ += amount;
@@ -54,6 +58,10 @@ public:
   static inline std::atomic<int> grumbles{0};
 
   later<std::string> deposit(object_id<account> to, std::int64_t amount) { return call<&account::add>(to, amount).then<&teller::on_total>(to.instance_id()); }
+  later<std::string> type_of_refusal(object_id<account> to) { return call<&account::add>(to, std::int64_t{-1}).then<&teller::on_refusal>(); }
+  std::string on_refusal(call_result<std::int64_t> total) { return total.error().type; }
+  later<std::int64_t> hand_on(object_id<account> to, std::int64_t amount) { return call<&account::add>(to, amount).then<&teller::on_handed>(); }
+  call_result<std::int64_t> on_handed(call_result<std::int64_t> total) { return total; }
   std::string on_total(call_result<std::int64_t> total, std::string whose) {
     if (grumbles > 0 && grumbles-- > 0)
       throw std::runtime_error("the teller grumbles");
@@ -97,7 +105,8 @@ public:
   void serialize(Archive& ar) {
     ar(answers_);
   }
-  using methods = dormouse::methods<"TELLER", method<"deposit", &teller::deposit>, method<"on_total", &teller::on_total>, method<"look", &teller::look>, method<"on_look", &teller::on_look>,
+  using methods = dormouse::methods<"TELLER", method<"deposit", &teller::deposit>, method<"type_of_refusal", &teller::type_of_refusal>, method<"on_refusal", &teller::on_refusal>,
+                                    method<"hand_on", &teller::hand_on>, method<"on_handed", &teller::on_handed>, method<"on_total", &teller::on_total>, method<"look", &teller::look>, method<"on_look", &teller::on_look>,
                                     method<"tell", &teller::tell>, method<"tell_all", &teller::tell_all>, method<"tell_and_throw", &teller::tell_and_throw>,
                                     method<"tell_nobody", &teller::tell_nobody>, method<"pass", &teller::pass>, method<"on_passed", &teller::on_passed>, method<"answers", &teller::answers>>;
 
@@ -149,6 +158,18 @@ TEST_CASE_FIXTURE(fixture, "an error of the called object comes with its origin,
   account::grumbles = 1;
   CHECK(value_of(a_teller().call<&teller::deposit>(an_account(), 3)).find("not now") != std::string::npos); // nothing is tried again behind the caller's back
   CHECK(value_of(an_account().call<&account::total>()) == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R15: an error travels with its type and its origin, from object to object and to who called from outside") {
+  CHECK(contains(value_of(a_teller().call<&teller::type_of_refusal>(an_account())), "debt"));
+  for (const auto& why : {error_of(an_account().call<&account::add>(-1)), error_of(a_teller().call<&teller::hand_on>(an_account(), -1))}) {
+    CHECK(why.code == errc::handler_failed);
+    CHECK(contains(why.message, "no debts"));
+    CHECK(why.origin == address{"ACCOUNT", "a"});
+    CHECK(contains(why.type, "debt"));
+    CHECK_FALSE(why.retryable());
+    CHECK_FALSE(why.overloaded());
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "R15: an answer goes back through many objects, each hop popping itself, errors too") {

@@ -76,6 +76,33 @@ public:
     co_await self.continue_as<&hand::spin>();
   }
 
+  std::string much(std::uint64_t bytes) {
+    kept_.emplace_back("much");
+    return std::string(bytes, 'm');
+  }
+  static task<std::string> give_much(task_context<hand> self, std::uint64_t bytes) { co_return std::string(bytes + co_await self.random() % 1, 'm'); }
+  static task<std::string> carry(task_context<hand> self, std::uint64_t bytes, std::uint32_t times) {
+    const auto make = [bytes] { return std::string(bytes, 'm'); };
+    std::string said;
+    for (std::uint32_t i = 0; i < times; ++i) {
+      try {
+        co_await self.side_effect(make);
+        co_await self.call<&hand::much>(bytes);
+      } catch (const call_failed& e) {
+        said += std::string(to_string(e.why().code)) + " " + e.why().message + ";";
+      }
+    }
+    try {
+      co_await self.call<&hand::much>(bytes);
+    } catch (const call_failed& e) {
+      said += std::string(to_string(e.why().code)) + " " + e.why().message;
+    }
+    auto word = self.promise<std::string>();
+    co_await self.call<&hand::keep>(to_string(word.id()));
+    co_await word;
+    co_return said;
+  }
+
   static task<std::string> wait(task_context<hand> self) {
     ++begun;
     auto word = self.promise<std::string>();
@@ -93,7 +120,8 @@ public:
   }
   using methods = dormouse::methods<"HAND", method<"keep", &hand::keep>, method<"kept", &hand::kept>, method<"end", &hand::end>, method<"turn", &hand::turn>,
                                     method<"won", &hand::won>, method<"touch", &hand::touch>, method<"child", &hand::child>, method<"first_of_two", &hand::first_of_two>,
-                                    method<"end_at_last", &hand::end_at_last>, method<"spin", &hand::spin>, method<"wait", &hand::wait>, method<"echo", &hand::echo>>;
+                                    method<"end_at_last", &hand::end_at_last>, method<"spin", &hand::spin>, method<"wait", &hand::wait>, method<"much", &hand::much>,
+                                    method<"give_much", &hand::give_much>, method<"carry", &hand::carry>, method<"echo", &hand::echo>>;
 
 private:
   texts kept_;
@@ -348,6 +376,34 @@ TEST_CASE_FIXTURE(fixture, "R12: the arguments of a task have a limit, also from
   CHECK(error_of(it().call<&hand::echo>(std::string(200'000, 'x'))).code == errc::too_large);
   CHECK(error_of(it().start<&hand::echo>(std::string(200'000, 'x'))).code == errc::too_large);
   CHECK(value_of(it().call<&hand::echo>(std::string(100, 'x'))) == 100);
+}
+
+TEST_CASE_FIXTURE(fixture, "R12: what a step, an own call and a task come to has a limit, and what is over it leaves no trace") {
+  chosen.max_state_bytes = 100'000;
+  start();
+  const auto over = std::uint64_t{100'001};
+  const auto task = value_of(it().start<&hand::carry>(over, 1U));
+  CHECK(value_of(running->tasks().resolve(promise_of(0), std::string("go"))));
+  const auto said = value_of(running->tasks().result<std::string>(task));
+  for (const auto* part : {"too_large", "side effect", "HAND.much", "options::max_state_bytes = 100000"})
+    CHECK_MESSAGE(contains(said, part), said);
+  CHECK(value_of(it().call<&hand::kept>()).size() == 1); // the promise's id: no call was carried out
+  for (const auto& why : {error_of(it().call<&hand::give_much>(over)), error_of(it().call<&hand::much>(over))}) {
+    CHECK(why.code == errc::too_large);
+    CHECK_MESSAGE(contains(why.message, "options::max_state_bytes = 100000"), why.message);
+  }
+  CHECK(value_of(it().call<&hand::kept>()).size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "R5: the journals of an object's tasks count for max_active_bytes") {
+  const auto task = value_of(it().start<&hand::carry>(std::uint64_t{100'000}, 5U));
+  const auto word = promise_of(6); // behind what the calls kept
+  CHECK(running->stats().active_bytes > 11 * 100'000);
+  CHECK(running->stats().active_bytes < 13 * 100'000);
+  CHECK(value_of(running->tasks().resolve(word, std::string("go"))));
+  CHECK(value_of(running->tasks().result<std::string>(task)).empty());
+  value_of(it().call<&hand::keep>("more"));
+  CHECK(running->stats().active_bytes < 100'000);
 }
 
 TEST_CASE_FIXTURE(fixture, "R16: a live frame is resumed, and replayed only when the object slept") {

@@ -317,7 +317,7 @@ TEST_CASE_FIXTURE(fixture, "R3: a handler that throws leaves no trace") {
   CHECK(error_of(object.call<&counter::add_and_throw_a_number>(100)).code == errc::handler_failed);
   CHECK(value_of(object.call<&counter::total>()) == 5);
 
-  CHECK(error_of(object.call<&counter::add_and_fail>(100)) == error{errc::invalid_request, "the caller's own words"});
+  CHECK(error_of(object.call<&counter::add_and_fail>(100)) == error{errc::invalid_request, "the caller's own words", {"COUNTER", "x"}});
   CHECK(value_of(object.call<&counter::add>(1)) == 6);
   CHECK(running.stats().failed_turns == 3);
   CHECK(running.stats().turns == 2);
@@ -560,6 +560,9 @@ TEST_CASE_FIXTURE(fixture, "R19: past max_mailbox_messages a call is answered wi
       CHECK(why.code == errc::overloaded);
       CHECK(contains(why.message, "COUNTER/x"));
       CHECK(contains(why.message, "options::max_mailbox_messages"));
+      CHECK(why.overloaded());
+      CHECK(why.retryable());
+      CHECK(why.origin == address{"COUNTER", "x"});
     }
     CHECK(value_of(running.get<counter>("other").call<&counter::add>(1)) == 1);
     CHECK(running.stats().overloaded == 3);
@@ -583,6 +586,8 @@ TEST_CASE_FIXTURE(fixture, "R19: past max_pending_messages every call and post i
                             error_of(running.get<counter>("other").call<&counter::total>())}) {
       CHECK(why.code == errc::overloaded);
       CHECK(contains(why.message, "options::max_pending_messages"));
+      CHECK(why.overloaded());
+      CHECK(why.origin == address{"COUNTER", "other"});
     }
     CHECK(running.stats().pending_messages == 4);
   }

@@ -1,5 +1,6 @@
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/return_path.hpp>
 
 #include <doctest/doctest.h>

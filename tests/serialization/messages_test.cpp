@@ -404,6 +404,8 @@ TEST_CASE("R21: a call between objects and its answers, as store format 2 has th
   is_golden("v2_reply", frame_type::reply, reply_message{0x0000010000000008, golden_path(), std::string("\x0c\0\0\0\0\0\0\0", 8)});
   is_golden("v2_reply_error", frame_type::reply,
             reply_message{0x0000010000000009, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}})});
+  is_golden("v2_reply_error_typed", frame_type::reply,
+            reply_message{0x000001000000000b, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}, "bank::debt"})});
 }
 
 TEST_CASE("R21: a schedule, as store format 2 has it, is for ever") {

@@ -205,7 +205,7 @@ void activation::process(envelope_ptr what) {
       return;
     case readiness::failed:
       if (what->sink)
-        what->sink->resolve(unexpected<error>(why));
+        what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
       // The messages of an object that this program cannot read stay in its inbox.
       if ((what->inbox_id == 0 && !what->firing) || why.code == errc::corrupt || why.code == errc::newer_format)
         return finished(what);
@@ -530,7 +530,7 @@ void activation::run_task_message(const envelope_ptr& what) {
 /// Whoever called hears of it and decides; nothing is tried again here.
 void activation::refuse(const envelope_ptr& what, const error& why) {
   turn_commit::consequences then;
-  then.reply = tl::unexpected<call_error>(call_error{why.code, why.message, entry_.where});
+  then.reply = unexpected<error>(with_origin(why, entry_.where));
   then.reply_path = what->path;
   commit_handled(what, std::move(then));
 }
@@ -566,7 +566,7 @@ void activation::not_ready() {
 /// What is in the inbox stays there.
 void activation::turn_away(const envelope_ptr& what, const error& why) {
   if (what->sink)
-    what->sink->resolve(unexpected<error>(why));
+    what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
   finished(what);
 }
 
@@ -627,8 +627,9 @@ void activation::commit_handled(const envelope_ptr& what, turn_commit::consequen
 
 /// A reply that depends on commits in flight waits for them.
 void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> what) {
-  if (sink)
-    reply_behind(core_, object_.gate(), std::move(sink), std::move(what));
+  if (!sink)
+    return;
+  reply_behind(core_, object_.gate(), std::move(sink), std::move(what).map_error([this](error&& why) { return with_origin(std::move(why), entry_.where); }));
 }
 
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {

@@ -140,26 +140,30 @@ void awake_object::count_bytes(std::size_t bytes) {
 /// Runs something of the object; the error of what threw. `scope`: the class of a method; empty: a hook.
 template <class F>
 std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, std::string_view name, F&& body) {
-  const auto failed = [&](const auto&... why) {
-    return error{errc::handler_failed, fmt::format("{}{}{} of object {} threw{}{}", scope, scope.empty() ? "" : ".", name, to_string(entry_.where), why...)};
-  };
+  const auto threw = [&](std::string_view why) { return fmt::format("{}{}{} of object {} threw{}", scope, scope.empty() ? "" : ".", name, to_string(entry_.where), why); };
   std::optional<error> out;
   object_access::enter(*object_, &in_turn);
   try {
     body();
   } catch (const failure& e) {
-    out = e.what_failed();
+    out = with_origin(e.what_failed(), entry_.where);
   } catch (const std::exception& e) {
-    out = failed(": ", e.what());
+    out = describe(e, entry_.where);
+    out->message = threw(": " + out->message);
   } catch (...) {
-    out = failed(" something that is not a ", "std::exception");
+    out = error{errc::handler_failed, threw(" something that is not a std::exception"), entry_.where};
   }
   object_access::enter(*object_, nullptr);
   return out;
 }
 
 std::optional<error> awake_object::run(const method_descriptor& method, invocation& call, turn& in_turn) {
-  return enter(in_turn, entry_.type.binding, method.name, [&] { method.invoke(*object_, call); });
+  if (auto threw = enter(in_turn, entry_.type.binding, method.name, [&] { method.invoke(*object_, call); }))
+    return threw;
+  if (call.reply.size() <= core_.settings.max_state_bytes)
+    return std::nullopt;
+  return error{errc::too_large, fmt::format("the result of {}.{} of object {} has {} bytes; the limit is options::max_state_bytes = {}", entry_.type.binding, method.name,
+                                            to_string(entry_.where), call.reply.size(), core_.settings.max_state_bytes), entry_.where};
 }
 
 std::optional<error> awake_object::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
@@ -180,7 +184,7 @@ expected<std::string> awake_object::run_read(const method_descriptor& method, st
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
-  return for_outside(take_reply(call));
+  return take_reply(call);
 }
 
 std::optional<error> awake_object::take_cookies(const result_message::extension& from, turn& in_turn) {
@@ -218,7 +222,7 @@ expected<void> awake_object::settle_tasks(turn& in_turn) {
 
 /// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
 task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) {
-  const auto refused = [this](error why) { return call_result<std::string>(tl::unexpected<call_error>({why.code, std::move(why.message), entry_.where})); };
+  const auto refused = [this](error why) { return call_result<std::string>(unexpected<error>(with_origin(std::move(why), entry_.where))); };
   const auto* found = entry_.type.find(method);
   if (found == nullptr || found->invoke == nullptr)
     return refused({errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
@@ -336,7 +340,7 @@ void awake_object::put_changes(turn_commit& to, turn& in_turn, encoded_state sta
     to.add_rows(rows);
     rows_.add(std::move(rows));
   }
-  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes);
+  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes + (tasks_ ? tasks_->bytes() : 0));
 }
 
 void awake_object::commit(turn_commit::consequences then) {

@@ -31,7 +31,7 @@ expected<std::optional<burial>> bury(runtime_core& core, const address& of, enve
       if (auto caller = core.callers.take(*waits))
         out.callers.push_back(std::move(caller));
     } else if (waits != nullptr) {
-      out.waiting_object = answer_object(core, out.writes, std::move(rest), tl::unexpected<call_error>(call_error{why.code, why.message, of}));
+      out.waiting_object = answer_object(core, out.writes, std::move(rest), unexpected<error>(with_origin(why, of)));
     }
     if (rewrites) {
       path = {};

@@ -31,13 +31,15 @@ private:
 } // namespace
 
 caf::error to_caf_error(const error& what) {
-  return caf::error(static_cast<std::uint8_t>(what.code), error_category, caf::make_message(what.message));
+  return caf::error(static_cast<std::uint8_t>(what.code), error_category, caf::make_message(what.message, what.origin.binding, what.origin.instance_id, what.type));
 }
 
 error from_caf_error(const caf::error& what) {
   if (what.category() == error_category) {
     const auto& context = what.context();
-    return {static_cast<errc>(what.code()), context.match_elements<std::string>() ? context.get_as<std::string>(0) : std::string()};
+    if (!context.match_elements<std::string, std::string, std::string, std::string>())
+      return {static_cast<errc>(what.code()), {}};
+    return {static_cast<errc>(what.code()), context.get_as<std::string>(0), {context.get_as<std::string>(1), context.get_as<std::string>(2)}, context.get_as<std::string>(3)};
   }
   if (what == caf::sec::request_timeout)
     return {errc::timeout, "the object did not reply within the request's timeout"};

@@ -49,7 +49,7 @@ bool call_memory::answers(envelope& what, const class_descriptor& type, const re
   if (!same) {
     reply_behind(core_, gate, std::move(what.sink), unexpected<error>(same.error()));
   } else if ((*first)->done_ms != 0) {
-    reply_behind(core_, gate, std::move(what.sink), for_outside(std::move((*first)->outcome)));
+    reply_behind(core_, gate, std::move(what.sink), std::move((*first)->outcome));
   } else {
     core_.callers.add_to(way, std::move(what.sink));
     // Behind a commit that fails at this moment nobody would tell it: whichever comes first, this or the failure, the other sees it.

@@ -10,6 +10,7 @@
 
 #include <dormouse/actors/class_descriptor.hpp>
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <boost/intrusive/list.hpp>
 #include <caf/actor.hpp>

@@ -105,7 +105,7 @@ void front_desk::call_once(const address& to, const method_descriptor& method, s
 void front_desk::hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) {
   auto activation = pin(to);
   if (!activation)
-    return sink->resolve(unexpected<error>(activation.error()));
+    return sink->resolve(unexpected<error>(with_origin(activation.error(), to)));
   auto what = std::make_shared<envelope>();
   what->method = &method;
   what->arguments = std::move(arguments);
@@ -115,20 +115,19 @@ void front_desk::hand_over(const address& to, const method_descriptor& method, s
 }
 
 void front_desk::post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) {
+  const auto refuse = [&](error why) { sink->resolve(unexpected<error>(with_origin(std::move(why), to))); };
   const auto* type = core_->find_class(to.binding);
   if (type == nullptr)
-    return sink->resolve(fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding)));
+    return refuse({errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding)});
   if (arguments.size() > core_->settings.max_inline_bytes)
-    return sink->resolve(fail(errc::too_large, fmt::format("the arguments of a post have {} bytes; the limit is options::max_inline_bytes = {}", arguments.size(),
-                                                           core_->settings.max_inline_bytes)));
+    return refuse({errc::too_large, fmt::format("the arguments of a post have {} bytes; the limit is options::max_inline_bytes = {}", arguments.size(), core_->settings.max_inline_bytes)});
   if (core_->counts.pending_messages.get() >= core_->settings.max_pending_messages) {
     core_->counts.overloaded.add();
-    return sink->resolve(fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages",
-                                                            core_->settings.max_pending_messages)));
+    return refuse({errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", core_->settings.max_pending_messages)});
   }
   std::shared_lock guard(open_mutex_);
   if (!open_)
-    return sink->resolve(unexpected<error>(has_stopped));
+    return refuse(has_stopped);
   auto what = std::make_shared<envelope>();
   what->method = &method;
   what->arguments = std::move(arguments);

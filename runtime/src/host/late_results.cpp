@@ -54,7 +54,7 @@ late_result_commit::late_result_commit(runtime_core& core, const address& gone, 
       callers_.push_back(std::move(caller));
   }
   if (waits != nullptr && !waiting_callers::is_caller(*waits))
-    waiting_object_ = answer_object(core, writes, std::move(rest), tl::unexpected<call_error>(call_error{why_.code, why_.message, gone}));
+    waiting_object_ = answer_object(core, writes, std::move(rest), unexpected<error>(with_origin(why_, gone)));
 }
 
 void late_result_commit::settle(const expected<void>& outcome) noexcept {

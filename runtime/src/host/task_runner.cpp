@@ -21,7 +21,7 @@ call_result<std::string> no_such_task(const task_id& id) {
 }
 
 task_host::outcome refused(error why, const address& self) {
-  return tl::unexpected<call_error>({why.code, std::move(why.message), self});
+  return unexpected<error>(with_origin(std::move(why), self));
 }
 
 constexpr std::size_t warning_percent = 80;
@@ -244,7 +244,7 @@ expected<task_run*> task_runner::find(std::uint64_t number) {
     return unexpected<error>(journal.error());
   const auto* method = entry_.type.find((*record)->method);
   const auto steps = journal->size();
-  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::move(*journal), method != nullptr ? method->make_task : nullptr, core_.settings.max_task_steps);
+  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::move(*journal), method != nullptr ? method->make_task : nullptr, limits());
   if (run->record().state >= task_state::completed) {
     run->set_ended();
     ended_.push_back(number);
@@ -263,7 +263,7 @@ expected<task_run*> task_runner::find_unreadable(std::uint64_t number, const err
     return unexpected<error>(record.error());
   if (!*record)
     return nullptr;
-  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::vector<journal_step>(), nullptr, core_.settings.max_task_steps);
+  auto run = std::make_unique<task_run>(id_of(number), std::move(**record), std::vector<journal_step>(), nullptr, limits());
   run->halt(why);
   stored_steps_[number] = most_single_erasures + 1;
   return runs_.emplace(number, std::move(run)).first->second.get();
@@ -274,7 +274,7 @@ expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::stri
   task_record record{.method = std::move(method), .arguments = std::move(arguments), .keep = keep, .cancel_reason = {}, .waiters = {}, .created_ms = core_.clock->now_ms()};
   if (!waiter.empty())
     record.waiters.push_back(waiter);
-  auto run = std::make_unique<task_run>(id_of(number), std::move(record), std::vector<journal_step>(), found != nullptr ? found->make_task : nullptr, core_.settings.max_task_steps);
+  auto run = std::make_unique<task_run>(id_of(number), std::move(record), std::vector<journal_step>(), found != nullptr ? found->make_task : nullptr, limits());
   if (found == nullptr || found->make_task == nullptr)
     return fail(errc::unknown_method, fmt::format("class {} has no task '{}'", entry_.type.binding, run->record().method));
   if (const auto bytes = run->record().arguments.size(); bytes > core_.settings.max_inline_bytes)
@@ -327,7 +327,7 @@ void task_runner::get_stuck(task_run& run) {
   if (record.state == task_state::stuck && !record.outcome && record.outcome.error().message == run.halted()->message)
     return;
   record.state = task_state::stuck;
-  record.outcome = tl::unexpected<call_error>({run.halted()->code, run.halted()->message, entry_.where});
+  record.outcome = unexpected<error>(with_origin(*run.halted(), entry_.where));
   core_.store->put_task(effects_.writes, run.id(), record);
   effects_.writes.push_back({keys::stuck_task(run.id()), std::string()});
   core_.log->error("task is stuck: {}", run.halted()->message);
@@ -352,7 +352,7 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     again.arguments = encode(number);
     in_turn.enqueue_own_call(std::move(again));
     const auto* method = entry_.type.find(record.method);
-    runs_[number] = std::make_unique<task_run>(id_of(number), task_record(record), std::vector<journal_step>(), method->make_task, core_.settings.max_task_steps); // `run` is gone
+    runs_[number] = std::make_unique<task_run>(id_of(number), task_record(record), std::vector<journal_step>(), method->make_task, limits()); // `run` is gone
     return {};
   }
   const bool cancelled = run.was_cancelled() || run.halted();
@@ -458,6 +458,13 @@ expected<void> task_runner::end_all() {
     end_one(*record, journal.value_or(std::vector<journal_step>())); // a damaged one goes with the object too
   }
   return rows->status();
+}
+
+std::size_t task_runner::bytes() const noexcept {
+  std::size_t sum = 0;
+  for (const auto& [number, run] : runs_)
+    sum += run->bytes();
+  return sum;
 }
 
 void task_runner::forget_ended() {

@@ -69,6 +69,9 @@ public:
   /// The object ends, and its rows with it: whoever waits for one of its tasks is told.
   expected<void> end_all();
 
+  /// Of the tasks in memory, for `max_active_bytes`.
+  std::size_t bytes() const noexcept;
+
   task_effects take_effects() noexcept { return std::exchange(effects_, {}); }
   bool has_effects() const noexcept { return !effects_.writes.empty() || !effects_.replies.empty() || !effects_.bodies.empty(); }
 
@@ -79,6 +82,7 @@ private:
   class performer;
 
   task_id id_of(std::uint64_t number) const { return {entry_.where, number}; }
+  task_limits limits() const { return {core_.settings.max_task_steps, core_.settings.max_state_bytes}; }
   expected<task_run*> find(std::uint64_t number);
   expected<task_run*> find_unreadable(std::uint64_t number, const error& why);
   expected<void> begin(turn& in_turn, std::uint64_t number, std::string method, std::string arguments, const return_path& waiter, bool keep);

@@ -9,13 +9,6 @@
 
 namespace dormouse {
 
-expected<std::string> for_outside(call_result<std::string> reply) {
-  if (reply)
-    return std::move(*reply);
-  auto& why = reply.error();
-  return fail(why.code, std::move(why.message));
-}
-
 void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what) {
   if (gate->in_flight.load(std::memory_order_acquire) == 0 && !gate->failed.load(std::memory_order_acquire))
     sink->resolve(std::move(what));
@@ -158,10 +151,10 @@ void turn_commit::let_out() {
   for (auto& each : deliveries_)
     core_.deliver(std::move(each));
   if (then_.sink)
-    then_.sink->resolve(for_outside(std::move(then_.reply)));
+    then_.sink->resolve(std::move(then_.reply));
   if (then_.remembered_done)
     for (auto& caller : core_.callers.take_all(*then_.remembered_done))
-      caller->resolve(for_outside(then_.reply));
+      caller->resolve(call_result<std::string>(then_.reply));
   if (auto hop = then_.reply_path.pop())
     tell(*hop, std::move(then_.reply));
   for (const auto& each : finished_)
@@ -175,17 +168,18 @@ void turn_commit::let_out_buried() {
   core_.counts.corrupt_rows.add(buried_->is_damaged ? 1 : 0);
   core_.counts.schedules.sub(buried_->closes_call ? 1 : 0);
   for (auto& caller : buried_->callers)
-    caller->resolve(unexpected<error>(buried_->why));
+    caller->resolve(unexpected<error>(with_origin(buried_->why, entry_.where)));
 }
 
 void turn_commit::tell(const return_address& hop, call_result<std::string> reply) {
   if (auto caller = waiting_callers::is_caller(hop) ? core_.callers.take(hop) : nullptr)
-    caller->resolve(for_outside(std::move(reply)));
+    caller->resolve(std::move(reply));
   else
     core_.counts.strangers_dropped.add();
 }
 
-void turn_commit::take_back(const error& why) {
+void turn_commit::take_back(const error& failed) {
+  const auto why = with_origin(failed, entry_.where);
   core_.counts.failed_commits.add();
   if (fetches_)
     for (const auto& each : *fetches_)

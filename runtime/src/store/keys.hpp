@@ -6,6 +6,7 @@
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/request.hpp>
 #include <dormouse/serialization/schedule.hpp>
 #include <dormouse/serialization/task_id.hpp>

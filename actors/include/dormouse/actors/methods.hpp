@@ -16,6 +16,7 @@
 #include <dormouse/actors/task.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <algorithm>
 #include <array>

@@ -7,6 +7,7 @@
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/cookie_jar.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/open_call.hpp>
 #include <dormouse/serialization/schedule.hpp>

@@ -4,6 +4,7 @@
 /// (durable_object.hpp); from outside, `runtime::get` gives an `object_ref`.
 
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <compare>
 #include <concepts>

@@ -135,7 +135,7 @@ public:
   const address& where() const noexcept { return address_; }
 
   /// Calls a method. The future is ready when the turn's commit is durable, or holds a `failure`: `handler_failed` (the turn left no trace),
-  /// `storage_error`, `overloaded`, `corrupt`, `stopped`. Never blocks; do not wait for the future inside a turn.
+  /// `storage_error`, `overloaded`, `corrupt`, `too_large`, `stopped`. Its `what_failed()` tells the object and the type of the exception too. Never blocks; do not wait for the future inside a turn.
   template <auto Method, class... Args>
   std::future<result_of<Method>> call(Args&&... args) const {
     auto sink = std::make_unique<detail::promise_sink<result_of<Method>>>();

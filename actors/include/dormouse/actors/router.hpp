@@ -4,6 +4,7 @@
 
 #include <dormouse/actors/class_descriptor.hpp>
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <memory>
 #include <string>

@@ -76,6 +76,11 @@ public:
   virtual bool was_cancelled() const noexcept = 0;                     ///< it ended with `task_cancelled`
 };
 
+struct task_limits {
+  std::size_t max_steps = default_max_task_steps;           ///< `options::max_task_steps`
+  std::size_t max_outcome_bytes = std::size_t{1} << 30U;    ///< of one step, and of the task itself: `options::max_state_bytes`
+};
+
 class task_run {
 public:
   /// Makes a frame that has not started. Throws `failure{bad_arguments}`.
@@ -83,7 +88,7 @@ public:
 
   static constexpr std::uint64_t no_step = ~std::uint64_t{0}; ///< of an operation that does nothing: the run has halted
 
-  task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, std::size_t max_steps);
+  task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, task_limits limits);
   task_run(const task_run&) = delete;
   task_run& operator=(const task_run&) = delete;
   ~task_run();
@@ -155,18 +160,23 @@ public:
   void throw_if_cancelled();         ///< when it goes on
   void halt(error why);
   void restart(std::string arguments); ///< continue_as; the frame is suspended and does not come back
+  /// What it takes of memory, about: its arguments and its journal.
+  std::size_t bytes() const noexcept { return bytes_; }
+
   bool is_cancelled() const noexcept { return record_.cancelled_at != 0 && awaits_ >= record_.cancelled_at; }
 
 private:
   std::uint64_t take_step(step_kind kind, std::string target, std::uint32_t digest);
   void check_end_of_replay();
+  call_result<std::string> within_limit(call_result<std::string> outcome, std::string_view whose) const;
 
   task_id id_;
   task_record record_;
   std::vector<journal_step> journal_;
   std::vector<std::uint64_t> changed_;
   frame_maker make_frame_;
-  std::size_t max_steps_;
+  task_limits limits_;
+  std::size_t bytes_;
 
   task_host* host_ = nullptr; ///< while the code runs
   task_wait* waiting_ = nullptr;

@@ -67,7 +67,7 @@ struct options {
   /// R5: how long an idle object stays in memory; 0 hibernates after every message.
   std::chrono::milliseconds idle_after{10'000};
   std::size_t max_active_objects = 100'000;           ///< beyond it the least recently used idle ones hibernate
-  std::size_t max_active_bytes = std::size_t{1} << 30U; ///< the same, by the serialized size of their states plus 2 KiB each
+  std::size_t max_active_bytes = std::size_t{1} << 30U; ///< the same, by the size of their states, of the journals of their tasks and of what is in flight, plus 2 KiB each
 
   /// R19: past these a call fails with `overloaded`.
   std::size_t max_mailbox_messages = 10'000;    ///< waiting for one object
@@ -77,7 +77,7 @@ struct options {
   std::size_t max_inline_bytes = 128 * 1024;           ///< of a message; a larger body is kept beside it as a blob
   std::size_t max_body_bytes = std::size_t{64} << 20U; ///< of a request's or a decoded response's body; at most 1 GiB
   std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
-  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, and of the rows that one turn writes to its storage; at most 1 GiB
+  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, of the rows that one turn writes to its storage, and of one result: of a method, a task or a task's step; at most 1 GiB
   std::size_t max_task_steps = 10'000;                 ///< of a durable task's journal, 10..1,000,000; a loop that runs for ever uses continue_as()
   std::shared_ptr<task_observer> tasks = {};           ///< sees durable tasks end, with their journals; for tests and audits. See replay.hpp
   std::chrono::milliseconds task_results_kept_for = std::chrono::hours(24); ///< of a task that was begun with start<>(); 0..366 days

@@ -2,7 +2,7 @@
 
 /// Where an object lives, for ever: the binding its class is registered under and its instance id.
 
-#include <dormouse/serialization/error.hpp>
+#include <dormouse/serialization/expected.hpp>
 
 #include <cstddef>
 #include <functional>

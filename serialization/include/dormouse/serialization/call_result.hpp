@@ -7,27 +7,13 @@
 #include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/expected.hpp>
 
-#include <string>
+#include <cstdint>
 #include <type_traits>
 
 namespace dormouse {
 
-struct call_error {
-  errc code{};
-  std::string message;
-  address origin; ///< of the object that failed, or that could not be reached; it may be further away than the one that was called
-
-  /// The same call may go well later: the other side left no trace of it.
-  bool retryable() const noexcept { return code == errc::overloaded || code == errc::storage_error || code == errc::queue_full; }
-  bool overloaded() const noexcept { return code == errc::overloaded || code == errc::queue_full; }
-
-  friend bool operator==(const call_error&, const call_error&) = default;
-
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(code, message, origin);
-  }
-};
+/// Why: `code`, `message`, `origin`, `type`, and whether it is `retryable()` or `overloaded()`.
+using call_error = error;
 
 template <class R>
 using call_result = expected<R, call_error>;
@@ -49,23 +35,31 @@ struct unwrap_call_result<call_result<R>> {
 
 namespace tl {
 
-// In tl, where the argument's own namespace leads the look-up.
+// In tl, where the argument's own namespace leads the look-up. In front is 1 for a value, 0 for an error, 2 for one that has a type.
 template <class Archive, class R>
 void save(Archive& ar, const expected<R, dormouse::call_error>& result) {
-  ar(result.has_value());
+  ar(static_cast<std::uint8_t>(result ? 1 : result.error().type.empty() ? 0 : 2));
   if (!result)
-    ar(result.error());
-  else if constexpr (!std::is_void_v<R>)
+    ar(result.error().code, result.error().message, result.error().origin);
+  if (!result && !result.error().type.empty())
+    ar(result.error().type);
+  if (!result)
+    return;
+  if constexpr (!std::is_void_v<R>)
     ar(*result);
 }
 
 template <class Archive, class R>
 void load(Archive& ar, expected<R, dormouse::call_error>& result) {
-  bool has_value = false;
-  ar(has_value);
-  if (!has_value) {
+  std::uint8_t kind = 0;
+  ar(kind);
+  if (kind > 2)
+    throw dormouse::failure({dormouse::errc::corrupt, "a result is neither a value nor an error"});
+  if (kind != 1) {
     dormouse::call_error what;
-    ar(what);
+    ar(what.code, what.message, what.origin);
+    if (kind == 2)
+      ar(what.type);
     result = tl::unexpected<dormouse::call_error>(std::move(what));
   } else if constexpr (std::is_void_v<R>) {
     result = {};

@@ -6,9 +6,12 @@
 /// changes the limit. Where a signature cannot carry an `expected` (a constructor, a `std::future`, code inside a
 /// user's handler), the same value is thrown as a `failure`.
 
+#include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/expected.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -47,12 +50,32 @@ enum class errc : std::uint8_t {
 /// The stable name of a code, e.g. `"storage_error"`.
 std::string_view to_string(errc code) noexcept;
 
+/// A value: it travels from object to object and back to who called, and can be stored.
 struct error {
   errc code{};
   std::string message;
+  address origin = {};   ///< of the object that failed, or that could not be reached, if there is one; it may be further away than the one that was called
+  std::string type = {}; ///< of what was thrown by a handler, as `"shop::sold_out"`, at most `max_error_type_bytes` of it; empty if nothing was, or a `failure`
+
+  /// The same call may go well later: the other side left no trace of it.
+  bool retryable() const noexcept { return code == errc::overloaded || code == errc::storage_error || code == errc::queue_full; }
+  bool overloaded() const noexcept { return code == errc::overloaded || code == errc::queue_full; }
 
   friend bool operator==(const error&, const error&) = default;
+
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(code, message, origin, type);
+  }
 };
+
+inline constexpr std::size_t max_error_type_bytes = 256;
+
+/// The error, from there unless it came from somewhere already.
+error with_origin(error what, const address& where);
+
+/// What a handler threw, as an error from there: `handler_failed` with the exception's text and type, or the error of a `failure`.
+error describe(const std::exception& thrown, const address& origin);
 
 /// `"storage_error: <message>"`.
 std::string to_string(const error& what);

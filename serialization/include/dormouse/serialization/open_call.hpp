@@ -7,6 +7,7 @@
 /// without a limit has no record.
 
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/return_path.hpp>
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 /// between asking and being answered, and nobody in between keeps a table of who asked what.
 
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 
 #include <cstddef>
 #include <cstdint>

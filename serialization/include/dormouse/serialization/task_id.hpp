@@ -3,6 +3,7 @@
 /// Names of durable tasks and durable promises. Both are values: an argument, a part of a state, a text in a URL that somebody calls back.
 
 #include <dormouse/serialization/address.hpp>
+#include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/expected.hpp>
 
 #include <cstdint>
