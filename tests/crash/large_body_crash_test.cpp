@@ -50,7 +50,7 @@ files_after_kill look_at(const std::filesystem::path& directory, const std::file
   return seen;
 }
 
-TEST_CASE("R3 R7 R12: kill -9 at random moments while large bodies move: none is lost, mixed up or left behind") {
+TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to continuations and to tasks: none is lost, mixed up or left behind") {
   std::mt19937_64 random(crash_seed());
   scratch_directory scratch;
   const auto directory = scratch.path() / "store";
@@ -80,7 +80,7 @@ TEST_CASE("R3 R7 R12: kill -9 at random moments while large bodies move: none is
   CHECK(blob_files(directory).empty());
   {
     disk rows(directory);
-    for (char kind : {'B', 'D', 'I', 'Q', 'A', 'E'}) {
+    for (char kind : {'B', 'D', 'I', 'Q', 'A', 'E', 'J', 'U'}) {
       CAPTURE(kind);
       CHECK(rows.count(kind) == 0);
     }

@@ -1,5 +1,6 @@
 // Durable tasks against a real server and a real disk: what a co_await gives, what is done once, what survives (R16, R17).
 
+#include "blob_files.hpp"
 #include "disk.hpp"
 #include "movable_clock.hpp"
 #include "outcome.hpp"
@@ -12,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <map>
 #include <mutex>
 
 using namespace dormouse;
@@ -74,6 +76,16 @@ public:
     co_await self.call<&worker::remember>(page.text());
     co_return page.text();
   }
+
+  /// Holds a page while it waits for a word.
+  static task<std::string> hold(task_context<worker> self, std::string url) {
+    auto page = co_await self.fetch(url);
+    auto word = self.promise<std::string>();
+    co_await self.call<&worker::remember>(to_string(word.id()));
+    auto said = co_await word;
+    co_return said + page.text();
+  }
+  void end() { destroy(); }
 
   static task<std::string> read_all(task_context<worker> self, std::vector<std::string> urls) {
     std::vector<operation<response>> pages;
@@ -212,6 +224,7 @@ public:
   }
   using methods = dormouse::methods<"WORKER", method<"remember", &worker::remember>, method<"refuse", &worker::refuse>, method<"seen", &worker::seen>, method<"last", &worker::last>,
                                     method<"look_up", &worker::look_up>, method<"on_look_up", &worker::on_look_up>, method<"nap", &worker::nap>, method<"read", &worker::read>,
+                                    method<"hold", &worker::hold>, method<"end", &worker::end>,
                                     method<"read_all", &worker::read_all>, method<"first_of", &worker::first_of>, method<"any_of", &worker::any_of>,
                                     method<"try_things", &worker::try_things>, method<"refused_fetch", &worker::refused_fetch>, method<"everything", &worker::everything>,
                                     method<"wait_for_word", &worker::wait_for_word>, method<"undo_when_cancelled", &worker::undo_when_cancelled>,
@@ -328,6 +341,33 @@ TEST_CASE_FIXTURE(working, "R16: what was done is not done again, whether the ta
     CHECK_FALSE(value_of(running->tasks().resolve(promise, "again"))); // it has ended
   }
   CHECK(upstream.hits("everything") == 4); // its own and that of look_up, twice
+}
+
+TEST_CASE_FIXTURE(working, "R12 R16: a large body in a journal is a file that stays while the task sleeps and in the next process, and goes with the task, however that ends") {
+  auto with = settings();
+  with.idle_after = 0ms;
+  const auto url = at("/k/large?bytes=300000");
+  const std::vector<std::string> names{"ends", "is cancelled", "is destroyed"};
+  std::map<std::string, task_id> tasks;
+  {
+    const auto running = open(with);
+    for (const auto& name : names) {
+      const auto object = running->get<worker>(name);
+      tasks[name] = value_of(object.start<&worker::hold>(url));
+      (void)promise_of(object);
+    }
+    REQUIRE(asleep(*running));
+    CHECK(blob_files(directory.path()).size() == names.size());
+  }
+  const auto running = open(with);
+  CHECK(value_of(running->tasks().resolve(promise_of(running->get<worker>("ends")), "word")));
+  CHECK(value_of(running->tasks().result<std::string>(tasks["ends"])) == "word" + samples::body_of("large", 300'000));
+  CHECK(eventually([&] { return blob_files(directory.path()).size() == 2; }));
+  CHECK(value_of(running->tasks().cancel(tasks["is cancelled"], "enough")));
+  CHECK(eventually([&] { return blob_files(directory.path()).size() == 1; }));
+  value_of(running->get<worker>("is destroyed").call<&worker::end>());
+  CHECK(no_blob_files(directory.path()));
+  CHECK(upstream.hits("large") == names.size());
 }
 
 TEST_CASE_FIXTURE(working, "R16: the replay kit cuts a journal off behind each outcome") {
@@ -469,6 +509,21 @@ private:
   std::vector<std::string> notes_;
 };
 
+/// The next program, which has no such task any more.
+class without_task : public durable_object {
+public:
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+  std::vector<std::string> notes() const { return notes_; }
+  template <class Archive>
+  void serialize(Archive& ar) {
+    ar(notes_);
+  }
+  using methods = dormouse::methods<"CHANGING", method<"note", &without_task::note>, method<"notes", &without_task::notes>>;
+
+private:
+  std::vector<std::string> notes_;
+};
+
 } // namespace
 
 TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses nothing, and goes on with mended code") {
@@ -509,18 +564,32 @@ TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses n
 }
 
 TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so can one whose method is gone") {
-  task_id task;
+  std::vector<task_id> tasks;
   {
     runtime first(settings());
     first.define<changing<1>>();
-    task = value_of(first.get<changing<1>>("x").start<&changing<1>::work>("job"));
+    for (const auto* name : {"x", "y"})
+      tasks.push_back(value_of(first.get<changing<1>>(name).start<&changing<1>::work>("job")));
   }
-  runtime second(settings());
-  second.define<changing<2>>();
-  CHECK(value_of(second.tasks().cancel(task, "hopeless")));
-  CHECK(second.tasks().find(task)->state == task_state::cancelled);
-  CHECK(second.stats().stuck_tasks == 0);
-  CHECK(contains(error_of(second.tasks().result<std::string>(task)).message, "hopeless"));
+  const auto can_be_cancelled = [](runtime& running, const task_id& task) {
+    CHECK(value_of(running.tasks().cancel(task, "hopeless")));
+    CHECK(running.tasks().find(task)->state == task_state::cancelled);
+    CHECK(running.stats().stuck_tasks == 0);
+    CHECK(contains(error_of(running.tasks().result<std::string>(task)).message, "hopeless"));
+  };
+  {
+    runtime second(settings());
+    second.define<changing<2>>();
+    can_be_cancelled(second, tasks[0]);
+  }
+  runtime third(settings());
+  third.define<without_task>();
+  const auto word = parse_promise_id(value_of(third.get<without_task>("y").call<&without_task::notes>()).back());
+  REQUIRE(word);
+  (void)third.tasks().resolve(promise_id<std::string>(*word), std::string("word"));
+  REQUIRE(eventually([&] { return third.tasks().find(tasks[1])->state == task_state::stuck; }));
+  CHECK(contains(third.tasks().find(tasks[1])->error->message, "work"));
+  can_be_cancelled(third, tasks[1]);
 }
 
 namespace {
