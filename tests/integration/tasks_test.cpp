@@ -11,6 +11,8 @@
 #include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <map>
@@ -236,6 +238,15 @@ private:
   task_id started_;
 };
 
+struct warnings : spdlog::sinks::base_sink<std::mutex> {
+  std::atomic<int> about_steps{0};
+
+  void sink_it_(const spdlog::details::log_msg& line) override {
+    about_steps += contains(std::string(line.payload.data(), line.payload.size()), "options::max_task_steps = 50") ? 1 : 0;
+  }
+  void flush_() override {}
+};
+
 struct tape : task_observer {
   void ended(const finished_task& task) override {
     std::lock_guard guard(mutex);
@@ -447,8 +458,14 @@ TEST_CASE_FIXTURE(working, "R16: continue_as begins a fresh journal, and callers
 TEST_CASE_FIXTURE(working, "R12: a journal has a limit") {
   auto with = settings();
   with.max_task_steps = 50;
-  const auto running = open(with);
-  CHECK(value_of(running->get<worker>("a").call<&worker::endless>()) == 50);
+  const auto lines = std::make_shared<warnings>();
+  spdlog::register_logger(std::make_shared<spdlog::logger>("dormouse", lines)); // the runtime takes the program's own
+  {
+    const auto running = open(with);
+    CHECK(value_of(running->get<worker>("a").call<&worker::endless>()) == 50);
+  }
+  spdlog::drop("dormouse");
+  CHECK(lines->about_steps == 1);
 }
 
 TEST_CASE_FIXTURE(working, "R3: a task that a handler starts is part of its turn") {

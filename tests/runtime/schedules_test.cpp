@@ -96,6 +96,19 @@ public:
       out.push_back(each.id.name + "|" + each.method + "|" + std::to_string(in_ms(each.due)) + (each.recurs ? "|recurs" : ""));
     return out;
   }
+  std::vector<std::string> next(std::uint64_t limit) const {
+    std::vector<std::string> out;
+    for (const auto& each : schedules(limit))
+      out.push_back(each.id.name);
+    return out;
+  }
+  /// Named by their place in the order of their due times, made in another order.
+  void shuffled(std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto place = i * 37 % count;
+      schedule<&alarm_clock::on_ring>({.at = std::chrono::minutes(place + 1), .name = std::to_string(place)}, std::string("one"));
+    }
+  }
   bool ticks_outside() const { return tick().has_value(); }
 
   template <class Archive>
@@ -110,6 +123,7 @@ public:
                                     method<"cancel", &alarm_clock::cancel>, method<"cancel_name", &alarm_clock::cancel_name>, method<"on_ring", &alarm_clock::on_ring>,
                                     method<"on_last", &alarm_clock::on_last>, method<"on_renew", &alarm_clock::on_renew>,
                                     method<"cancelled_itself", &alarm_clock::cancelled_itself>, method<"rings", &alarm_clock::rings>, method<"pending", &alarm_clock::pending>,
+                                    method<"next", &alarm_clock::next>, method<"shuffled", &alarm_clock::shuffled>,
                                     method<"ticks_outside", &alarm_clock::ticks_outside>>;
 
 private:
@@ -526,6 +540,23 @@ TEST_CASE_FIXTURE(fixture, "R19: of many that are due a bounded number is in mem
   CHECK(eventually([&] { return running->stats().firing_schedules == 0; }));
   CHECK(running->stats().schedules == 0);
   CHECK(running->stats().fired == objects * each);
+}
+
+TEST_CASE_FIXTURE(fixture, "schedules(limit) has those that are due first, whichever are on disk and whichever have just been made") {
+  value_of(object().call<&alarm_clock::shuffled>(100U));
+  const auto first = [](std::size_t many) {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < many; ++i)
+      out.push_back(std::to_string(i));
+    return out;
+  };
+  for (const std::size_t limit : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{99}, std::size_t{100}}) {
+    CAPTURE(limit);
+    CHECK(value_of(object().call<&alarm_clock::next>(limit)) == first(limit));
+  }
+  CHECK(value_of(object().call<&alarm_clock::next>(std::uint64_t{1'000})) == first(100));
+  value_of(object().call<&alarm_clock::named>(std::string("0"), std::string("later"), std::int64_t{365LL * 86'400'000}));
+  CHECK(value_of(object().call<&alarm_clock::next>(std::uint64_t{2})) == std::vector<std::string>{"1", "2"});
 }
 
 TEST_CASE("R12: the limits of schedules are errors at the call that name the option to change") {

@@ -400,9 +400,10 @@ void task_runner::show_finished(task_run& run, const call_result<std::string>& o
 
 /// Of what the journal has on disk. What is still under way is not waited for: sleeps are called off, answers will find nobody.
 void task_runner::erase_journal(turn& in_turn, task_run& run) {
-  (void)run.take_changed();
   auto stored = stored_steps_.extract(run.id().number);
   const auto rows = stored ? stored.mapped() : 0;
+  if (const auto changed = run.take_changed(); !changed.empty())
+    warn_if_long(run, rows, changed.back() + 1 - run.record().first_step);
   if (rows > most_single_erasures) {
     auto all = keys::steps_of(run.id());
     effects_.writes.push_back({std::move(all.first), std::nullopt, std::move(all.second)});
@@ -428,10 +429,14 @@ void task_runner::write_steps(task_run& run) {
   auto& stored = stored_steps_[run.id().number];
   const auto before = stored;
   stored = std::max<std::size_t>(stored, changed.back() + 1 - run.record().first_step);
+  warn_if_long(run, before, stored);
+}
+
+void task_runner::warn_if_long(task_run& run, std::size_t before, std::size_t now) const {
   const auto warn_at = core_.settings.max_task_steps * warning_percent / 100;
-  if (before < warn_at && stored >= warn_at)
+  if (before < warn_at && now >= warn_at)
     core_.log->warn("task {} ({}) has {} steps; the limit is options::max_task_steps = {}; a loop that runs for ever begins a new journal with continue_as()", to_string(run.id()),
-                    run.record().method, stored, core_.settings.max_task_steps);
+                    run.record().method, now, core_.settings.max_task_steps);
 }
 
 expected<void> task_runner::end_all() {

@@ -92,6 +92,7 @@ private:
   void get_stuck(task_run& run);
   void show_finished(task_run& run, const call_result<std::string>& outcome);
   void write_steps(task_run& run);
+  void warn_if_long(task_run& run, std::size_t before, std::size_t now) const;
   void erase_journal(turn& in_turn, task_run& run);
 
   runtime_core& core_;

@@ -85,8 +85,21 @@ expected<schedule_book::row> schedule_book::find(const schedule_id& id) {
   return now && (id.number == 0 || now->id.number == id.number) ? now : std::nullopt;
 }
 
+/// Those that are due first. There is no order of due times by object, so all its rows are read; no more than twice as many as are wanted are kept at a time.
 expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
   std::vector<schedule_message> out;
+  const auto cut = [&out, limit] {
+    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::pair(a.due_ms, a.id.number) < std::pair(b.due_ms, b.id.number); });
+    if (out.size() > limit)
+      out.resize(limit);
+  };
+  const auto keep = [&](schedule_message&& what) {
+    if (what.method.starts_with('#'))
+      return; // the runtime's own
+    out.push_back(std::move(what));
+    if (out.size() / 2 >= std::max<std::size_t>(limit, 1))
+      cut();
+  };
   auto rows = core_.store->scan(keys::schedules_of(of_));
   for (; rows->valid(); rows->next()) {
     if (now_.recent.contains(std::string(rows->key())))
@@ -94,17 +107,14 @@ expected<std::vector<schedule_message>> schedule_book::all(std::size_t limit) {
     auto what = core_.store->read_schedule(rows->value());
     if (!what)
       return fail(what.error().code, fmt::format("a schedule of object {}: {}", to_string(of_), what.error().message));
-    out.push_back(std::move(*what));
+    keep(std::move(*what));
   }
   if (auto read = rows->status(); !read)
     return unexpected<error>(read.error());
   for (const auto& [key, recent] : now_.recent)
     if (recent.now)
-      out.push_back(*recent.now);
-  std::erase_if(out, [](const auto& each) { return each.method.starts_with('#'); });
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::pair(a.due_ms, a.id.number) < std::pair(b.due_ms, b.id.number); });
-  if (out.size() > limit)
-    out.resize(limit);
+      keep(schedule_message(*recent.now));
+  cut();
   return out;
 }
 
