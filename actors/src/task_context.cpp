@@ -147,7 +147,7 @@ std::uint64_t promise_step(task_run& run) {
 std::optional<settled<response>> read_fetch_step(task_run& run, std::uint64_t number) {
   const auto& step = run.at(number);
   if (!step.outcome)
-    return std::make_exception_ptr(failure({step.outcome.error().code, step.outcome.error().message}));
+    return std::make_exception_ptr(failure(step.outcome.error()));
   auto result = decode<fetch_result>(*step.outcome);
   if (!result) {
     run.halt({errc::corrupt, fmt::format("the response of step {}, '{}', does not decode: {}", number, to_string(step), result.error().message)});

@@ -12,7 +12,7 @@ call_error detail::describe_exception(const std::exception_ptr& thrown, const ad
   try {
     std::rethrow_exception(thrown);
   } catch (const call_failed& e) {
-    return e.why();
+    return with_origin(e.why(), origin);
   } catch (const task_cancelled& e) {
     return {errc::cancelled, e.what(), origin};
   } catch (const std::exception& e) {
@@ -90,7 +90,7 @@ bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bo
   it.order = ++last_order_;
   it.outcome = within_limit(std::move(outcome), to_string(it));
   it.failed = failed || !it.outcome ? 1 : 0;
-  bytes_ += bytes_of(it);
+  bytes_ += bytes_of(it) - sizeof it - it.target.size();
   changed_.push_back(step);
   return true;
 }
@@ -125,7 +125,7 @@ std::uint64_t task_run::take_step(step_kind kind, std::string target, std::uint3
                                                 to_string(id_), next_)});
   is_new_ = true;
   ++next_;
-  bytes_ += sizeof(journal_step);
+  bytes_ += sizeof(journal_step) + target.size();
   journal_.push_back({.kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()});
   changed_.push_back(number);
   return number;

@@ -262,11 +262,13 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that is aborted while its mark is being w
   CHECK(disk(directory.path()).count('A') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its retry ends there") {
+TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its retry, by two signals at once, ends there and once") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   auto what = stoppable("a", "mode=hang");
+  const abort_controller another;
+  what.signal = abort_signal::any({stop.signal(), another.signal()});
   what.initial_delay_ms = 60'000;
   value_of(mine.call<&fetcher::send>(what));
   REQUIRE(came("a"));
@@ -276,8 +278,10 @@ TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its r
   auto holding = running.get<fetcher>("z").call<&fetcher::touch>();
   REQUIRE(eventually([&valve] { return valve->writes.waiting() == 1; }));
   auto given_up = running.get<fetcher>("y").call<&fetcher::give_up>(stop, std::string("changed my mind"));
+  auto also = running.get<fetcher>("x").call<&fetcher::give_up>(another, std::string("changed my mind"));
   auto behind = running.get<fetcher>("y").call<&fetcher::touch>();
-  REQUIRE(eventually([] { return fetcher::turns_begun == 3; }));
+  auto behind_also = running.get<fetcher>("x").call<&fetcher::touch>();
+  REQUIRE(eventually([] { return fetcher::turns_begun == 5; }));
   upstream.stop();
   REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
   running.define<nobody>();
@@ -285,8 +289,9 @@ TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its r
 
   CHECK(aborted_for(mine, "a", "changed my mind").attempts == 1);
   value_of(std::move(given_up));
-  value_of(std::move(behind));
-  value_of(std::move(holding));
+  for (auto* each : {&also, &behind, &behind_also, &holding})
+    value_of(std::move(*each));
+  CHECK(running.stats().queued_fetches == 0);
   running.stop();
   disk rows(directory.path());
   CHECK(rows.count('Q') == 0);

@@ -152,7 +152,7 @@ caf::result<caf_reply> activation::receive_call(caf_call& call) {
       after_message();
       if (answer)
         return caf_reply{std::move(*answer)};
-      return to_caf_error(answer.error());
+      return to_caf_error(with_origin(answer.error(), entry_.where));
     }
     reply(make_caf_sink(make_response_promise()), std::move(answer));
     core_.directory.finished(entry_);
@@ -236,7 +236,7 @@ void activation::run_call(envelope& what) {
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = object_.invoke(*what.method, call, in_turn))
     return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
-  auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call);
+  auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call, entry_.where);
   auto state = object_.finish(in_turn);
   if (state && !what.key.empty())
     if (auto remembered = object_.memory().remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer)); !remembered)
@@ -414,16 +414,21 @@ void activation::run_message(const envelope_ptr& what) {
   awake_object::encoded_state state;
   if (!failed && !method->read_only) {
     auto encoded = object_.finish(in_turn);
-    if (encoded)
+    if (encoded) {
       state = std::move(*encoded);
-    else
+    } else if (encoded.error().code == errc::storage_error) { // no fault of the handler
+      in_turn.undo();
+      object_.discard();
+      return hold_back(what);
+    } else {
       failed = encoded.error();
+    }
   }
   if (failed)
     return fail_turn(what, in_turn, *failed);
   if (!call.reply_slot && !rest.empty()) {
     then.reply_path = std::move(rest);
-    then.reply = take_reply(call);
+    then.reply = take_reply(call, entry_.where);
   }
   then.handled = what;
   if (method->read_only)

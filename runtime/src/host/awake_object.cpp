@@ -22,9 +22,9 @@ constexpr std::size_t activation_bytes = 2048;
 awake_object::awake_object(runtime_core& core, directory_entry& entry, ready_gate& ready)
   : core_(core), entry_(entry), ready_(ready), schedules_(core, entry.where), memory_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
 
-call_result<std::string> take_reply(invocation& call) {
+call_result<std::string> take_reply(invocation& call, const address& of) {
   if (call.refusal)
-    return tl::unexpected<call_error>(std::move(*call.refusal));
+    return unexpected<error>(with_origin(std::move(*call.refusal), of));
   return std::move(call.reply);
 }
 
@@ -184,7 +184,7 @@ expected<std::string> awake_object::run_read(const method_descriptor& method, st
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (auto failed = invoke(method, call, in_turn))
     return unexpected<error>(std::move(*failed));
-  return take_reply(call);
+  return take_reply(call, entry_.where);
 }
 
 std::optional<error> awake_object::take_cookies(const result_message::extension& from, turn& in_turn) {
@@ -229,7 +229,7 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (found->read_only) {
     auto failed = run(*found, call, in_turn);
-    return failed ? refused(std::move(*failed)) : take_reply(call);
+    return failed ? refused(std::move(*failed)) : take_reply(call, entry_.where);
   }
   auto before = encode_object();
   if (!before)
@@ -247,7 +247,7 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
       failed = after.error();
   if (!failed) {
     leaves_ = leaves_ || in_turn.wants_hibernation();
-    return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call));
+    return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call, entry_.where));
   }
   core_.counts.failed_turns.add();
   in_turn.go_back(std::move(done_before));

@@ -89,7 +89,7 @@ public:
   /// What the responses of a fetch set, before its handler runs.
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
 
-  /// When the method has returned: begins the tasks it started, or ends all if it destroys the object, and encodes what it left. Errors: `handler_failed`, `too_large`, as of tasks.
+  /// When the method has returned: begins the tasks it started, or ends all if it destroys the object, and encodes what it left. Errors: `handler_failed`, `too_large`, `storage_error`, as of tasks.
   expected<encoded_state> finish(turn& in_turn);
   /// The same for a turn of tasks, which seldom change the object itself.
   expected<encoded_state> finish_of_tasks(turn& in_turn);
@@ -145,7 +145,7 @@ private:
 };
 
 /// What a method said, when it has returned and did not leave it to another.
-call_result<std::string> take_reply(invocation& call);
+call_result<std::string> take_reply(invocation& call, const address& of);
 
 /// Puts those who wait below the one that is on the path already. Error: `path_too_long`.
 std::optional<error> put_below(return_path& path, const return_path& those_who_wait);

@@ -54,7 +54,7 @@ caf::actor pin_for_call(caf::actor_system& system, router& routes, const address
   auto activation = dynamic_cast<front_desk&>(routes).pin(to);
   if (activation)
     return *activation;
-  return system.spawn<caf::hidden>([why = to_caf_error(activation.error())](caf::event_based_actor*) -> caf::behavior {
+  return system.spawn<caf::hidden>([why = to_caf_error(with_origin(activation.error(), to))](caf::event_based_actor*) -> caf::behavior {
     return {[why](const caf_call&) -> caf::result<caf_reply> { return why; }};
   });
 }

@@ -21,7 +21,7 @@ public:
 
   void settle(const expected<void>& outcome) noexcept override {
     if (!outcome)
-      return sink_->resolve(unexpected<error>(outcome.error()));
+      return sink_->resolve(unexpected<error>(with_origin(outcome.error(), what_.to)));
     core_.deliver(std::move(what_));
     sink_->resolve(std::string());
   }
@@ -97,8 +97,8 @@ void front_desk::call(const address& to, const method_descriptor& method, std::s
 
 void front_desk::call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) {
   if (key.empty() || key.size() > max_idempotency_key_bytes)
-    return sink->resolve(fail(errc::invalid_request, fmt::format("the idempotency key of a call of '{}' of object {} has {} bytes; it has 1..{}", method.name, to_string(to), key.size(),
-                                                                 max_idempotency_key_bytes)));
+    return sink->resolve(unexpected<error>({errc::invalid_request,
+                                            fmt::format("the idempotency key of a call of '{}' of object {} has {} bytes; it has 1..{}", method.name, to_string(to), key.size(), max_idempotency_key_bytes), to}));
   hand_over(to, method, std::move(arguments), std::move(key), std::move(sink));
 }
 

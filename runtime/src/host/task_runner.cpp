@@ -462,13 +462,15 @@ expected<void> task_runner::end_all() {
       return unexpected<error>(journal.error());
     end_one(*record, journal.value_or(std::vector<journal_step>())); // a damaged one goes with the object too
   }
-  return rows->status();
+  if (auto read = rows->status(); !read && read.error().code != errc::corrupt)
+    return read;
+  return {};
 }
 
 std::size_t task_runner::bytes() const noexcept {
   std::size_t sum = 0;
   for (const auto& [number, run] : runs_)
-    sum += run->bytes();
+    sum += run->ended() ? 0 : run->bytes();
   return sum;
 }
 

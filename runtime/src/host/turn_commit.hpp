@@ -15,8 +15,6 @@
 
 namespace dormouse {
 
-/// A reply as a caller from outside gets it.
-
 /// Puts what a call came to into the inbox of the object at the top of the path that waits for it; to be delivered when that is durable.
 delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply);
 

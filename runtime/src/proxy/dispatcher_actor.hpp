@@ -118,6 +118,7 @@ private:
   std::int64_t next_purge_ms_ = 0; ///< of old aborts
   bool marks_are_known_ = false;   ///< those that an earlier process left have been read whole
   bool aborts_are_known_ = false;  ///< and the aborts that nobody has acted on yet
+  bool end_is_due_ = false;        ///< of some fetch that could not be read: whoever looked for it looks again
   std::vector<std::uint64_t> held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
   std::mt19937_64 random_;
 };

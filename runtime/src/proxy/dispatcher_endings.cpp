@@ -61,10 +61,10 @@ bool dispatcher::recover_queues() {
       count(*name);
     from = name ? keys::behind_queue(*name) : std::string(row->key()) + '\0';
   }
-  if (!read) {
-    core_.log->error("what an earlier process has queued cannot be counted yet: {}", to_string(read.error()));
+  if (!read)
+    core_.log->error("what an earlier process has queued cannot be counted{}: {}", read.error().code == errc::corrupt ? " whole" : " yet", to_string(read.error()));
+  if (!read && read.error().code != errc::corrupt) // what is damaged will not be better later, and the rest can go on
     return false;
-  }
   for (const auto& [name, fetches] : queued) {
     core_.counts.queued_fetches.add(fetches);
     if (auto* places = core_.find_queue(name)) {
@@ -183,13 +183,15 @@ void dispatcher::recover_aborts() {
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
   const auto read = mark->status().and_then([&signal] { return signal->status(); });
-  aborts_are_known_ = read.has_value();
   if (!read)
-    core_.log->error("aborts cannot be read yet: {}", to_string(read.error()));
+    core_.log->error("aborts cannot be read: {}", to_string(read.error()));
+  aborts_are_known_ = (read || read.error().code == errc::corrupt) && !std::exchange(end_is_due_, false);
 }
 
-/// Forgets the aborts that are older than `abort_memory`. How old a damaged one is nobody can tell, and it aborts all the same: it counts from now.
+/// Forgets the aborts that are older than `abort_memory`, when they have been acted on. How old a damaged one is nobody can tell, and it aborts all the same: it counts from now.
 void dispatcher::purge_aborts() {
+  if (!aborts_are_known_)
+    return;
   const auto now = now_ms();
   next_purge_ms_ = now + purge_every_ms;
   const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
@@ -231,10 +233,11 @@ void dispatcher::expire() {
   }
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
-  if (auto read = row->status(); !read) {
+  const auto read = row->status();
+  if (!read)
     core_.log->error("the deadlines of what is queued cannot be read: {}", to_string(read.error()));
+  if (std::exchange(end_is_due_, false) || !read)
     next_deadline_ms_ = now + read_again_ms;
-  }
 }
 
 void dispatcher::abort(const abort_request& what) {
@@ -247,7 +250,7 @@ void dispatcher::abort(const abort_request& what) {
   }
   if (!leftover->writes.empty())
     core_.store->submit(std::move(leftover));
-  if (!row->status())
+  if (std::exchange(end_is_due_, false) || !row->status())
     aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
 }
 
@@ -261,8 +264,10 @@ bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const s
     if (!parts || parts->id != id)
       return false;
     auto row = core_.store->get(queue_key);
-    if (!row)
-      return true; // storage is in trouble
+    if (!row) { // storage is in trouble
+      end_is_due_ = true;
+      return true;
+    }
     if (!*row)
       return false;
     auto fetch = read_queued(*core_.store, parts, **row);
@@ -273,6 +278,8 @@ bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const s
     found = window_.find(id);
   }
   auto& late = found->second;
+  if (late.ending)
+    return true; // it ends when the commit comes that is under way for it
   if (abort_reason != nullptr || late.state == job_state::waiting || late.state == job_state::following)
     end(late, abort_reason);
   return true;

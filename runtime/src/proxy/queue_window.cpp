@@ -201,6 +201,8 @@ void queue_window::bury(const row_cursor& row, const error& why) {
 
 std::int64_t queue_window::next_due_ms() const noexcept {
   auto next = never;
+  if (!has_begun_)
+    return next;
   for (const auto& [of, rest] : backlogs_)
     next = std::min(next, rest.next_due_ms);
   return next;
