@@ -115,7 +115,7 @@ void queue_window::read(std::size_t least_room) {
     return;
   const auto now = core_.clock->now_ms();
   for (auto& [of, rest] : backlogs_) {
-    const auto has_room = [this, least_room, &rest] { return rest.in_window + least_room <= core_.settings.max_window; };
+    const auto has_room = [this, least_room, &of_it = rest] { return of_it.in_window + least_room <= core_.settings.max_window; };
     if (rest.next_due_ms <= now)
       rest.more_due = true;
     if (rest.more_due && has_room())
