@@ -113,10 +113,9 @@ TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its de
     std::string scan;
     std::size_t after;
   };
-  for (const auto& [scan, after] : {trouble{"Q", 0}, trouble{"Q", 1}, trouble{"N", 0}, trouble{"E", 0}, trouble{"E", 1}, trouble{"G", 0}, trouble{"S", 0}}) {
-    CAPTURE(scan);
-    CAPTURE(after);
-    const auto name = scan + std::to_string(after);
+  for (const auto& each : {trouble{"Q", 0}, trouble{"Q", 1}, trouble{"N", 0}, trouble{"E", 0}, trouble{"E", 1}, trouble{"G", 0}, trouble{"S", 0}}) {
+    const auto name = each.scan + std::to_string(each.after);
+    CAPTURE(name);
     const abort_controller stop;
     auto late = key(name + "late", "mode=hang");
     late.deadline_ms = 1'500;
@@ -136,7 +135,7 @@ TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its de
     const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(), "by now"};
     disk(directory.path()).put(keys::abort_mark(stop.id()), seal_value(frame_type::abort_mark, mark));
     auto valve = std::make_shared<storage_valve>();
-    valve->fail_scans(scan, 4, after);
+    valve->fail_scans(each.scan, 4, each.after);
     runtime running(chosen, {.wrap_engine = valve->wrap(), .wrap_transport = {}});
     auto mine = object(running);
     CHECK(answered(result_under(mine, name + "plain")).ok());
