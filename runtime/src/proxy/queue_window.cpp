@@ -75,12 +75,12 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
   auto key = keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id);
   if (due_ms > core_.clock->now_ms()) {
     rest.next_due_ms = std::min(rest.next_due_ms, due_ms);
-    rest.from = std::min(rest.from, std::move(key));
+    rest.from = std::min(rest.from, key);
     return false;
   }
   if (rest.more_due || rest.in_window >= core_.settings.max_window) {
     rest.more_due = true;
-    rest.from = std::min(rest.from, std::move(key));
+    rest.from = std::min(rest.from, key);
     return false;
   }
   if (has_its_share(rest, origin) || rest.parked.contains(origin)) {
@@ -89,7 +89,7 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
   }
   // Nothing older is left on disk, so the next scan may begin behind this one and not wade through what is gone.
   if (rest.next_due_ms > due_ms)
-    rest.from = std::max(rest.from, std::move(key));
+    rest.from = std::max(rest.from, key);
   return true;
 }
 
