@@ -53,8 +53,7 @@ void run_all(const std::string& url, std::size_t body_bytes, int total, int in_f
         ++started;
       }
     }
-    if (finished < total)
-      curl_multi_poll(multi, nullptr, 0, 1000, nullptr);
+    if (finished < total) curl_multi_poll(multi, nullptr, 0, 1000, nullptr);
   }
   for (auto* easy : handles)
     curl_easy_cleanup(easy);

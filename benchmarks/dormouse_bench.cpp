@@ -21,32 +21,39 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   const std::pair<const char*, benchmark> all[] = {
-    {"read_call", read_call},
-    {"durable_turn", durable_turn},
-    {"fetch_roundtrip", fetch_roundtrip},
-    {"fetch_added_latency", fetch_added_latency},
-    {"fetch_large", fetch_large},
-    {"fetch_cookies", fetch_cookies},
-    {"origins", origins},
-    {"schedules", schedules},
-    {"object_call", object_call},
-    {"task_step", task_step},
-    {"wake", wake},
-    {"memory", memory},
+      {"read_call", read_call},
+      {"durable_turn", durable_turn},
+      {"fetch_roundtrip", fetch_roundtrip},
+      {"fetch_added_latency", fetch_added_latency},
+      {"fetch_large", fetch_large},
+      {"fetch_cookies", fetch_cookies},
+      {"origins", origins},
+      {"schedules", schedules},
+      {"object_call", object_call},
+      {"task_step", task_step},
+      {"wake", wake},
+      {"memory", memory},
   };
   bool any = false;
   try {
     if (!json)
-      fmt::print("{:<20} {:>14} {:>14} {:>8}  {:<10} {}\n", "name", "ours", "limit", "ratio", "unit", "conditions");
+      fmt::print("{:<20} {:>14} {:>14} {:>8}  {:<10} {}\n", "name", "ours", "limit", "ratio", "unit",
+                 "conditions");
     for (const auto& [name, run] : all) {
-      if (std::string(name).find(filter) == std::string::npos)
-        continue;
+      if (std::string(name).find(filter) == std::string::npos) continue;
       any = true;
       for (const auto& each : run(how)) {
         if (json)
-          fmt::print("{}\n", nlohmann::ordered_json{{"name", each.name}, {"conditions", each.conditions}, {"ours", each.ours}, {"limit", each.limit}, {"ratio", each.ratio}, {"unit", each.unit}}.dump());
+          fmt::print("{}\n", nlohmann::ordered_json{{"name", each.name},
+                                                    {"conditions", each.conditions},
+                                                    {"ours", each.ours},
+                                                    {"limit", each.limit},
+                                                    {"ratio", each.ratio},
+                                                    {"unit", each.unit}}
+                                 .dump());
         else
-          fmt::print("{:<20} {:>14.2f} {:>14.2f} {:>8.3f}  {:<10} {}\n", each.name, each.ours, each.limit, each.ratio, each.unit, each.conditions);
+          fmt::print("{:<20} {:>14.2f} {:>14.2f} {:>8.3f}  {:<10} {}\n", each.name, each.ours, each.limit,
+                     each.ratio, each.unit, each.conditions);
         std::fflush(stdout);
       }
     }

@@ -2,7 +2,6 @@
 
 #include "measure.hpp"
 #include "row.hpp"
-
 #include "store/keys.hpp"
 #include "store/rocksdb_options.hpp"
 
@@ -27,15 +26,11 @@ constexpr std::ptrdiff_t outstanding = 4'096;
 class ledger final : public durable_object {
 public:
   void add(std::uint32_t amount) {
-    if (bytes_.empty())
-      bytes_.assign(state_bytes, 'x');
+    if (bytes_.empty()) bytes_.assign(state_bytes, 'x');
     bytes_[amount % bytes_.size()] = static_cast<char>(amount);
     total_ += amount;
   }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_, bytes_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(total_, bytes_); }
   using methods = dormouse::methods<"LEDGER", method<"add", &ledger::add>>;
 
 private:
@@ -61,12 +56,11 @@ result run_ours(int turns) {
     for (int i = 0; i < count; ++i) {
       places.acquire();
       objects[static_cast<std::size_t>(i % object_count)].async_call<&ledger::add>(
-        [&](const expected<void>& done) {
-          if (!done)
-            failures.fetch_add(1);
-          places.release();
-        },
-        static_cast<std::uint32_t>(i));
+          [&](const expected<void>& done) {
+            if (!done) failures.fetch_add(1);
+            places.release();
+          },
+          static_cast<std::uint32_t>(i));
     }
     for (std::ptrdiff_t i = 0; i < outstanding; ++i)
       places.acquire();
@@ -78,19 +72,19 @@ result run_ours(int turns) {
   run(turns);
   const auto took = seconds_since(start);
   const auto after = host.stats();
-  if (failures != 0)
-    throw std::runtime_error(fmt::format("durable_turn: {} turns failed", failures.load()));
-  return {turns / took, static_cast<double>(after.commits - before.commits) / static_cast<double>(after.syncs - before.syncs)};
+  if (failures != 0) throw std::runtime_error(fmt::format("durable_turn: {} turns failed", failures.load()));
+  return {turns / took, static_cast<double>(after.commits - before.commits) /
+                            static_cast<double>(after.syncs - before.syncs)};
 }
 
 double run_raw(int turns, int batch_size) {
   scratch_directory directory;
   const options defaults;
   rocksdb::DB* opened = nullptr;
-  auto status = rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes, defaults.store_buffer_bytes, defaults.max_inline_bytes}),
+  auto status = rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes,
+                                                   defaults.store_buffer_bytes, defaults.max_inline_bytes}),
                                   directory.path().string(), &opened);
-  if (!status.ok())
-    throw std::runtime_error("durable_turn: " + status.ToString());
+  if (!status.ok()) throw std::runtime_error("durable_turn: " + status.ToString());
   std::unique_ptr<rocksdb::DB> db(opened);
   std::vector<std::string> keys;
   for (int i = 0; i < object_count; ++i)
@@ -106,8 +100,7 @@ double run_raw(int turns, int batch_size) {
         value[static_cast<std::size_t>(i) % value.size()] = static_cast<char>(i);
         batch.Put(keys[static_cast<std::size_t>(i % object_count)], value);
       }
-      if (!db->Write(durable, &batch).ok())
-        throw std::runtime_error("durable_turn: raw write failed");
+      if (!db->Write(durable, &batch).ok()) throw std::runtime_error("durable_turn: raw write failed");
     }
   };
   run(object_count);
@@ -129,7 +122,10 @@ std::vector<row> durable_turn(const settings& how) {
     ours.push_back(mine.turns_per_second);
     limit.push_back(run_raw(turns, std::max(1, static_cast<int>(std::lround(group)))));
   }
-  return {{"durable_turn", fmt::format("1 KB state, {} objects, fsync on, {} outstanding, {:.0f} turns per sync, against raw RocksDB in the same batches", object_count, outstanding, group),
+  return {{"durable_turn",
+           fmt::format("1 KB state, {} objects, fsync on, {} outstanding, {:.0f} turns per sync, against raw "
+                       "RocksDB in the same batches",
+                       object_count, outstanding, group),
            median(ours), median(limit), median(ours) / median(limit), "turns/s"}};
 }
 

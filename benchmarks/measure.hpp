@@ -2,6 +2,9 @@
 
 /// What the rows share: time, medians, a scratch directory, bytes in use.
 
+#include <malloc.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -10,9 +13,6 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <malloc.h>
-#include <unistd.h>
 
 namespace dormouse::bench {
 
@@ -29,9 +29,7 @@ inline double percentile(std::vector<double> samples, double part) {
   return *at;
 }
 
-inline double median(std::vector<double> samples) {
-  return percentile(std::move(samples), 0.5);
-}
+inline double median(std::vector<double> samples) { return percentile(std::move(samples), 0.5); }
 
 /// Bytes that malloc has given out and not got back, over all arenas.
 inline double heap_bytes() {
@@ -39,7 +37,8 @@ inline double heap_bytes() {
   return static_cast<double>(info.uordblks + info.hblkhd);
 }
 
-/// How much more memory than at the beginning the process has had at any moment since, as the kernel counts it (RSS).
+/// How much more memory than at the beginning the process has had at any moment since, as the kernel counts
+/// it (RSS).
 class peak_memory {
 public:
   peak_memory() {
@@ -54,8 +53,7 @@ private:
   static double kernel_says(const std::string& name) {
     std::ifstream status("/proc/self/status");
     for (std::string word; status >> word;)
-      if (double kib = 0; word == name && status >> kib)
-        return kib * 1024;
+      if (double kib = 0; word == name && status >> kib) return kib * 1024;
     throw std::runtime_error("/proc/self/status has no " + name);
   }
 
@@ -66,8 +64,7 @@ class scratch_directory {
 public:
   scratch_directory() {
     auto pattern = (std::filesystem::temp_directory_path() / "dormouse-bench-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr)
-      throw std::runtime_error("no scratch directory");
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no scratch directory");
     path_ = pattern;
   }
   scratch_directory(const scratch_directory&) = delete;

@@ -1,9 +1,8 @@
-/// Durable calls between objects: one calls another and is answered, each a turn that commits, against raw RocksDB writing the same rows in batches of the
-/// same size.
+/// Durable calls between objects: one calls another and is answered, each a turn that commits, against raw
+/// RocksDB writing the same rows in batches of the same size.
 
 #include "measure.hpp"
 #include "row.hpp"
-
 #include "store/keys.hpp"
 #include "store/rocksdb_options.hpp"
 
@@ -24,14 +23,14 @@ namespace {
 constexpr std::size_t state_bytes = 1024;
 constexpr int pair_count = 5'000;
 constexpr std::ptrdiff_t outstanding = 4'096;
-constexpr int turns_per_call = 3; ///< that of the call from outside, that of the one that is called, and that of the answer
+constexpr int turns_per_call =
+    3; ///< that of the call from outside, that of the one that is called, and that of the answer
 constexpr std::size_t message_bytes = 150; ///< of a call or an answer in the inbox, about
 
 class account final : public durable_object {
 public:
   std::uint64_t add(std::uint32_t amount) {
-    if (bytes_.empty())
-      bytes_.assign(state_bytes, 'x');
+    if (bytes_.empty()) bytes_.assign(state_bytes, 'x');
     bytes_[amount % bytes_.size()] = static_cast<char>(amount);
     return total_ += amount;
   }
@@ -41,23 +40,17 @@ public:
   }
   std::uint64_t on_sum(call_result<std::uint64_t> sum) { return add(1) + sum.value(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_, bytes_);
-  }
-  using methods = dormouse::methods<"ACCOUNT", method<"add", &account::add>, method<"ask", &account::ask>, method<"on_sum", &account::on_sum>>;
+  template <class Archive> void serialize(Archive& ar) { ar(total_, bytes_); }
+  using methods = dormouse::methods<"ACCOUNT", method<"add", &account::add>, method<"ask", &account::ask>,
+                                    method<"on_sum", &account::on_sum>>;
 
 private:
   std::uint64_t total_ = 0;
   std::string bytes_;
 };
 
-std::string caller_id(int i) {
-  return fmt::format("caller-{:08}", i);
-}
-std::string called_id(int i) {
-  return fmt::format("called-{:08}", i);
-}
+std::string caller_id(int i) { return fmt::format("caller-{:08}", i); }
+std::string called_id(int i) { return fmt::format("called-{:08}", i); }
 
 struct result {
   double calls_per_second;
@@ -77,12 +70,11 @@ result run_ours(int calls) {
     for (int i = 0; i < count; ++i) {
       places.acquire();
       callers[static_cast<std::size_t>(i % pair_count)].async_call<&account::ask>(
-        [&](const expected<std::uint64_t>& sum) {
-          if (!sum)
-            failures.fetch_add(1);
-          places.release();
-        },
-        object_id<account>(called_id(i % pair_count)), static_cast<std::uint32_t>(i));
+          [&](const expected<std::uint64_t>& sum) {
+            if (!sum) failures.fetch_add(1);
+            places.release();
+          },
+          object_id<account>(called_id(i % pair_count)), static_cast<std::uint32_t>(i));
     }
     for (std::ptrdiff_t i = 0; i < outstanding; ++i)
       places.acquire();
@@ -94,9 +86,9 @@ result run_ours(int calls) {
   run(calls);
   const auto took = seconds_since(start);
   const auto after = host.stats();
-  if (failures != 0)
-    throw std::runtime_error(fmt::format("object_call: {} calls failed", failures.load()));
-  return {calls / took, static_cast<double>(after.commits - before.commits) / static_cast<double>(after.syncs - before.syncs)};
+  if (failures != 0) throw std::runtime_error(fmt::format("object_call: {} calls failed", failures.load()));
+  return {calls / took, static_cast<double>(after.commits - before.commits) /
+                            static_cast<double>(after.syncs - before.syncs)};
 }
 
 /// In each batch as many of each of the three turns.
@@ -104,10 +96,10 @@ double run_raw(int calls, int turns_per_batch) {
   scratch_directory directory;
   const options defaults;
   rocksdb::DB* opened = nullptr;
-  auto status = rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes, defaults.store_buffer_bytes, defaults.max_inline_bytes}),
+  auto status = rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes,
+                                                   defaults.store_buffer_bytes, defaults.max_inline_bytes}),
                                   directory.path().string(), &opened);
-  if (!status.ok())
-    throw std::runtime_error("object_call: " + status.ToString());
+  if (!status.ok()) throw std::runtime_error("object_call: " + status.ToString());
   std::unique_ptr<rocksdb::DB> db(opened);
   std::string state(frame_header_bytes + 16 + state_bytes, 'x');
   const std::string message(message_bytes, 'm');
@@ -133,8 +125,7 @@ double run_raw(int calls, int turns_per_batch) {
         batch.Put(keys::object(caller), state);
         batch.Delete(answer);
       }
-      if (!db->Write(durable, &batch).ok())
-        throw std::runtime_error("object_call: raw write failed");
+      if (!db->Write(durable, &batch).ok()) throw std::runtime_error("object_call: raw write failed");
     }
   };
   run(pair_count);
@@ -156,8 +147,10 @@ std::vector<row> object_call(const settings& how) {
     ours.push_back(mine.calls_per_second);
     limit.push_back(run_raw(calls, std::max(1, static_cast<int>(std::lround(group)))));
   }
-  return {{"object_call", fmt::format("a call and its answer, {} turns that commit, states of 1 KB, {} pairs, fsync on, {:.0f} turns per sync, against raw RocksDB in the same batches", turns_per_call,
-                                      pair_count, group),
+  return {{"object_call",
+           fmt::format("a call and its answer, {} turns that commit, states of 1 KB, {} pairs, fsync on, "
+                       "{:.0f} turns per sync, against raw RocksDB in the same batches",
+                       turns_per_call, pair_count, group),
            median(ours), median(limit), median(ours) / median(limit), "calls/s"}};
 }
 

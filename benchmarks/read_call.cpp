@@ -10,7 +10,6 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
-
 #include <fmt/format.h>
 
 #include <atomic>
@@ -25,10 +24,7 @@ using namespace std::chrono_literals;
 class gauge final : public durable_object {
 public:
   int value(int add) const { return value_ + add; }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(value_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(value_); }
   using methods = dormouse::methods<"GAUGE", method<"value", &gauge::value>>;
 
 private:
@@ -43,11 +39,14 @@ constexpr int callers = 2;
 constexpr int window = 64;
 
 /// Each caller keeps `window` requests in flight, one per target, until it has made its share.
-template <class Request>
-class caller final : public caf::event_based_actor {
+template <class Request> class caller final : public caf::event_based_actor {
 public:
   caller(caf::actor_config& config, Request request, int share, std::shared_ptr<std::promise<void>> when_done)
-    : event_based_actor(config), request_(std::move(request)), left_(share), waiting_(share), done_(std::move(when_done)) {}
+      : event_based_actor(config),
+        request_(std::move(request)),
+        left_(share),
+        waiting_(share),
+        done_(std::move(when_done)) {}
 
   caf::behavior make_behavior() override {
     for (int i = 0; i < window; ++i)
@@ -57,8 +56,7 @@ public:
 
 private:
   void next(int target) {
-    if (left_-- <= 0)
-      return;
+    if (left_-- <= 0) return;
     request_(this, target, [this, target] {
       next(target);
       if (--waiting_ == 0) {
@@ -109,18 +107,18 @@ std::vector<row> read_call(const settings& how) {
   }
   const auto ask_object = [&objects](auto* self, int target, auto then) {
     request_object<&gauge::value>(self, objects[static_cast<std::size_t>(target)], caf::infinite, target)
-      .then([then, target](int answer) {
-              if (answer != target + 1)
-                failed("wrong answer");
+        .then(
+            [then, target](int answer) {
+              if (answer != target + 1) failed("wrong answer");
               then();
             },
             [](const error& why) { failed(to_string(why)); });
   };
   const auto ask_plain = [&plain](auto* self, int target, auto then) {
     self->request(plain[static_cast<std::size_t>(target)], caf::infinite, target)
-      .then([then, target](int answer) {
-              if (answer != target + 1)
-                failed("wrong answer");
+        .then(
+            [then, target](int answer) {
+              if (answer != target + 1) failed("wrong answer");
               then();
             },
             [](const caf::error&) { failed("CAF refused"); });
@@ -135,8 +133,10 @@ std::vector<row> read_call(const settings& how) {
   }
   for (auto& each : plain)
     caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
-  return {{"read_call", fmt::format("const call from a CAF actor, {} callers x {} in flight, against CAF request/response", callers, window), median(ours),
-           median(limit), median(ours) / median(limit), "calls/s"}};
+  return {{"read_call",
+           fmt::format("const call from a CAF actor, {} callers x {} in flight, against CAF request/response",
+                       callers, window),
+           median(ours), median(limit), median(ours) / median(limit), "calls/s"}};
 }
 
 } // namespace dormouse::bench

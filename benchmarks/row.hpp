@@ -1,6 +1,7 @@
 #pragma once
 
-/// One line of the result: our figure, the figure of the limit measured in the same run, and the ratio of the two.
+/// One line of the result: our figure, the figure of the limit measured in the same run, and the ratio of the
+/// two.
 
 #include <functional>
 #include <string>

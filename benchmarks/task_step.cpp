@@ -1,9 +1,9 @@
-/// Durable tasks. Live: steps that each take a turn of their own, one promise after the other resolved from outside, against turns of the same runtime that do
-/// nothing but change a state of the same size. Replayed: what a recorded step costs when a frame is made again, against a bare scan over the same rows.
+/// Durable tasks. Live: steps that each take a turn of their own, one promise after the other resolved from
+/// outside, against turns of the same runtime that do nothing but change a state of the same size. Replayed:
+/// what a recorded step costs when a frame is made again, against a bare scan over the same rows.
 
 #include "measure.hpp"
 #include "row.hpp"
-
 #include "store/keys.hpp"
 #include "store/rocksdb_options.hpp"
 
@@ -27,8 +27,7 @@ constexpr std::ptrdiff_t outstanding = 4'096;
 class worker final : public durable_object {
 public:
   void add(std::uint32_t amount) {
-    if (bytes_.empty())
-      bytes_.assign(state_bytes, 'x');
+    if (bytes_.empty()) bytes_.assign(state_bytes, 'x');
     bytes_[amount % bytes_.size()] = static_cast<char>(amount);
     total_ += amount;
   }
@@ -50,14 +49,13 @@ public:
       sum += co_await self.call<&worker::total>();
     }
     sum += co_await self.promise<std::uint32_t>();
-    co_return sum + co_await self.promise<std::uint32_t>(); // so that to go on is not to end, and to erase the journal
+    co_return sum +
+        co_await self.promise<std::uint32_t>(); // so that to go on is not to end, and to erase the journal
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_, bytes_);
-  }
-  using methods = dormouse::methods<"WORKER", method<"add", &worker::add>, method<"total", &worker::total>, method<"listen", &worker::listen>, method<"remember", &worker::remember>>;
+  template <class Archive> void serialize(Archive& ar) { ar(total_, bytes_); }
+  using methods = dormouse::methods<"WORKER", method<"add", &worker::add>, method<"total", &worker::total>,
+                                    method<"listen", &worker::listen>, method<"remember", &worker::remember>>;
 
 private:
   std::uint64_t total_ = 0;
@@ -69,16 +67,14 @@ class paced {
 public:
   void acquire() { places_.acquire(); }
   void ended(bool well) {
-    if (!well)
-      failures_.fetch_add(1);
+    if (!well) failures_.fetch_add(1);
     places_.release();
   }
   void wait_for_all() {
     for (std::ptrdiff_t i = 0; i < outstanding; ++i)
       places_.acquire();
     places_.release(outstanding);
-    if (failures_ != 0)
-      throw std::runtime_error(fmt::format("task_step: {} calls failed", failures_.load()));
+    if (failures_ != 0) throw std::runtime_error(fmt::format("task_step: {} calls failed", failures_.load()));
   }
 
 private:
@@ -89,7 +85,9 @@ private:
 class told final : public reply_sink {
 public:
   explicit told(paced& whom) : whom_(whom) {}
-  void resolve(expected<std::string>&& reply) override { whom_.ended(reply && !reply->empty() && reply->front() == 1); }
+  void resolve(expected<std::string>&& reply) override {
+    whom_.ended(reply && !reply->empty() && reply->front() == 1);
+  }
 
 private:
   paced& whom_;
@@ -111,8 +109,9 @@ live_result run_live(int rounds) {
   const auto turns = [&](int count) {
     for (int i = 0; i < count; ++i) {
       pace.acquire();
-      objects[static_cast<std::size_t>(i % object_count)].async_call<&worker::add>([&pace](const expected<void>& done) { pace.ended(done.has_value()); },
-                                                                                   static_cast<std::uint32_t>(i));
+      objects[static_cast<std::size_t>(i % object_count)].async_call<&worker::add>(
+          [&pace](const expected<void>& done) { pace.ended(done.has_value()); },
+          static_cast<std::uint32_t>(i));
     }
     pace.wait_for_all();
   };
@@ -132,7 +131,9 @@ live_result run_live(int rounds) {
   for (int round = 0; round < rounds; ++round)
     for (const auto& task : tasks) {
       pace.acquire();
-      objects.front().routes()->call(task.object, runtime_methods::settle_step, encode(step_place{task.number, static_cast<std::uint64_t>(round)}, call_result<std::string>(encode(1U))),
+      objects.front().routes()->call(task.object, runtime_methods::settle_step,
+                                     encode(step_place{task.number, static_cast<std::uint64_t>(round)},
+                                            call_result<std::string>(encode(1U))),
                                      std::make_unique<told>(pace));
     }
   pace.wait_for_all();
@@ -172,10 +173,11 @@ replay_result run_replay(std::uint32_t steps, int repetitions) {
   }
   rocksdb::DB* opened = nullptr;
   const options defaults;
-  const auto status = rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes, defaults.store_buffer_bytes, defaults.max_inline_bytes}),
-                                        directory.path().string(), &opened);
-  if (!status.ok())
-    throw std::runtime_error("task_step: " + status.ToString());
+  const auto status =
+      rocksdb::DB::Open(rocksdb_options({directory.path(), defaults.store_cache_bytes,
+                                         defaults.store_buffer_bytes, defaults.max_inline_bytes}),
+                        directory.path().string(), &opened);
+  if (!status.ok()) throw std::runtime_error("task_step: " + status.ToString());
   const std::unique_ptr<rocksdb::DB> db(opened);
   std::vector<double> scans;
   for (int i = 0; i < repetitions; ++i) {
@@ -204,9 +206,15 @@ std::vector<row> task_step(const settings& how) {
   }
   constexpr std::uint32_t recorded = 5'000;
   const auto replay = run_replay(recorded, how.quick ? 9 : 25);
-  return {{"task_step_live", fmt::format("a promise resolved, a turn each, {} tasks of objects with a state of 1 KB, fsync on, against turns that change the state", object_count),
+  return {{"task_step_live",
+           fmt::format("a promise resolved, a turn each, {} tasks of objects with a state of 1 KB, fsync on, "
+                       "against turns that change the state",
+                       object_count),
            median(steps), median(turns), median(steps) / median(turns), "steps/s"},
-          {"task_step_replay", fmt::format("per recorded step of a journal of {}, from the call that wakes the object, against a bare scan of the rows (want <= 2)", recorded),
+          {"task_step_replay",
+           fmt::format("per recorded step of a journal of {}, from the call that wakes the object, against a "
+                       "bare scan of the rows (want <= 2)",
+                       recorded),
            replay.ours_us, replay.scan_us, replay.ours_us / replay.scan_us, "us/step"}};
 }
 

@@ -17,11 +17,9 @@ public:
   void fill() { bytes_.assign(1024, 's'); }
   void sleep() { hibernate(); }
   std::uint64_t size() const { return bytes_.size(); }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(bytes_);
-  }
-  using methods = dormouse::methods<"SLEEPER", method<"fill", &sleeper::fill>, method<"sleep", &sleeper::sleep>, method<"size", &sleeper::size>>;
+  template <class Archive> void serialize(Archive& ar) { ar(bytes_); }
+  using methods = dormouse::methods<"SLEEPER", method<"fill", &sleeper::fill>,
+                                    method<"sleep", &sleeper::sleep>, method<"size", &sleeper::size>>;
 
 private:
   std::string bytes_;
@@ -49,8 +47,7 @@ std::vector<row> wake(const settings& how) {
     std::vector<double> samples;
     for (const auto& object : objects) {
       const auto start = steady::now();
-      if (object.call<&sleeper::size>().get() != 1024)
-        throw std::runtime_error("wake: the state is gone");
+      if (object.call<&sleeper::size>().get() != 1024) throw std::runtime_error("wake: the state is gone");
       samples.push_back(seconds_since(start) * 1e6);
     }
     return median(std::move(samples));
@@ -59,8 +56,11 @@ std::vector<row> wake(const settings& how) {
   if (host.stats().active_objects != static_cast<std::uint64_t>(count))
     throw std::runtime_error("wake: not everybody was woken");
   const auto awake = time_calls();
-  return {{"wake", fmt::format("1 KB state, {} objects, p50 of a const call to a hibernated object minus p50 of one that is awake", count), asleep - awake, awake,
-           (asleep - awake) / awake, "us"}};
+  return {{"wake",
+           fmt::format("1 KB state, {} objects, p50 of a const call to a hibernated object minus p50 of one "
+                       "that is awake",
+                       count),
+           asleep - awake, awake, (asleep - awake) / awake, "us"}};
 }
 
 } // namespace dormouse::bench

@@ -32,17 +32,21 @@ void durable_object::abort(const abort_controller& controller, std::string reaso
 }
 
 bool durable_object::aborted(const abort_signal& signal) const {
-  if (signal.at_ms() != 0 && std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count() >= signal.at_ms())
+  if (signal.at_ms() != 0 &&
+      std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count() >=
+          signal.at_ms())
     return true;
   for (const auto& id : signal.sources())
-    if (value_or_throw(host().aborted(id)))
-      return true;
+    if (value_or_throw(host().aborted(id))) return true;
   return false;
 }
 
-schedule_id durable_object::add_schedule(schedule_options how, std::string_view binding, std::string_view method, std::string arguments) {
+schedule_id durable_object::add_schedule(schedule_options how, std::string_view binding,
+                                         std::string_view method, std::string arguments) {
   if (binding != self_address().binding)
-    throw failure({errc::unknown_method, fmt::format("the scheduled method {}.{} belongs to another class than the object {}", binding, method, to_string(self_address()))});
+    throw failure({errc::unknown_method,
+                   fmt::format("the scheduled method {}.{} belongs to another class than the object {}",
+                               binding, method, to_string(self_address()))});
   auto what = how.at.describe(now());
   what.id.name = std::move(how.name);
   what.method = method;
@@ -60,20 +64,19 @@ bool durable_object::cancel_schedule(const std::string& name) {
 }
 
 std::vector<schedule_info> durable_object::schedules(std::size_t limit) const {
-  const auto time = [](std::int64_t ms) { return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms)); };
+  const auto time = [](std::int64_t ms) {
+    return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms));
+  };
   std::vector<schedule_info> out;
   for (auto& each : value_or_throw(host().schedules(limit)))
-    out.push_back({std::move(each.id), std::move(each.method), time(each.tick_ms), time(each.due_ms), each.recurs()});
+    out.push_back(
+        {std::move(each.id), std::move(each.method), time(each.tick_ms), time(each.due_ms), each.recurs()});
   return out;
 }
 
-std::optional<std::chrono::system_clock::time_point> durable_object::tick() const {
-  return host().tick();
-}
+std::optional<std::chrono::system_clock::time_point> durable_object::tick() const { return host().tick(); }
 
-bool durable_object::cancel_call(const call_id& which) {
-  return value_or_throw(host().cancel_call(which));
-}
+bool durable_object::cancel_call(const call_id& which) { return value_or_throw(host().cancel_call(which)); }
 
 void durable_object::settle(const any_promise_id& id, call_result<std::string> outcome) {
   call_message what;
@@ -93,37 +96,26 @@ void durable_object::cancel(const task_id& id, std::string reason) {
   value_or_throw(host().enqueue_call(id.object, std::move(what)));
 }
 
-fetch_queue& durable_object::queue() {
-  return host();
-}
+fetch_queue& durable_object::queue() { return host(); }
 
-void durable_object::hibernate() {
-  host().hibernate();
-}
+void durable_object::hibernate() { host().hibernate(); }
 
-void durable_object::destroy() {
-  value_or_throw(host().destroy());
-}
+void durable_object::destroy() { value_or_throw(host().destroy()); }
 
 void durable_object::block_until_ready(std::chrono::milliseconds timeout) {
   value_or_throw(host().block_until_ready(timeout));
 }
 
-void durable_object::ready() {
-  host().ready();
-}
+void durable_object::ready() { host().ready(); }
 
-const address& durable_object::self_address() const {
-  return host().self();
-}
+const address& durable_object::self_address() const { return host().self(); }
 
-std::chrono::system_clock::time_point durable_object::now() const {
-  return host().now();
-}
+std::chrono::system_clock::time_point durable_object::now() const { return host().now(); }
 
 turn_host& durable_object::host() const {
   if (host_ == nullptr)
-    throw failure({errc::invalid_request, "an object can use its runtime only inside a turn, not in its constructor, destructor or serialize()"});
+    throw failure({errc::invalid_request, "an object can use its runtime only inside a turn, not in its "
+                                          "constructor, destructor or serialize()"});
   return *host_;
 }
 

@@ -1,5 +1,4 @@
 #include <dormouse/actors/runtime_methods.hpp>
-
 #include <dormouse/serialization/task_journal.hpp>
 
 namespace dormouse::runtime_methods {
@@ -13,9 +12,9 @@ constinit const method_descriptor wake_task{.name = task_methods::wake};
 constinit const method_descriptor forget_task{.name = task_methods::forget};
 
 const method_descriptor* find(std::string_view name) noexcept {
-  for (const auto* each : {&start_task, &await_task, &cancel_task, &settle_step, &restart_task, &wake_task, &forget_task})
-    if (each->name == name)
-      return each;
+  for (const auto* each :
+       {&start_task, &await_task, &cancel_task, &settle_step, &restart_task, &wake_task, &forget_task})
+    if (each->name == name) return each;
   return nullptr;
 }
 
@@ -23,9 +22,7 @@ const method_descriptor* find(const class_descriptor& type, std::string_view nam
   return name.starts_with('#') ? find(name) : type.find(name);
 }
 
-bool is_about_tasks(const method_descriptor& method) noexcept {
-  return method.invoke == nullptr;
-}
+bool is_about_tasks(const method_descriptor& method) noexcept { return method.invoke == nullptr; }
 
 bool is_about_begun_task(const method_descriptor& method) noexcept {
   return is_about_tasks(method) && method.make_task == nullptr && &method != &start_task;

@@ -20,7 +20,9 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
   const auto now_ms = in_ms(now);
   const auto bounded = [now_ms](std::int64_t from_now_ms) {
     if (from_now_ms > detail::longest_schedule.count())
-      throw failure({errc::invalid_request, fmt::format("a schedule is more than {} days ahead, which is the limit", detail::longest_schedule / std::chrono::hours(24))});
+      throw failure(
+          {errc::invalid_request, fmt::format("a schedule is more than {} days ahead, which is the limit",
+                                              detail::longest_schedule / std::chrono::hours(24))});
     return now_ms + from_now_ms;
   };
   if (const auto* at = std::get_if<time_ms>(&what_)) {
@@ -34,7 +36,9 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
     const auto& expression = std::get<cron>(what_);
     const auto first = expression.next(now);
     if (!first)
-      throw failure({errc::invalid_request, fmt::format("cron expression '{}' has no time in the next nine years", expression.expression())});
+      throw failure(
+          {errc::invalid_request,
+           fmt::format("cron expression '{}' has no time in the next nine years", expression.expression())});
     out.tick_ms = in_ms(*first);
     out.cron = expression.expression();
     out.zone = expression.zone();

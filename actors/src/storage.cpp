@@ -15,19 +15,16 @@ std::string name_of_row(const address& of, std::string_view key) {
     else
       fmt::format_to(std::back_inserter(readable), "\\x{:02x}", static_cast<unsigned char>(c));
   }
-  return fmt::format("the row '{}{}' in the storage of object {}", readable, key.size() > most_bytes ? "..." : "", to_string(of));
+  return fmt::format("the row '{}{}' in the storage of object {}", readable,
+                     key.size() > most_bytes ? "..." : "", to_string(of));
 }
 
-bool storage::erase(std::string_view key) {
-  return erase_keys({std::string(key)}) != 0;
-}
+bool storage::erase(std::string_view key) { return erase_keys({std::string(key)}) != 0; }
 
 std::size_t storage::erase_keys(const std::vector<std::string>& keys) {
   return value_or_throw(host().erase_rows(keys));
 }
 
-void storage::erase_all() {
-  value_or_throw(host().erase_all_rows());
-}
+void storage::erase_all() { value_or_throw(host().erase_all_rows()); }
 
 } // namespace dormouse

@@ -1,6 +1,5 @@
-#include <dormouse/actors/task_run.hpp>
-
 #include <dormouse/actors/task_errors.hpp>
+#include <dormouse/actors/task_run.hpp>
 
 #include <fmt/format.h>
 
@@ -25,13 +24,20 @@ call_error detail::describe_exception(const std::exception_ptr& thrown, const ad
 namespace {
 
 std::size_t bytes_of(const journal_step& step) {
-  return sizeof step + step.target.size() + (step.outcome ? step.outcome->size() : step.outcome.error().message.size());
+  return sizeof step + step.target.size() +
+         (step.outcome ? step.outcome->size() : step.outcome.error().message.size());
 }
 
 } // namespace
 
-task_run::task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, task_limits limits)
-  : id_(std::move(id)), record_(std::move(record)), journal_(std::move(journal)), make_frame_(make_frame), limits_(limits), bytes_(record_.arguments.size()) {
+task_run::task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame,
+                   task_limits limits)
+    : id_(std::move(id)),
+      record_(std::move(record)),
+      journal_(std::move(journal)),
+      make_frame_(make_frame),
+      limits_(limits),
+      bytes_(record_.arguments.size()) {
   for (const auto& each : journal_) {
     last_order_ = std::max(last_order_, each.order);
     bytes_ += bytes_of(each);
@@ -47,8 +53,7 @@ void task_run::advance(task_host& host) {
       frame_ = make_frame_(*this, record_.arguments);
     } catch (const failure& e) {
       host_ = nullptr;
-      if (!journal_.empty())
-        return halt(e.what_failed());
+      if (!journal_.empty()) return halt(e.what_failed());
       outcome_ = unexpected<error>(with_origin(e.what_failed(), id_.object));
       ended_ = true;
       return;
@@ -57,8 +62,7 @@ void task_run::advance(task_host& host) {
   }
   while (!halted_ && !restart_ && waiting_ != nullptr && waiting_->settle())
     std::exchange(waiting_, nullptr)->frame.resume();
-  if (!halted_)
-    check_end_of_replay();
+  if (!halted_) check_end_of_replay();
   if (halted_) {
     frame_.reset(); // what its destructors ask for is not done
   } else if (restart_) {
@@ -73,8 +77,7 @@ void task_run::advance(task_host& host) {
 }
 
 void task_run::cancel(task_host& host, std::string reason) {
-  if (record_.cancelled_at != 0 || waiting_ == nullptr)
-    return;
+  if (record_.cancelled_at != 0 || waiting_ == nullptr) return;
   record_.cancelled_at = awaits_;
   record_.cancel_reason = std::move(reason);
   newly_cancelled_ = cancelling_ = true;
@@ -84,8 +87,7 @@ void task_run::cancel(task_host& host, std::string reason) {
 }
 
 bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bool failed) {
-  if (!has(step) || at(step).order != 0)
-    return false;
+  if (!has(step) || at(step).order != 0) return false;
   auto& it = at(step);
   it.order = ++last_order_;
   it.outcome = within_limit(std::move(outcome), to_string(it));
@@ -95,10 +97,14 @@ bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bo
   return true;
 }
 
-call_result<std::string> task_run::within_limit(call_result<std::string> outcome, std::string_view whose) const {
-  if (!outcome || outcome->size() <= limits_.max_outcome_bytes)
-    return outcome;
-  return unexpected<error>({errc::too_large, fmt::format("{} of task {} has {} bytes; the limit is options::max_state_bytes = {}", whose, to_string(id_), outcome->size(), limits_.max_outcome_bytes), id_.object});
+call_result<std::string> task_run::within_limit(call_result<std::string> outcome,
+                                                std::string_view whose) const {
+  if (!outcome || outcome->size() <= limits_.max_outcome_bytes) return outcome;
+  return unexpected<error>(
+      {errc::too_large,
+       fmt::format("{} of task {} has {} bytes; the limit is options::max_state_bytes = {}", whose,
+                   to_string(id_), outcome->size(), limits_.max_outcome_bytes),
+       id_.object});
 }
 
 std::vector<std::uint64_t> task_run::take_changed() {
@@ -113,16 +119,20 @@ std::uint64_t task_run::take_step(step_kind kind, std::string target, std::uint3
   if (next_ < journal_.size()) {
     is_new_ = false;
     const auto& recorded = journal_[next_++];
-    if (recorded.kind == kind && recorded.digest == digest && recorded.target == target)
-      return number;
-    const journal_step asked{.kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()};
-    halt({errc::bad_arguments, fmt::format("step {} of task {} is '{}' in the journal, and the code asks for '{}'{}", number, to_string(id_), to_string(recorded), to_string(asked),
-                                           to_string(recorded) == to_string(asked) ? " with other arguments" : "")});
+    if (recorded.kind == kind && recorded.digest == digest && recorded.target == target) return number;
+    const journal_step asked{
+        .kind = kind, .target = std::move(target), .digest = digest, .outcome = std::string()};
+    halt({errc::bad_arguments,
+          fmt::format("step {} of task {} is '{}' in the journal, and the code asks for '{}'{}", number,
+                      to_string(id_), to_string(recorded), to_string(asked),
+                      to_string(recorded) == to_string(asked) ? " with other arguments" : "")});
     return no_step;
   }
   if (next_ >= limits_.max_steps)
-    throw failure({errc::too_large, fmt::format("task {} has {} steps, the limit of options::max_task_steps; a loop that runs for ever begins a new journal with continue_as()",
-                                                to_string(id_), next_)});
+    throw failure(
+        {errc::too_large, fmt::format("task {} has {} steps, the limit of options::max_task_steps; a loop "
+                                      "that runs for ever begins a new journal with continue_as()",
+                                      to_string(id_), next_)});
   is_new_ = true;
   ++next_;
   bytes_ += sizeof(journal_step) + target.size();
@@ -132,8 +142,7 @@ std::uint64_t task_run::take_step(step_kind kind, std::string target, std::uint3
 }
 
 bool task_run::pass(task_wait& at) {
-  if (halted_ || restart_ || host_ == nullptr)
-    return false;
+  if (halted_ || restart_ || host_ == nullptr) return false;
   ++awaits_;
   if (record_.cancelled_at == awaits_) {
     cancelling_ = true;
@@ -142,30 +151,27 @@ bool task_run::pass(task_wait& at) {
   return at.settle();
 }
 
-void task_run::wait(task_wait& at) noexcept {
-  waiting_ = &at;
-}
+void task_run::wait(task_wait& at) noexcept { waiting_ = &at; }
 
 void task_run::throw_if_cancelled() {
-  if (std::exchange(cancelling_, false))
-    throw task_cancelled(record_.cancel_reason);
+  if (std::exchange(cancelling_, false)) throw task_cancelled(record_.cancel_reason);
 }
 
 void task_run::halt(error why) {
-  if (!halted_)
-    halted_ = std::move(why);
+  if (!halted_) halted_ = std::move(why);
 }
 
 void task_run::restart(std::string arguments) {
-  if (!halted_ && host_ != nullptr)
-    restart_ = std::move(arguments);
+  if (!halted_ && host_ != nullptr) restart_ = std::move(arguments);
 }
 
 /// The code must have come as far as it had when the journal was written.
 void task_run::check_end_of_replay() {
   if (next_ < journal_.size() || awaits_ < record_.cancelled_at)
-    halt({errc::bad_arguments, fmt::format("the code of task {} {} after {} steps, where the journal goes on with '{}'", to_string(id_), frame_->done() ? "ends" : "waits", next_,
-                                           next_ < journal_.size() ? to_string(journal_[next_]) : std::string("a cancellation"))});
+    halt({errc::bad_arguments,
+          fmt::format("the code of task {} {} after {} steps, where the journal goes on with '{}'",
+                      to_string(id_), frame_->done() ? "ends" : "waits", next_,
+                      next_ < journal_.size() ? to_string(journal_[next_]) : std::string("a cancellation"))});
 }
 
 } // namespace dormouse

@@ -1,9 +1,9 @@
 #include <dormouse/actors/unique_id.hpp>
 
+#include <sys/random.h>
+
 #include <array>
 #include <cstdlib>
-
-#include <sys/random.h>
 
 namespace dormouse {
 

@@ -1,9 +1,9 @@
-#include <dormouse/runtime/dead_letters.hpp>
-
 #include "host/front_desk.hpp"
 #include "proxy/inbox_delivery.hpp"
-#include "store/awaited_commit.hpp"
 #include "schedule/schedule_changes.hpp"
+#include "store/awaited_commit.hpp"
+
+#include <dormouse/runtime/dead_letters.hpp>
 
 #include <fmt/format.h>
 
@@ -34,11 +34,11 @@ void use_present_name(const runtime_core& core, dead_letter& letter) {
 /// Under the present name of its object.
 dead_letter read(runtime_core& core, std::uint64_t id) {
   auto row = value_or_throw(core.store->get(keys::dead_letter(id)));
-  if (!row)
-    throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
+  if (!row) throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
   auto letter = unseal_value<dead_letter>(frame_type::dead_letter, *row);
   if (!letter)
-    throw failure({errc::corrupt, fmt::format("dead letter {} is unreadable itself: {}", id, letter.error().message)});
+    throw failure(
+        {errc::corrupt, fmt::format("dead letter {} is unreadable itself: {}", id, letter.error().message)});
   use_present_name(core, *letter);
   return std::move(*letter);
 }
@@ -94,15 +94,16 @@ void schedule_again(runtime_core& core, std::uint64_t id, const address& of, sch
 
 std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size_t limit) const {
   if (limit < 1 || limit > most_listed)
-    throw failure({errc::invalid_request, fmt::format("dead_letters::list is asked for {} letters; it gives 1..{}", limit, most_listed)});
+    throw failure(
+        {errc::invalid_request,
+         fmt::format("dead_letters::list is asked for {} letters; it gives 1..{}", limit, most_listed)});
   return desk_->with_store([&](runtime_core& core) {
     std::vector<dead_letter_entry> out;
     auto row = core.store->scan(keys::dead_letter(after) + '\0', keys::all('D').second);
     for (; row->valid() && out.size() < limit; row->next())
       if (auto id = keys::parse_dead_letter(row->key())) {
         auto letter = unseal_value<dead_letter>(frame_type::dead_letter, row->value());
-        if (letter)
-          use_present_name(core, *letter);
+        if (letter) use_present_name(core, *letter);
         out.push_back(shown(*core.store, *id, letter));
       }
     value_or_throw(row->status());
@@ -114,7 +115,8 @@ dead_letter_entry dead_letters::get(std::uint64_t id) const {
   return desk_->with_store([&](runtime_core& core) {
     const auto letter = read(core, id);
     auto out = shown(*core.store, id, letter);
-    if (auto result = core.store->read_result(letter.value); result && result->body_is_blob != 0 && out.result && *out.result)
+    if (auto result = core.store->read_result(letter.value);
+        result && result->body_is_blob != 0 && out.result && *out.result)
       response_access::body(**out.result) = value_or_throw(core.store->load_response_body(result->fetch_id));
     return out;
   });
@@ -128,8 +130,11 @@ void dead_letters::retry(std::uint64_t id) {
       if (auto tick = core.store->read_schedule(letter.value))
         return schedule_again(core, id, of->where, std::move(*tick));
     auto parts = keys::parse_inbox(letter.key);
-    if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) && !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
-      throw failure({errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id, letter.reason)});
+    if (!parts || (!core.store->read_result(letter.value) && !core.store->read_post(letter.value) &&
+                   !core.store->read_call(letter.value) && !core.store->read_reply(letter.value)))
+      throw failure(
+          {errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id,
+                                      letter.reason)});
     auto place = core.class_of_row(parts->where.binding, parts->id);
     delivery_order back{parts->where, place.type, nullptr, std::move(place.in_hand)};
     if (place.type != nullptr)
@@ -138,8 +143,7 @@ void dead_letters::retry(std::uint64_t id) {
     commit->writes.push_back({keys::dead_letter(id), std::nullopt});
     commit->writes.push_back({std::move(letter.key), std::move(letter.value)});
     commit_and_wait(*core.store, std::move(commit));
-    if (back.what)
-      core.deliver(std::move(back));
+    if (back.what) core.deliver(std::move(back));
   });
 }
 
@@ -149,8 +153,7 @@ void dead_letters::discard(std::uint64_t id) {
     auto commit = std::make_unique<awaited_commit>();
     // One that cannot be read can be discarded all the same.
     auto row = value_or_throw(core.store->get(keys::dead_letter(id)));
-    if (!row)
-      throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
+    if (!row) throw failure({errc::not_found, fmt::format("there is no dead letter {}", id)});
     if (auto letter = unseal_value<dead_letter>(frame_type::dead_letter, *row)) {
       if (auto parts = keys::parse_inbox(letter->key))
         core.store->erase_bodies(*commit, parts->id);

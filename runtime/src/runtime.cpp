@@ -1,5 +1,3 @@
-#include <dormouse/runtime/runtime.hpp>
-
 #include "host/front_desk.hpp"
 #include "host/object_list.hpp"
 #include "host/runtime_core.hpp"
@@ -10,6 +8,7 @@
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
+#include <dormouse/runtime/runtime.hpp>
 #include <dormouse/serialization/headers.hpp>
 #include <dormouse/serialization/url.hpp>
 
@@ -18,7 +17,6 @@
 #include <caf/send.hpp>
 #include <curl/curl.h>
 #include <fmt/format.h>
-
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -35,10 +33,10 @@ using std::chrono::milliseconds;
 /// What the store, the files of large bodies and the process itself may have open.
 constexpr rlim_t files_besides_sockets = 600 + blob_store::most_descriptors;
 
-template <class T>
-void require(std::string_view name, const T& value, const T& least, const T& most) {
+template <class T> void require(std::string_view name, const T& value, const T& least, const T& most) {
   if (value < least || value > most)
-    throw failure({errc::invalid_option, fmt::format("options::{} is {}; it must be {}..{}", name, value, least, most)});
+    throw failure({errc::invalid_option,
+                   fmt::format("options::{} is {}; it must be {}..{}", name, value, least, most)});
 }
 
 void require(std::string_view name, milliseconds value, milliseconds least, milliseconds most) {
@@ -50,7 +48,8 @@ options checked(options given) {
   constexpr std::size_t many = std::size_t{1} << 40U;
   constexpr milliseconds day = std::chrono::hours(24);
   if (given.directory.empty())
-    throw failure({errc::invalid_option, "options::directory is empty; name the directory that holds the objects"});
+    throw failure(
+        {errc::invalid_option, "options::directory is empty; name the directory that holds the objects"});
   require("idle_after", given.idle_after, milliseconds(0), day * 366);
   require("default_timeout", given.default_timeout, milliseconds(1), day);
   require("connect_timeout", given.connect_timeout, milliseconds(1), day);
@@ -80,9 +79,12 @@ options checked(options given) {
   require<std::size_t>("scheduler_threads", given.scheduler_threads, 0, 1024);
   const auto check_rate = [](const std::string& of, const fetch_rate& rate) {
     if (rate.per_second != 0 && !(rate.per_second >= 0.001 && rate.per_second <= 1e6))
-      throw failure({errc::invalid_option, fmt::format("options::{}.per_second is {}; it must be 0 or 0.001..1000000", of, rate.per_second)});
+      throw failure(
+          {errc::invalid_option,
+           fmt::format("options::{}.per_second is {}; it must be 0 or 0.001..1000000", of, rate.per_second)});
     if (!(rate.burst >= 1 && rate.burst <= 1e6))
-      throw failure({errc::invalid_option, fmt::format("options::{}.burst is {}; it must be 1..1000000", of, rate.burst)});
+      throw failure({errc::invalid_option,
+                     fmt::format("options::{}.burst is {}; it must be 1..1000000", of, rate.burst)});
   };
   check_rate("rate_per_origin", given.rate_per_origin);
   require("circuit_breaker.open_for", given.circuit_breaker.open_for, milliseconds(1), day);
@@ -90,8 +92,13 @@ options checked(options given) {
   for (const auto& [text, limits] : given.origins) {
     const auto name = fmt::format("origins[\"{}\"]", text);
     auto target = parse_url(text);
-    if (!target || target->path != "/" || !target->query.empty() || !target->fragment.empty() || !target->user.empty())
-      throw failure({errc::invalid_option, fmt::format("options::{} is not an origin; one is scheme, host and port, as in https://api.example.com", name)});
+    if (!target || target->path != "/" || !target->query.empty() || !target->fragment.empty() ||
+        !target->user.empty())
+      throw failure(
+          {errc::invalid_option,
+           fmt::format(
+               "options::{} is not an origin; one is scheme, host and port, as in https://api.example.com",
+               name)});
     require<std::size_t>(name + ".max_in_flight", limits.max_in_flight, 1, many);
     require(name + ".circuit.open_for", limits.circuit.open_for, milliseconds(1), day);
     check_rate(name + ".rate", limits.rate);
@@ -100,7 +107,10 @@ options checked(options given) {
   given.origins = std::move(origins);
   for (const auto& [name, limits] : given.queues) {
     if (!is_valid_binding(name))
-      throw failure({errc::invalid_option, fmt::format("options::queues has a queue named {:?}; a name is [A-Za-z_][A-Za-z0-9_]{{0,63}}", name.substr(0, 100))});
+      throw failure(
+          {errc::invalid_option,
+           fmt::format("options::queues has a queue named {:?}; a name is [A-Za-z_][A-Za-z0-9_]{{0,63}}",
+                       name.substr(0, 100))});
     require<std::size_t>(fmt::format("queues[\"{}\"].max_in_flight", name), limits.max_in_flight, 1, many);
     require<std::size_t>(fmt::format("queues[\"{}\"].max_queued", name), limits.max_queued, 1, many);
   }
@@ -110,37 +120,46 @@ options checked(options given) {
   given.user_agent = sent.fields().front().second;
   if (!given.proxy.empty())
     if (auto proxy = parse_url(given.proxy); !proxy || proxy->scheme != "http" || proxy->path != "/")
-      throw failure({errc::invalid_option, "options::proxy is not of the form http://[user:password@]host[:port]"});
+      throw failure(
+          {errc::invalid_option, "options::proxy is not of the form http://[user:password@]host[:port]"});
   if (given.client_certificate.empty() != given.client_key.empty())
     throw failure({errc::invalid_option, "options::client_certificate and options::client_key go together"});
-  for (const auto& [name, file] : {std::pair{"ca_file", &given.ca_file}, std::pair{"client_certificate", &given.client_certificate}, std::pair{"client_key", &given.client_key}})
+  for (const auto& [name, file] :
+       {std::pair{"ca_file", &given.ca_file}, std::pair{"client_certificate", &given.client_certificate},
+        std::pair{"client_key", &given.client_key}})
     if (!file->empty() && ::access(file->c_str(), R_OK) != 0)
-      throw failure({errc::invalid_option, fmt::format("options::{} '{}' cannot be read", name, file->string())});
+      throw failure(
+          {errc::invalid_option, fmt::format("options::{} '{}' cannot be read", name, file->string())});
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
-    given.max_in_flight = std::min<std::size_t>(given.max_in_flight, files.rlim_cur > files_besides_sockets + 16 ? files.rlim_cur - files_besides_sockets : 16);
-  if (given.seed == 0)
-    given.seed = std::random_device{}();
+    given.max_in_flight = std::min<std::size_t>(
+        given.max_in_flight,
+        files.rlim_cur > files_besides_sockets + 16 ? files.rlim_cur - files_besides_sockets : 16);
+  if (given.seed == 0) given.seed = std::random_device{}();
   return given;
 }
 
 std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options settings, ports outside) {
   auto policy = value_or_throw(url_policy::make(settings.allow));
-  auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
-  if (outside.wrap_engine)
-    engine = outside.wrap_engine(std::move(engine));
-  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes, settings.body_memory_bytes);
+  auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes,
+                                             settings.store_buffer_bytes, settings.max_inline_bytes}));
+  if (outside.wrap_engine) engine = outside.wrap_engine(std::move(engine));
+  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes,
+                            settings.body_memory_bytes);
   if (!opened)
-    throw failure({opened.error().code, fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
-  return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened), std::move(policy));
+    throw failure({opened.error().code,
+                   fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
+  return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened),
+                                        std::move(policy));
 }
 
 /// Until the dispatcher, or whoever it passes the token on to, has acted on it.
-template <class Message, class What>
-void tell_dispatcher(runtime_core& core, What what) {
+template <class Message, class What> void tell_dispatcher(runtime_core& core, What what) {
   std::promise<void> acted;
   auto done = acted.get_future();
-  caf::anon_send(core.dispatcher, Message{std::move(what), std::shared_ptr<void>(nullptr, [&acted](void*) { acted.set_value(); })});
+  caf::anon_send(core.dispatcher, Message{std::move(what), std::shared_ptr<void>(nullptr, [&acted](void*) {
+                                            acted.set_value();
+                                          })});
   done.wait();
 }
 
@@ -148,7 +167,9 @@ void tell_dispatcher(runtime_core& core, What what) {
 void rename_objects(runtime_core& core, const class_descriptor& type) {
   for (auto old : type.old_bindings) {
     if (core.find_class(old) != nullptr)
-      throw failure({errc::invalid_binding, fmt::format("binding '{}', the old name of '{}', is defined by another class", old, type.binding)});
+      throw failure({errc::invalid_binding,
+                     fmt::format("binding '{}', the old name of '{}', is defined by another class", old,
+                                 type.binding)});
     value_or_throw(check_renaming(*core.store, old, type.binding));
   }
   tell_dispatcher<binding_renamed>(core, &type);
@@ -164,9 +185,12 @@ struct runtime::implementation {
     settings = checked(std::move(settings));
     if (given == nullptr) {
       // CAF itself starts at least four; more threads than cores only take turns.
-      own_config.set("scheduler.max-threads", settings.scheduler_threads != 0 ? settings.scheduler_threads : std::max<std::size_t>(2, std::thread::hardware_concurrency()));
-      // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the committer and the proxy workers the
-      // processor time that they need.
+      own_config.set("scheduler.max-threads",
+                     settings.scheduler_threads != 0
+                         ? settings.scheduler_threads
+                         : std::max<std::size_t>(2, std::thread::hardware_concurrency()));
+      // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the
+      // committer and the proxy workers the processor time that they need.
       own_config.set("scheduler.policy", caf::atom("sharing"));
       own_system = std::make_unique<caf::actor_system>(own_config);
       given = own_system.get();
@@ -181,8 +205,7 @@ struct runtime::implementation {
 
   void stop() {
     std::lock_guard guard(stop_mutex);
-    if (stopped)
-      return;
+    if (stopped) return;
     stopped = true;
     core->stopping = true;
     for (const auto& awake : core->directory.close())
@@ -193,7 +216,8 @@ struct runtime::implementation {
     core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
     end(scheduler);
     stop_dispatcher(*core);
-    core->callers.fail_all({errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
+    core->callers.fail_all(
+        {errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
     final_commits = core->store->committer().commits();
     final_syncs = core->store->committer().syncs();
     std::lock_guard store_guard(store_mutex);
@@ -223,11 +247,14 @@ struct runtime::implementation {
   std::uint64_t final_syncs = 0;
 };
 
-runtime::runtime(options settings) : self_(std::make_unique<implementation>(nullptr, std::move(settings), ports{})) {}
+runtime::runtime(options settings)
+    : self_(std::make_unique<implementation>(nullptr, std::move(settings), ports{})) {}
 
-runtime::runtime(caf::actor_system& system, options settings) : self_(std::make_unique<implementation>(&system, std::move(settings), ports{})) {}
+runtime::runtime(caf::actor_system& system, options settings)
+    : self_(std::make_unique<implementation>(&system, std::move(settings), ports{})) {}
 
-runtime::runtime(options settings, ports replaced) : self_(std::make_unique<implementation>(nullptr, std::move(settings), std::move(replaced))) {}
+runtime::runtime(options settings, ports replaced)
+    : self_(std::make_unique<implementation>(nullptr, std::move(settings), std::move(replaced))) {}
 
 runtime::runtime(runtime&&) noexcept = default;
 
@@ -239,38 +266,35 @@ runtime& runtime::operator=(runtime&& other) noexcept {
   return *this;
 }
 
-runtime::~runtime() {
-  stop();
-}
+runtime::~runtime() { stop(); }
 
 void runtime::stop() {
-  if (self_)
-    self_->stop();
+  if (self_) self_->stop();
 }
 
 void runtime::define(std::initializer_list<const class_descriptor*> types) {
   auto& core = *self_->core;
-  std::lock_guard guard(self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
+  std::lock_guard guard(
+      self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
   std::vector<const class_descriptor*> fresh;
   for (const auto* type : types) {
     const auto* known = core.find_class(type->binding);
     for (const auto* each : fresh)
       known = each->binding == type->binding ? each : known;
     if (known != nullptr && known != type)
-      throw failure({errc::invalid_binding, fmt::format("binding '{}' is already defined by another class", type->binding)});
+      throw failure({errc::invalid_binding,
+                     fmt::format("binding '{}' is already defined by another class", type->binding)});
     if (known == nullptr && core.was_renamed(type->binding))
-      throw failure({errc::invalid_binding, fmt::format("binding '{}' is an old name of another class that is defined", type->binding)});
-    if (known == nullptr)
-      fresh.push_back(type);
+      throw failure(
+          {errc::invalid_binding,
+           fmt::format("binding '{}' is an old name of another class that is defined", type->binding)});
+    if (known == nullptr) fresh.push_back(type);
   }
-  if (fresh.empty())
-    return;
-  if (self_->stopped)
-    throw failure({errc::stopped, "the runtime has stopped"});
+  if (fresh.empty()) return;
+  if (self_->stopped) throw failure({errc::stopped, "the runtime has stopped"});
   std::lock_guard defining(core.defining);
   for (const auto* type : fresh)
-    if (!type->old_bindings.empty())
-      rename_objects(core, *type);
+    if (!type->old_bindings.empty()) rename_objects(core, *type);
   tell_dispatcher<classes_defined>(core, fresh);
   for (const auto* type : fresh)
     core.schedules->defined(type->binding);
@@ -280,13 +304,13 @@ const class_descriptor* runtime::check(const address& to) const {
   value_or_throw(validate(to));
   const auto* type = self_->core->find_class(to.binding);
   if (type == nullptr)
-    throw failure({errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding)});
+    throw failure(
+        {errc::unknown_binding,
+         fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding)});
   return type;
 }
 
-std::shared_ptr<router> runtime::routes() const {
-  return self_->desk;
-}
+std::shared_ptr<router> runtime::routes() const { return self_->desk; }
 
 untyped_ref runtime::get(const address& to) const {
   auto present = to;
@@ -302,21 +326,16 @@ const method_descriptor& untyped_ref::find(std::string_view method) const {
   return *found;
 }
 
-fetch_queue& runtime::queue() {
-  return *self_->queue;
-}
+fetch_queue& runtime::queue() { return *self_->queue; }
 
-dead_letters runtime::dead_letters() const {
-  return dormouse::dead_letters(self_->desk);
-}
+dead_letters runtime::dead_letters() const { return dormouse::dead_letters(self_->desk); }
 
 object_page runtime::objects(std::string_view binding, const object_list_options& which) const {
-  return self_->desk->with_store([&](runtime_core& core) { return list_objects(*core.store, binding, which); });
+  return self_->desk->with_store(
+      [&](runtime_core& core) { return list_objects(*core.store, binding, which); });
 }
 
-dormouse::tasks runtime::tasks() const {
-  return dormouse::tasks(self_->desk);
-}
+dormouse::tasks runtime::tasks() const { return dormouse::tasks(self_->desk); }
 
 runtime_stats runtime::stats() const {
   const auto& core = *self_->core;
@@ -329,7 +348,8 @@ runtime_stats runtime::stats() const {
   out.queued_fetches = counts.queued_fetches.get();
   out.in_flight_fetches = counts.in_flight_fetches.get();
   out.waiting_callers = core.callers.size();
-  out.schedules = static_cast<std::uint64_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(counts.schedules.get()))); // not counted up yet: below 0
+  out.schedules = static_cast<std::uint64_t>(std::max<std::int64_t>(
+      0, static_cast<std::int64_t>(counts.schedules.get()))); // not counted up yet: below 0
   out.firing_schedules = counts.firing_schedules.get();
   out.wakes = counts.wakes.get();
   out.hibernations = counts.hibernations.get();

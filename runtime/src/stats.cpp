@@ -17,12 +17,12 @@ std::uint64_t duration_histogram::count() const noexcept {
 }
 
 std::chrono::milliseconds duration_histogram::percentile(double part) const noexcept {
-  const auto wanted = static_cast<std::uint64_t>(std::ceil(std::clamp(part, 0.0, 1.0) * static_cast<double>(count())));
+  const auto wanted =
+      static_cast<std::uint64_t>(std::ceil(std::clamp(part, 0.0, 1.0) * static_cast<double>(count())));
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < buckets.size(); ++i) {
     seen += buckets[i];
-    if (seen != 0 && seen >= wanted)
-      return std::chrono::milliseconds(std::int64_t{1} << i);
+    if (seen != 0 && seen >= wanted) return std::chrono::milliseconds(std::int64_t{1} << i);
   }
   return {};
 }

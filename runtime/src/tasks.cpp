@@ -1,6 +1,6 @@
-#include <dormouse/runtime/tasks.hpp>
-
 #include "host/front_desk.hpp"
+
+#include <dormouse/runtime/tasks.hpp>
 
 #include <fmt/format.h>
 
@@ -17,8 +17,7 @@ task_entry shown(store& from, task_id id, task_record&& record) {
   out.method = std::move(record.method);
   out.state = record.state;
   out.created = std::chrono::system_clock::time_point(std::chrono::milliseconds(record.created_ms));
-  if (record.state > task_state::running && !record.outcome)
-    out.error = std::move(record.outcome.error());
+  if (record.state > task_state::running && !record.outcome) out.error = std::move(record.outcome.error());
   if (record.state <= task_state::stuck)
     for (auto rows = from.scan(keys::steps_of(id)); rows->valid(); rows->next())
       ++out.steps;
@@ -41,15 +40,17 @@ tasks::tasks(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
 
 std::vector<task_entry> tasks::list(const task_filter& which) const {
   if (which.limit < 1 || which.limit > most_listed)
-    throw failure({errc::invalid_request, fmt::format("task_filter::limit is {}; it must be 1..{}", which.limit, most_listed)});
+    throw failure({errc::invalid_request,
+                   fmt::format("task_filter::limit is {}; it must be 1..{}", which.limit, most_listed)});
   return desk_->with_store([&which](runtime_core& core) {
     const bool by_index = which.state == task_state::stuck; // it has a row for each of them, and no more
     address of{which.binding, which.instance_id};
     core.use_present_name(of);
     const char kind = by_index ? 'U' : 'T';
-    auto range = of.binding.empty() ? keys::all(kind) : by_index ? keys::stuck_tasks_of(of.binding) : keys::tasks_of(of.binding);
-    if (!of.binding.empty() && !of.instance_id.empty())
-      range = keys::rows_of(kind, of);
+    auto range = of.binding.empty() ? keys::all(kind)
+                 : by_index         ? keys::stuck_tasks_of(of.binding)
+                                    : keys::tasks_of(of.binding);
+    if (!of.binding.empty() && !of.instance_id.empty()) range = keys::rows_of(kind, of);
     if (which.after) {
       const auto last = under_present_name(core, *which.after);
       range.first = std::max(range.first, (by_index ? keys::stuck_task(last) : keys::task(last)) + '\0');
@@ -58,11 +59,12 @@ std::vector<task_entry> tasks::list(const task_filter& which) const {
     const auto rows = core.store->scan(range);
     for (; rows->valid() && out.size() < which.limit; rows->next()) {
       auto id = keys::parse_task(rows->key());
-      if (!id)
-        continue; // nothing can be asked of it
-      auto record = by_index ? core.store->load_task(*id) : core.store->read_task(rows->value()).map([](task_record&& of_row) { return std::optional(std::move(of_row)); });
-      if (!record && record.error().code != errc::corrupt)
-        throw failure(record.error());
+      if (!id) continue; // nothing can be asked of it
+      auto record = by_index ? core.store->load_task(*id)
+                             : core.store->read_task(rows->value()).map([](task_record&& of_row) {
+                                 return std::optional(std::move(of_row));
+                               });
+      if (!record && record.error().code != errc::corrupt) throw failure(record.error());
       if (!record && (by_index || !which.state))
         out.push_back(unreadable(std::move(*id), record.error()));
       else if (record && *record && (!which.state || (*record)->state == *which.state))
@@ -77,8 +79,7 @@ std::optional<task_entry> tasks::find(const task_id& id) const {
   return desk_->with_store([&id](runtime_core& core) -> std::optional<task_entry> {
     auto present = under_present_name(core, id);
     auto record = value_or_throw(core.store->load_task(present));
-    if (!record)
-      return std::nullopt;
+    if (!record) return std::nullopt;
     return shown(*core.store, std::move(present), std::move(*record));
   });
 }
@@ -87,7 +88,8 @@ std::vector<journal_step> tasks::journal(const task_id& id) const {
   return desk_->with_store([&id](runtime_core& core) {
     const auto present = under_present_name(core, id);
     auto record = value_or_throw(core.store->load_task(present));
-    return record ? value_or_throw(core.store->load_journal(present, record->first_step)) : std::vector<journal_step>();
+    return record ? value_or_throw(core.store->load_journal(present, record->first_step))
+                  : std::vector<journal_step>();
   });
 }
 
@@ -105,13 +107,14 @@ std::future<bool> tasks::reject(const any_promise_id& id, std::string why) const
 std::future<bool> tasks::settle(const any_promise_id& id, call_result<std::string> outcome) const {
   auto sink = std::make_unique<detail::promise_sink<bool>>();
   auto future = sink->future();
-  send(id.task.object, runtime_methods::settle_step, encode(step_place{id.task.number, id.step}, outcome), std::move(sink));
+  send(id.task.object, runtime_methods::settle_step, encode(step_place{id.task.number, id.step}, outcome),
+       std::move(sink));
   return future;
 }
 
-void tasks::send(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) const {
-  if (auto good = validate(to); !good)
-    return sink->resolve(unexpected<error>(good.error()));
+void tasks::send(const address& to, const method_descriptor& method, std::string arguments,
+                 std::unique_ptr<reply_sink> sink) const {
+  if (auto good = validate(to); !good) return sink->resolve(unexpected<error>(good.error()));
   auto present = to;
   desk_->use_present_name(present);
   desk_->call(present, method, std::move(arguments), std::move(sink));

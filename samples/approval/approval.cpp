@@ -15,8 +15,10 @@ using namespace std::chrono_literals;
 
 class purchase : public dormouse::durable_object {
 public:
-  // At the race it may wait for two weeks: no frame, no timer, no object in memory, and no process if there is none.
-  static dormouse::task<std::string> approve(dormouse::task_context<purchase> self, std::int64_t patience_ms) {
+  // At the race it may wait for two weeks: no frame, no timer, no object in memory, and no process if there
+  // is none.
+  static dormouse::task<std::string> approve(dormouse::task_context<purchase> self,
+                                             std::int64_t patience_ms) {
     const auto answer = self.promise<std::string>();
     co_await self.call<&purchase::show>(to_string(answer.id()));
     std::string outcome;
@@ -43,19 +45,19 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(task_, open_); }
 
-  using methods = dormouse::methods<"PURCHASE",
-      dormouse::method<"approve", &purchase::approve>,
-      dormouse::method<"ask",     &purchase::ask>,
-      dormouse::method<"show",    &purchase::show>,
-      dormouse::method<"open",    &purchase::open>,
-      dormouse::method<"asked",   &purchase::asked>>;
+  using methods =
+      dormouse::methods<"PURCHASE", dormouse::method<"approve", &purchase::approve>,
+                        dormouse::method<"ask", &purchase::ask>, dormouse::method<"show", &purchase::show>,
+                        dormouse::method<"open", &purchase::open>,
+                        dormouse::method<"asked", &purchase::asked>>;
 
 private:
   dormouse::task_id task_;
   std::string open_; // the id of the promise while it waits
 };
 
-// Days pass in no time, for whoever tries this out. A test that owns the process would take a dormouse::manual_clock.
+// Days pass in no time, for whoever tries this out. A test that owns the process would take a
+// dormouse::manual_clock.
 class clock_ahead final : public dormouse::wall_clock {
 public:
   explicit clock_ahead(std::int64_t ms) : by_(ms) {}
@@ -81,12 +83,16 @@ int main(int argc, char** argv) try {
 
   CLI::App app{"A purchase that somebody has to approve, which may take days."};
   app.require_subcommand(1)->fallthrough();
-  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+  const std::map<std::string, std::int64_t> units{
+      {"ms", 1}, {"s", 1'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   app.add_option("--directory", directory, "where the objects live")->capture_default_str();
-  app.add_option("--later", later_ms, "by a simulated clock, which is so far ahead: 13d, 2h")->transform(CLI::AsNumberWithUnit(units));
+  app.add_option("--later", later_ms, "by a simulated clock, which is so far ahead: 13d, 2h")
+      ->transform(CLI::AsNumberWithUnit(units));
   auto* ask = app.add_subcommand("ask", "ask for an approval, and go");
   ask->add_option("what", what, "to buy")->required();
-  ask->add_option("patience", patience_ms, "how long an answer is waited for: 14d, 500ms")->required()->transform(CLI::AsNumberWithUnit(units));
+  ask->add_option("patience", patience_ms, "how long an answer is waited for: 14d, 500ms")
+      ->required()
+      ->transform(CLI::AsNumberWithUnit(units));
   auto* pending = app.add_subcommand("pending", "what waits for an answer");
   auto* yes = app.add_subcommand("yes", "approve");
   yes->add_option("id", id, "as pending shows it")->required();
@@ -98,7 +104,9 @@ int main(int argc, char** argv) try {
   result->add_option("what", what, "that was asked for")->required();
   CLI11_PARSE(app, argc, argv);
 
-  dormouse::runtime runtime({.directory = directory, .clock = std::make_shared<clock_ahead>(later_ms), .task_results_kept_for = 24h * 30});
+  dormouse::runtime runtime({.directory = directory,
+                             .clock = std::make_shared<clock_ahead>(later_ms),
+                             .task_results_kept_for = 24h * 30});
   runtime.define<purchase>();
   if (*ask) {
     runtime.get<purchase>(what).call<&purchase::ask>(patience_ms).get(); // durable

@@ -23,7 +23,8 @@
 
 using namespace std::chrono_literals;
 
-// What can be sold. A call from an object arrives once; that of an order that was carried out twice would show.
+// What can be sold. A call from an object arrives once; that of an order that was carried out twice would
+// show.
 class warehouse : public dormouse::durable_object {
 public:
   void reserve(std::string order) {
@@ -35,10 +36,9 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(reserved_); }
 
-  using methods = dormouse::methods<"WAREHOUSE",
-      dormouse::method<"reserve", &warehouse::reserve>,
-      dormouse::method<"release", &warehouse::release>,
-      dormouse::method<"left",    &warehouse::left>>;
+  using methods = dormouse::methods<"WAREHOUSE", dormouse::method<"reserve", &warehouse::reserve>,
+                                    dormouse::method<"release", &warehouse::release>,
+                                    dormouse::method<"left", &warehouse::left>>;
 
 private:
   static constexpr std::size_t pieces = 10;
@@ -57,7 +57,8 @@ struct services {
 
 class order : public dormouse::durable_object {
 public:
-  // The saga. What has been done is not done again, so each line happens once, and the way back is the way of any C++.
+  // The saga. What has been done is not done again, so each line happens once, and the way back is the way of
+  // any C++.
   static dormouse::task<std::string> check_out(dormouse::task_context<order> self, services at) {
     const dormouse::object_id<warehouse> goods("main");
     const auto& name = self.self_address().instance_id;
@@ -100,22 +101,23 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(task_, steps_); }
 
-  using methods = dormouse::methods<"ORDER",
-      dormouse::method<"check_out", &order::check_out>,
-      dormouse::method<"place",     &order::place>,
-      dormouse::method<"note",      &order::note>,
-      dormouse::method<"steps",     &order::steps>>;
+  using methods =
+      dormouse::methods<"ORDER", dormouse::method<"check_out", &order::check_out>,
+                        dormouse::method<"place", &order::place>, dormouse::method<"note", &order::note>,
+                        dormouse::method<"steps", &order::steps>>;
 
 private:
-  // Parts of the task. The key makes it harmless to send the request again, which is what happens after a kill.
-  static dormouse::task<std::uint32_t> post(dormouse::task_context<order> self, std::string url, std::string key) {
+  // Parts of the task. The key makes it harmless to send the request again, which is what happens after a
+  // kill.
+  static dormouse::task<std::uint32_t> post(dormouse::task_context<order> self, std::string url,
+                                            std::string key) {
     const auto answer = self.fetch(url, {.method = "POST", .idempotency_key = key});
     co_return (co_await answer).status();
   }
 
   // The way back has no way back. It is tried until it has worked, and a task that waits costs nothing.
   static dormouse::task<void> insist(dormouse::task_context<order> self, std::string url, std::string key) {
-    for (auto wait = 1s; ; wait = std::min(2 * wait, std::chrono::seconds(1h))) {
+    for (auto wait = 1s;; wait = std::min(2 * wait, std::chrono::seconds(1h))) {
       try {
         if (co_await post(self, url, key) < 400) co_return;
       } catch (const std::exception&) { // there is no answer, or somebody has cancelled the task: still
@@ -158,13 +160,16 @@ private:
   checkout::report report_;
 };
 
-dormouse::runtime open(const std::string& directory, const dormouse::url& server, std::shared_ptr<dormouse::fetch_observer> observer = {}) {
-  dormouse::runtime runtime({.directory = directory, .allow = {server.host}, .observer = std::move(observer)});
+dormouse::runtime open(const std::string& directory, const dormouse::url& server,
+                       std::shared_ptr<dormouse::fetch_observer> observer = {}) {
+  dormouse::runtime runtime(
+      {.directory = directory, .allow = {server.host}, .observer = std::move(observer)});
   runtime.define<warehouse, order, auditor>();
   return runtime;
 }
 
-// The one that goes through, the one whose card is refused, and the one that nobody delivers. All three are placed before any of them is waited for.
+// The one that goes through, the one whose card is refused, and the one that nobody delivers. All three are
+// placed before any of them is waited for.
 const std::array names{"books", "candles", "mattress"};
 
 void order_all(const dormouse::runtime& runtime, const std::string& server) {
@@ -185,16 +190,20 @@ int main(int argc, char** argv) try {
   std::string url = "http://127.0.0.1:8080";
   std::string directory = "checkout-data";
   int kills = 0;
-  CLI::App app{"An order that is carried out as a whole or undone as a whole, whatever is killed in between."};
+  CLI::App app{
+      "An order that is carried out as a whole or undone as a whole, whatever is killed in between."};
   app.add_option("--url", url, "of a samples/upstream")->capture_default_str();
   app.add_option("--directory", directory, "where the objects live")->capture_default_str();
-  app.add_option("--kill", kills, "how many processes to kill: the first at its first request, the second at its second, ...")->check(CLI::Range(0, 100));
+  app.add_option("--kill", kills,
+                 "how many processes to kill: the first at its first request, the second at its second, ...")
+      ->check(CLI::Range(0, 100));
   CLI11_PARSE(app, argc, argv);
 
   const auto server = dormouse::value_or_throw(dormouse::parse_url(url));
   int killed = 0;
   while (killed < kills && checkout::run_and_kill(killed + 1, [&](checkout::report report) {
-           order_all(open(directory, server, std::make_shared<request_reporter>(std::move(report))), server.origin());
+           order_all(open(directory, server, std::make_shared<request_reporter>(std::move(report))),
+                     server.origin());
          }))
     ++killed;
   if (killed > 0) std::cout << "killed: " << killed << " times\n";
@@ -204,7 +213,8 @@ int main(int argc, char** argv) try {
   for (const auto* name : names)
     std::cout << name << ": " << runtime.get<order>(name).call<&order::steps>().get() << '\n';
   std::cout << "left: " << runtime.get<warehouse>("main").call<&warehouse::left>().get() << " of 10\n";
-  std::cout << "the server counts: " << runtime.get<auditor>("main").call<&auditor::audit>(server.origin()).get() << '\n';
+  std::cout << "the server counts: "
+            << runtime.get<auditor>("main").call<&auditor::audit>(server.origin()).get() << '\n';
 } catch (const std::exception& e) {
   std::cerr << "checkout: " << e.what() << '\n';
   return 1;

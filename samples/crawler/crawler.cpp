@@ -37,8 +37,10 @@ page read_html(const dormouse::response& from);
 
 class crawler : public dormouse::durable_object {
 public:
-  // The walk. Its variables need not be stored: when it goes on after a restart, it is run again from here, and comes to the same ones.
-  static dormouse::task<std::uint32_t> walk(dormouse::task_context<crawler> self, std::string from, limits most) {
+  // The walk. Its variables need not be stored: when it goes on after a restart, it is run again from here,
+  // and comes to the same ones.
+  static dormouse::task<std::uint32_t> walk(dormouse::task_context<crawler> self, std::string from,
+                                            limits most) {
     std::deque<std::string> next{from};
     std::set<std::string> seen{from};
     std::vector<dormouse::operation<page>> under_way;
@@ -62,8 +64,10 @@ public:
     page out;
     try {
       const auto answer = co_await self.fetch(url);
-      if (answer.ok()) out = read_html(answer);
-      else out.problem = "HTTP status " + std::to_string(answer.status());
+      if (answer.ok())
+        out = read_html(answer);
+      else
+        out.problem = "HTTP status " + std::to_string(answer.status());
     } catch (const std::exception& e) {
       out.problem = e.what();
     }
@@ -82,12 +86,10 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(walk_, pages_); }
 
-  using methods = dormouse::methods<"CRAWLER",
-      dormouse::method<"walk",  &crawler::walk>,
-      dormouse::method<"read",  &crawler::read>,
-      dormouse::method<"begin", &crawler::begin>,
-      dormouse::method<"keep",  &crawler::keep>,
-      dormouse::method<"pages", &crawler::pages>>;
+  using methods =
+      dormouse::methods<"CRAWLER", dormouse::method<"walk", &crawler::walk>,
+                        dormouse::method<"read", &crawler::read>, dormouse::method<"begin", &crawler::begin>,
+                        dormouse::method<"keep", &crawler::keep>, dormouse::method<"pages", &crawler::pages>>;
 
 private:
   dormouse::task_id walk_;
@@ -116,7 +118,9 @@ int main(int argc, char** argv) try {
   app.add_option("--url", url, "of the first page, as of a samples/upstream")->capture_default_str();
   app.add_option("--directory", directory, "where the objects live")->capture_default_str();
   app.add_option("--pages", most.pages, "how many pages to ask for")->capture_default_str();
-  app.add_option("--at-once", most.at_once, "how many of them at a time")->check(CLI::Range(1, 1'000))->capture_default_str();
+  app.add_option("--at-once", most.at_once, "how many of them at a time")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   const auto first = dormouse::value_or_throw(dormouse::parse_url(url));
@@ -129,7 +133,8 @@ int main(int argc, char** argv) try {
   std::map<std::string, std::string> lines; // by path
   for (const auto& [where, what] : site.call<&crawler::pages>().get())
     lines[dormouse::value_or_throw(dormouse::parse_url(where)).path] =
-        what.problem.empty() ? what.title + ", " + std::to_string(what.links.size()) + " links" : what.problem;
+        what.problem.empty() ? what.title + ", " + std::to_string(what.links.size()) + " links"
+                             : what.problem;
   for (const auto& [path, text] : lines)
     std::cout << "  " << path << "  " << text << '\n';
 } catch (const std::exception& e) {

@@ -17,8 +17,9 @@ struct fleet_plan {
   std::size_t objects = 10'000;
   std::chrono::milliseconds delay{2'000};
   std::uint64_t seed = 0;
-  std::string url = {};     ///< of the server, without a slash at the end; or what every object asks for
-  bool scripted = true;     ///< the server is an upstream, which answers each key by itself; else `url` is asked for as it stands
+  std::string url = {}; ///< of the server, without a slash at the end; or what every object asks for
+  bool scripted = true; ///< the server is an upstream, which answers each key by itself; else `url` is asked
+                        ///< for as it stands
   std::string run_key = {}; ///< starts every key, so that runs against one server do not count each other
 
   std::string instance_id(std::size_t object) const;

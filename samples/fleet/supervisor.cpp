@@ -111,8 +111,8 @@ public:
     else
       look_at_server();
     display_.say(std::to_string(plan_.objects) + " objects, each asks " + plan_.url +
-                 (plan_.scripted ? " for an answer that takes " + std::to_string(plan_.delay.count()) + " to " +
-                                       std::to_string(plan_.longest_delay().count()) + " ms"
+                 (plan_.scripted ? " for an answer that takes " + std::to_string(plan_.delay.count()) +
+                                       " to " + std::to_string(plan_.longest_delay().count()) + " ms"
                                  : " as it stands") +
                  " (seed " + std::to_string(plan_.seed) + ")");
     first_life();

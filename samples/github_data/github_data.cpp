@@ -15,8 +15,8 @@
 // One repository. Its instance id is the URL of its facts.
 class repository : public dormouse::durable_object {
 public:
-  // Stateless: nothing but what is said here goes along. A conditional request (RFC 9110, 13.1.2): it has the tag
-  // of the last answer, and a server that has nothing newer says so without a body.
+  // Stateless: nothing but what is said here goes along. A conditional request (RFC 9110, 13.1.2): it has the
+  // tag of the last answer, and a server that has nothing newer says so without a body.
   dormouse::later<std::string> refresh() {
     dormouse::headers headers{{"Accept", "application/json"}};
     if (!etag_.empty()) headers.set("If-None-Match", etag_);
@@ -38,16 +38,15 @@ public:
   }
 
   std::string summary() const {
-    return std::to_string(stars_) + " stars, " + std::to_string(open_issues_) + " open issues; answers: " +
-           std::to_string(answers_);
+    return std::to_string(stars_) + " stars, " + std::to_string(open_issues_) +
+           " open issues; answers: " + std::to_string(answers_);
   }
 
   template <class Archive> void serialize(Archive& ar) { ar(etag_, stars_, open_issues_, answers_); }
 
-  using methods = dormouse::methods<"REPOSITORY",
-      dormouse::method<"refresh",   &repository::refresh>,
-      dormouse::method<"on_answer", &repository::on_answer>,
-      dormouse::method<"summary",   &repository::summary>>;
+  using methods = dormouse::methods<"REPOSITORY", dormouse::method<"refresh", &repository::refresh>,
+                                    dormouse::method<"on_answer", &repository::on_answer>,
+                                    dormouse::method<"summary", &repository::summary>>;
 
 private:
   std::string etag_;
@@ -61,7 +60,8 @@ int main(int argc, char** argv) try {
   std::string directory = "github-data";
   std::vector<std::string> names{"actor-framework/actor-framework", "facebook/rocksdb"};
   CLI::App app{"Facts about repositories, asked for again only if they have changed."};
-  app.add_option("--url", url, "of the API: https://api.github.com, or a samples/upstream")->capture_default_str();
+  app.add_option("--url", url, "of the API: https://api.github.com, or a samples/upstream")
+      ->capture_default_str();
   app.add_option("--directory", directory, "where the objects live")->capture_default_str();
   app.add_option("names", names, "<owner>/<name> of repositories")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
@@ -75,7 +75,8 @@ int main(int argc, char** argv) try {
     outcomes.push_back(runtime.get<repository>(api.origin() + "/repos/" + name).call<&repository::refresh>());
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto outcome = outcomes[i].get();
-    const auto known = runtime.get<repository>(api.origin() + "/repos/" + names[i]).call<&repository::summary>().get();
+    const auto known =
+        runtime.get<repository>(api.origin() + "/repos/" + names[i]).call<&repository::summary>().get();
     std::cout << names[i] << ": " << outcome << "; " << known << '\n';
   }
 } catch (const std::exception& e) {

@@ -13,9 +13,12 @@
 // The server answers at /cookies with the cookies that it was sent, so that one can see who was told what.
 class visitor : public dormouse::durable_object {
 public:
-  // With cookies: those that the site has set go along, and what it sets now is kept. This one wants its visitor back.
+  // With cookies: those that the site has set go along, and what it sets now is kept. This one wants its
+  // visitor back.
   dormouse::later<std::string> visit(std::string url) {
-    return browser().fetch(url + "/cookies?set_cookie=visitor%3D" + instance_id()).then<&visitor::on_site>(url);
+    return browser()
+        .fetch(url + "/cookies?set_cookie=visitor%3D" + instance_id())
+        .then<&visitor::on_site>(url);
   }
 
   // Without: the API of the same host learns nothing of the visitor, whatever is in the jar.
@@ -36,11 +39,9 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(site_saw_, api_saw_, visits_); }
 
-  using methods = dormouse::methods<"VISITOR",
-      dormouse::method<"visit",   &visitor::visit>,
-      dormouse::method<"on_site", &visitor::on_site>,
-      dormouse::method<"on_api",  &visitor::on_api>,
-      dormouse::method<"visits",  &visitor::visits>>;
+  using methods = dormouse::methods<
+      "VISITOR", dormouse::method<"visit", &visitor::visit>, dormouse::method<"on_site", &visitor::on_site>,
+      dormouse::method<"on_api", &visitor::on_api>, dormouse::method<"visits", &visitor::visits>>;
 
 private:
   static std::string what_was_sent(const dormouse::response& answer) {

@@ -61,16 +61,16 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(access_, refresh_, orders_, tokens_); }
 
-  using methods = dormouse::methods<"API_CLIENT",
-      dormouse::method<"sync",     &api_client::sync>,
-      dormouse::method<"on_page",  &api_client::on_page>,
-      dormouse::method<"on_token", &api_client::on_token>,
-      dormouse::method<"summary",  &api_client::summary>>;
+  using methods = dormouse::methods<"API_CLIENT", dormouse::method<"sync", &api_client::sync>,
+                                    dormouse::method<"on_page", &api_client::on_page>,
+                                    dormouse::method<"on_token", &api_client::on_token>,
+                                    dormouse::method<"summary", &api_client::summary>>;
 
 private:
   dormouse::later<std::string> ask(errand now) {
     if (access_.empty()) return renew(std::move(now));
-    return fetch(now.page, {.headers = {{"Authorization", "Bearer " + access_}}}).then<&api_client::on_page>(now);
+    return fetch(now.page, {.headers = {{"Authorization", "Bearer " + access_}}})
+        .then<&api_client::on_page>(now);
   }
 
   // RFC 6749, 4.4 and 6. `uses` is the sample server's: a token that ends after two requests.

@@ -8,7 +8,8 @@
 class number_watch : public dormouse::durable_object {
 public:
   // A committing turn: nothing goes out before the question is on disk. Then the object may hibernate and the
-  // process may die, the answer still finds it. later<> makes the caller's reply what the continuation returns.
+  // process may die, the answer still finds it. later<> makes the caller's reply what the continuation
+  // returns.
   dormouse::later<std::string> refresh(std::string url, std::string field) {
     return fetch(url, {.headers = {{"Accept", "application/json"}}}).then<&number_watch::on_answer>(field);
   }
@@ -26,17 +27,17 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(number_); }
 
-  using methods = dormouse::methods<"NUMBER_WATCH",
-      dormouse::method<"refresh",   &number_watch::refresh>,
-      dormouse::method<"on_answer", &number_watch::on_answer>,
-      dormouse::method<"number",    &number_watch::number>>;
+  using methods = dormouse::methods<"NUMBER_WATCH", dormouse::method<"refresh", &number_watch::refresh>,
+                                    dormouse::method<"on_answer", &number_watch::on_answer>,
+                                    dormouse::method<"number", &number_watch::number>>;
 
 private:
   std::int64_t number_ = 0;
 };
 
 int main(int argc, char** argv) try {
-  if (argc != 3) throw std::invalid_argument("usage: quickstart <url of a JSON object> <name of a number in it>");
+  if (argc != 3)
+    throw std::invalid_argument("usage: quickstart <url of a JSON object> <name of a number in it>");
   const std::string url = argv[1];
   const auto host = dormouse::value_or_throw(dormouse::parse_url(url)).host;
   dormouse::runtime runtime({.directory = "quickstart-data", .allow = {host}});

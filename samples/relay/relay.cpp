@@ -27,9 +27,8 @@ public:
 
   template <class Archive> void serialize(Archive&) {}
 
-  using methods = dormouse::methods<"ARCHIVE",
-      dormouse::method<"look_up", &archive::look_up>,
-      dormouse::method<"on_page", &archive::on_page>>;
+  using methods = dormouse::methods<"ARCHIVE", dormouse::method<"look_up", &archive::look_up>,
+                                    dormouse::method<"on_page", &archive::on_page>>;
 
 private:
   dormouse::call_result<std::string> missing(std::string why) const {
@@ -41,7 +40,8 @@ private:
 class department : public dormouse::durable_object {
 public:
   dormouse::later<std::string> look_up(std::string url) {
-    return call<&archive::look_up>(dormouse::object_id<archive>("the archive"), url).then<&department::on_answer>();
+    return call<&archive::look_up>(dormouse::object_id<archive>("the archive"), url)
+        .then<&department::on_answer>();
   }
 
   dormouse::call_result<std::string> on_answer(dormouse::call_result<std::string> answer) {
@@ -51,16 +51,16 @@ public:
 
   template <class Archive> void serialize(Archive&) {}
 
-  using methods = dormouse::methods<"DEPARTMENT",
-      dormouse::method<"look_up",   &department::look_up>,
-      dormouse::method<"on_answer", &department::on_answer>>;
+  using methods = dormouse::methods<"DEPARTMENT", dormouse::method<"look_up", &department::look_up>,
+                                    dormouse::method<"on_answer", &department::on_answer>>;
 };
 
 // The first one is asked from outside, and its caller waits for all of them.
 class reception : public dormouse::durable_object {
 public:
   dormouse::later<std::string> ask(std::string url) {
-    return call<&department::look_up>(dormouse::object_id<department>("the department"), url).then<&reception::on_answer>();
+    return call<&department::look_up>(dormouse::object_id<department>("the department"), url)
+        .then<&reception::on_answer>();
   }
 
   std::string on_answer(dormouse::call_result<std::string> answer) {
@@ -73,10 +73,9 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(answers_); }
 
-  using methods = dormouse::methods<"RECEPTION",
-      dormouse::method<"ask",       &reception::ask>,
-      dormouse::method<"on_answer", &reception::on_answer>,
-      dormouse::method<"answers",   &reception::answers>>;
+  using methods = dormouse::methods<"RECEPTION", dormouse::method<"ask", &reception::ask>,
+                                    dormouse::method<"on_answer", &reception::on_answer>,
+                                    dormouse::method<"answers", &reception::answers>>;
 
 private:
   std::uint32_t answers_ = 0; // of all runs
@@ -109,7 +108,8 @@ int main(int argc, char** argv) try {
   auto slow = front.call<&reception::ask>(server.origin() + "/k/apple?delay_ms=1000");
   const bool slept = all_asleep_before(slow, runtime);
   std::cout << slow.get() << '\n';
-  std::cout << "in memory while the server thought about it: " << (slept ? "no object" : "some object, all the time") << '\n';
+  std::cout << "in memory while the server thought about it: "
+            << (slept ? "no object" : "some object, all the time") << '\n';
   std::cout << front.call<&reception::ask>(server.origin() + "/k/pear?status=404").get() << '\n';
   return slept ? 0 : 1;
 } catch (const std::exception& e) {

@@ -23,12 +23,19 @@ public:
   static inline std::atomic<unsigned> came{0}; ///< in this process
 
   // The text is the name too: saying the same again moves the reminder and does not double it.
-  void remind_in(std::int64_t ms, std::string text) { schedule<&reminder_list::on_time>({.at = milliseconds(ms), .name = text}, text); }
-  void remind_every(std::int64_t ms, std::string text) { schedule<&reminder_list::on_time>({.at = every(milliseconds(ms)), .name = text}, text); }
-  void remind_at(std::string expression, std::string zone, std::string text) { schedule<&reminder_list::on_time>({.at = cron(expression, zone), .name = text}, text); }
+  void remind_in(std::int64_t ms, std::string text) {
+    schedule<&reminder_list::on_time>({.at = milliseconds(ms), .name = text}, text);
+  }
+  void remind_every(std::int64_t ms, std::string text) {
+    schedule<&reminder_list::on_time>({.at = every(milliseconds(ms)), .name = text}, text);
+  }
+  void remind_at(std::string expression, std::string zone, std::string text) {
+    schedule<&reminder_list::on_time>({.at = cron(expression, zone), .name = text}, text);
+  }
   bool forget(std::string text) { return cancel_schedule(text); }
 
-  // One turn: the count, and that this reminder is done or moves to its next time, are one commit. To print is no part of it.
+  // One turn: the count, and that this reminder is done or moves to its next time, are one commit. To print
+  // is no part of it.
   void on_time(std::string text) {
     std::cout << ++count_ << ": " << text << std::endl;
     ++came;
@@ -44,13 +51,12 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(count_); }
 
-  using methods = dormouse::methods<"REMINDERS",
-      dormouse::method<"in",      &reminder_list::remind_in>,
-      dormouse::method<"every",   &reminder_list::remind_every>,
-      dormouse::method<"at",      &reminder_list::remind_at>,
-      dormouse::method<"forget",  &reminder_list::forget>,
-      dormouse::method<"on_time", &reminder_list::on_time>,
-      dormouse::method<"waiting", &reminder_list::waiting>>;
+  using methods = dormouse::methods<"REMINDERS", dormouse::method<"in", &reminder_list::remind_in>,
+                                    dormouse::method<"every", &reminder_list::remind_every>,
+                                    dormouse::method<"at", &reminder_list::remind_at>,
+                                    dormouse::method<"forget", &reminder_list::forget>,
+                                    dormouse::method<"on_time", &reminder_list::on_time>,
+                                    dormouse::method<"waiting", &reminder_list::waiting>>;
 
 private:
   std::uint64_t count_ = 0;
@@ -83,14 +89,10 @@ int main(int argc, char** argv) try {
   runtime.define<reminder_list>(); // what is overdue comes from here on
   auto mine = runtime.get<reminder_list>("me");
   const auto ms = static_cast<std::int64_t>(seconds * 1000);
-  if (*in)
-    mine.call<&reminder_list::remind_in>(ms, text).get();
-  if (*each)
-    mine.call<&reminder_list::remind_every>(ms, text).get();
-  if (*at)
-    mine.call<&reminder_list::remind_at>(expression, zone, text).get();
-  if (*forget && !mine.call<&reminder_list::forget>(text).get())
-    std::cout << "there is no such reminder\n";
+  if (*in) mine.call<&reminder_list::remind_in>(ms, text).get();
+  if (*each) mine.call<&reminder_list::remind_every>(ms, text).get();
+  if (*at) mine.call<&reminder_list::remind_at>(expression, zone, text).get();
+  if (*forget && !mine.call<&reminder_list::forget>(text).get()) std::cout << "there is no such reminder\n";
   if (*list)
     for (const auto& one : mine.call<&reminder_list::waiting>().get())
       std::cout << one << '\n';

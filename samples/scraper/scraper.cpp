@@ -22,17 +22,22 @@ public:
     return browser().fetch(site + "/site/account").then<&customer::on_account>(site, password);
   }
 
-  dormouse::later<std::string> on_account(dormouse::fetch_result page, std::string site, std::string password) {
+  dormouse::later<std::string> on_account(dormouse::fetch_result page, std::string site,
+                                          std::string password) {
     if (!page || page->status() != 401) return read(page, "still logged in");
-    if (std::exchange(logging_in_, true)) // so is another call, or what a killed process left: look again in a moment
-      return browser().fetch(site + "/site/account", {.delay = 100ms}).then<&customer::on_account>(site, password);
+    if (std::exchange(logging_in_,
+                      true)) // so is another call, or what a killed process left: look again in a moment
+      return browser()
+          .fetch(site + "/site/account", {.delay = 100ms})
+          .then<&customer::on_account>(site, password);
     return browser().fetch(site + "/site/login").then<&customer::on_form>(password);
   }
 
   dormouse::later<std::string> on_form(dormouse::fetch_result page, std::string password) {
     static const std::regex hidden{R"re(name="csrf" value="([^"]*)")re"};
     std::smatch csrf;
-    if (!page || !std::regex_search(page->text(), csrf, hidden)) return end_login("there is no form to log in with");
+    if (!page || !std::regex_search(page->text(), csrf, hidden))
+      return end_login("there is no form to log in with");
     const dormouse::form login{{"user", instance_id()}, {"password", password}, {"csrf", csrf.str(1)}};
     return browser().fetch(page->url(), {.method = "POST", .body = login}).then<&customer::on_login>();
   }
@@ -50,14 +55,11 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(orders_, logging_in_); }
 
-  using methods = dormouse::methods<"CUSTOMER",
-      dormouse::method<"look",       &customer::look>,
-      dormouse::method<"on_account", &customer::on_account>,
-      dormouse::method<"on_form",    &customer::on_form>,
-      dormouse::method<"on_login",   &customer::on_login>,
-      dormouse::method<"log_out",    &customer::log_out>,
-      dormouse::method<"on_logout",  &customer::on_logout>,
-      dormouse::method<"orders",     &customer::orders>>;
+  using methods = dormouse::methods<
+      "CUSTOMER", dormouse::method<"look", &customer::look>,
+      dormouse::method<"on_account", &customer::on_account>, dormouse::method<"on_form", &customer::on_form>,
+      dormouse::method<"on_login", &customer::on_login>, dormouse::method<"log_out", &customer::log_out>,
+      dormouse::method<"on_logout", &customer::on_logout>, dormouse::method<"orders", &customer::orders>>;
 
 private:
   std::string end_login(std::string outcome) {

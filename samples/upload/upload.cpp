@@ -32,13 +32,15 @@ public:
     return send(url, form);
   }
 
-  // More than fits into a message (options::max_inline_bytes): it waits in a file beside the store, and goes from there.
+  // More than fits into a message (options::max_inline_bytes): it waits in a file beside the store, and goes
+  // from there.
   dormouse::later<std::string> send_large(std::string url, std::uint64_t bytes) {
     return send(url, dormouse::blob(std::string(bytes, 'z'), "application/octet-stream"));
   }
 
   std::string on_receipt(dormouse::fetch_result result) {
-    if (!result) return result.error().message + " (sent: " + std::string(to_string(result.error().sent)) + ")";
+    if (!result)
+      return result.error().message + " (sent: " + std::string(to_string(result.error().sent)) + ")";
     if (!result->ok()) return "HTTP status " + std::to_string(result->status());
     ++receipts_;
     const auto receipt = result->json();
@@ -53,16 +55,15 @@ public:
 
   template <class Archive> void serialize(Archive& ar) { ar(sent_, receipts_); }
 
-  using methods = dormouse::methods<"UPLOADER",
-      dormouse::method<"send_bytes", &uploader::send_bytes>,
-      dormouse::method<"send_form",  &uploader::send_form>,
-      dormouse::method<"send_large", &uploader::send_large>,
-      dormouse::method<"on_receipt", &uploader::on_receipt>,
-      dormouse::method<"receipts",   &uploader::receipts>>;
+  using methods = dormouse::methods<"UPLOADER", dormouse::method<"send_bytes", &uploader::send_bytes>,
+                                    dormouse::method<"send_form", &uploader::send_form>,
+                                    dormouse::method<"send_large", &uploader::send_large>,
+                                    dormouse::method<"on_receipt", &uploader::on_receipt>,
+                                    dormouse::method<"receipts", &uploader::receipts>>;
 
 private:
-  // A POST that may have been received is not sent again, for nobody knows what that does. With a key the server can
-  // tell, so it is: the key is the same on every try, and after a restart.
+  // A POST that may have been received is not sent again, for nobody knows what that does. With a key the
+  // server can tell, so it is: the key is the same on every try, and after a restart.
   dormouse::later<std::string> send(const std::string& url, dormouse::body what) {
     const auto key = instance_id() + "-" + std::to_string(++sent_);
     return fetch(url + "/upload", {.method = "POST", .body = std::move(what), .idempotency_key = key})

@@ -124,8 +124,9 @@ reply login_site::logout(const incoming_request& request) {
 
 std::string login_site::csrf_of(std::string_view presession) const {
   std::array<char, 17> digits{};
-  static_cast<void>(std::snprintf(digits.data(), digits.size(), "%016llx",
-                                  static_cast<unsigned long long>(value_of(secret_ + std::string{presession}))));
+  static_cast<void>(
+      std::snprintf(digits.data(), digits.size(), "%016llx",
+                    static_cast<unsigned long long>(value_of(secret_ + std::string{presession}))));
   return digits.data();
 }
 

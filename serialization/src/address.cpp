@@ -1,5 +1,4 @@
 #include <dormouse/serialization/address.hpp>
-
 #include <dormouse/serialization/error.hpp>
 
 #include <fmt/format.h>
@@ -19,12 +18,12 @@ std::string printable(std::string_view text) {
     else
       out += c;
   }
-  if (text.size() > shown)
-    out += "...";
+  if (text.size() > shown) out += "...";
   if (!is_valid_utf8(out)) { // cut inside a sequence, or never well-formed
     std::string ascii;
     for (char c : out)
-      ascii += static_cast<unsigned char>(c) < 0x80 ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+      ascii += static_cast<unsigned char>(c) < 0x80 ? std::string(1, c)
+                                                    : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     return ascii;
   }
   return out;
@@ -52,16 +51,13 @@ bool is_valid_utf8(std::string_view text) noexcept {
     } else {
       return false;
     }
-    if (text.size() - i <= extra)
-      return false;
+    if (text.size() - i <= extra) return false;
     for (std::size_t k = 1; k <= extra; ++k) {
       auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xc0U) != 0x80)
-        return false;
+      if ((next & 0xc0U) != 0x80) return false;
       code = (code << 6U) | (next & 0x3fU);
     }
-    if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-      return false;
+    if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return false;
     i += extra + 1;
   }
   return true;
@@ -73,16 +69,17 @@ expected<void> validate(const address& where) {
                                                    printable(where.binding), max_binding_bytes - 1));
   if (where.instance_id.empty())
     return fail(errc::invalid_instance_id,
-                fmt::format("the instance id for binding {} is empty; it must have 1..{} bytes", where.binding,
-                            max_instance_id_bytes));
+                fmt::format("the instance id for binding {} is empty; it must have 1..{} bytes",
+                            where.binding, max_instance_id_bytes));
   if (where.instance_id.size() > max_instance_id_bytes)
     return fail(errc::invalid_instance_id,
                 fmt::format("instance id '{}' for binding {} has {} bytes; the limit is {}",
                             printable(where.instance_id), where.binding, where.instance_id.size(),
                             max_instance_id_bytes));
   if (!is_valid_utf8(where.instance_id))
-    return fail(errc::invalid_instance_id, fmt::format("instance id '{}' for binding {} is not well-formed UTF-8",
-                                                       printable(where.instance_id), where.binding));
+    return fail(errc::invalid_instance_id,
+                fmt::format("instance id '{}' for binding {} is not well-formed UTF-8",
+                            printable(where.instance_id), where.binding));
   return {};
 }
 

@@ -22,7 +22,8 @@ inline std::string ascii_lower(std::string_view text) {
 constexpr std::string_view without_outer_space(std::string_view text) noexcept {
   constexpr std::string_view space = " \t\r\n";
   auto first = text.find_first_not_of(space);
-  return first == std::string_view::npos ? std::string_view{} : text.substr(first, text.find_last_not_of(space) - first + 1);
+  return first == std::string_view::npos ? std::string_view{}
+                                         : text.substr(first, text.find_last_not_of(space) - first + 1);
 }
 
 } // namespace dormouse

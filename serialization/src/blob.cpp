@@ -1,6 +1,6 @@
-#include <dormouse/serialization/blob.hpp>
-
 #include "ascii.hpp"
+
+#include <dormouse/serialization/blob.hpp>
 
 #include <algorithm>
 
@@ -15,26 +15,26 @@ std::string normalized_type(std::string_view type) {
 } // namespace
 
 blob::blob(std::string bytes, std::string_view type) : size_(bytes.size()), type_(normalized_type(type)) {
-  if (size_ != 0)
-    whole_ = std::make_shared<const std::string>(std::move(bytes));
+  if (size_ != 0) whole_ = std::make_shared<const std::string>(std::move(bytes));
 }
 
 blob::blob(std::string_view bytes, std::string_view type) : blob(std::string(bytes), type) {}
 blob::blob(const char* text, std::string_view type) : blob(std::string(text), type) {}
 blob::blob(std::span<const std::byte> bytes, std::string_view type)
-  : blob(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), type) {}
+    : blob(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), type) {}
 
-std::string blob::text() const {
-  return whole_ == nullptr ? std::string() : whole_->substr(begin_, size_);
-}
+std::string blob::text() const { return whole_ == nullptr ? std::string() : whole_->substr(begin_, size_); }
 
 std::span<const std::byte> blob::bytes() const noexcept {
-  return whole_ == nullptr ? std::span<const std::byte>() : std::as_bytes(std::span(*whole_)).subspan(begin_, size_);
+  return whole_ == nullptr ? std::span<const std::byte>()
+                           : std::as_bytes(std::span(*whole_)).subspan(begin_, size_);
 }
 
 blob blob::slice(std::int64_t start, std::int64_t end, std::string_view type) const {
   const auto size = static_cast<std::int64_t>(size_);
-  const auto within = [size](std::int64_t at) { return at < 0 ? std::max<std::int64_t>(at, -size) + size : std::min(at, size); };
+  const auto within = [size](std::int64_t at) {
+    return at < 0 ? std::max<std::int64_t>(at, -size) + size : std::min(at, size);
+  };
   const auto from = within(start);
   blob out;
   out.type_ = normalized_type(type);

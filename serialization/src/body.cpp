@@ -1,5 +1,4 @@
 #include <dormouse/serialization/body.hpp>
-
 #include <dormouse/serialization/error.hpp>
 
 #include <nlohmann/json.hpp>
@@ -20,7 +19,8 @@ body::body(const form_data& entries) {
   *this = body(std::move(encoded.bytes), std::move(encoded.content_type));
 }
 body::body(const blob& content) : body(content.text(), content.type()) {}
-body::body(std::span<const std::byte> bytes) : body(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), std::string()) {}
+body::body(std::span<const std::byte> bytes)
+    : body(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), std::string()) {}
 body::body(const std::vector<std::byte>& bytes) : body(std::span<const std::byte>(bytes)) {}
 
 body body::json(const nlohmann::json& value) {

@@ -9,13 +9,11 @@
 namespace dormouse {
 namespace {
 
-template <class T>
-void put(std::string& out, T value) {
+template <class T> void put(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-template <class T>
-T get(std::string_view in, std::size_t at) {
+template <class T> T get(std::string_view in, std::size_t at) {
   T value{};
   std::memcpy(&value, in.data() + at, sizeof value);
   return value;
@@ -53,21 +51,24 @@ std::string seal(frame_type type, std::string_view payload, std::string_view res
 
 expected<std::string_view> unseal(frame_type type, std::string_view frame) {
   if (frame.size() < frame_header_bytes)
-    return fail(errc::corrupt, fmt::format("frame of {} bytes is shorter than its {}-byte header", frame.size(), frame_header_bytes));
+    return fail(errc::corrupt, fmt::format("frame of {} bytes is shorter than its {}-byte header",
+                                           frame.size(), frame_header_bytes));
   if (frame.substr(0, frame_magic.size()) != frame_magic)
     return fail(errc::corrupt, "frame does not start with its magic number");
   auto version = get<std::uint8_t>(frame, version_at);
   if (version > frame_version)
-    return fail(errc::newer_format, fmt::format("frame has format version {}; this program reads up to {}", version, frame_version));
-  if (version == 0)
-    return fail(errc::corrupt, "frame has format version 0");
+    return fail(errc::newer_format, fmt::format("frame has format version {}; this program reads up to {}",
+                                                version, frame_version));
+  if (version == 0) return fail(errc::corrupt, "frame has format version 0");
   auto length = get<std::uint32_t>(frame, length_at);
   if (length != frame.size() - frame_header_bytes)
-    return fail(errc::corrupt, fmt::format("frame says {} payload bytes but has {}", length, frame.size() - frame_header_bytes));
+    return fail(errc::corrupt, fmt::format("frame says {} payload bytes but has {}", length,
+                                           frame.size() - frame_header_bytes));
   if (get<std::uint32_t>(frame, crc_at) != checksum(frame))
     return fail(errc::corrupt, "frame fails its CRC-32C");
   if (auto found = get<std::uint8_t>(frame, type_at); found != static_cast<std::uint8_t>(type))
-    return fail(errc::corrupt, fmt::format("frame has type {} where {} was expected", found, static_cast<int>(type)));
+    return fail(errc::corrupt,
+                fmt::format("frame has type {} where {} was expected", found, static_cast<int>(type)));
   return frame.substr(frame_header_bytes);
 }
 

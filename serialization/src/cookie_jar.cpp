@@ -1,7 +1,7 @@
-#include <dormouse/serialization/cookie_jar.hpp>
-
 #include "cookie_rules.hpp"
 #include "public_suffix.hpp"
+
+#include <dormouse/serialization/cookie_jar.hpp>
 
 #include <fmt/format.h>
 
@@ -11,26 +11,29 @@
 namespace dormouse {
 namespace {
 
-bool has_expired(const cookie& what, std::int64_t now_ms) noexcept { return what.expires_ms != 0 && what.expires_ms <= now_ms; }
+bool has_expired(const cookie& what, std::int64_t now_ms) noexcept {
+  return what.expires_ms != 0 && what.expires_ms <= now_ms;
+}
 
-/// 5.8.3: cookies with longer paths first, then older ones. What is equal stays in the order in which it was set.
+/// 5.8.3: cookies with longer paths first, then older ones. What is equal stays in the order in which it was
+/// set.
 bool sent_before(const cookie& a, const cookie& b) noexcept {
   return a.path.size() != b.path.size() ? a.path.size() > b.path.size() : a.created_ms < b.created_ms;
 }
 
 /// 5.7: the one that has to go first.
-bool used_before(const cookie& a, const cookie& b) noexcept { return std::tie(a.used_ms, a.created_ms) < std::tie(b.used_ms, b.created_ms); }
+bool used_before(const cookie& a, const cookie& b) noexcept {
+  return std::tie(a.used_ms, a.created_ms) < std::tie(b.used_ms, b.created_ms);
+}
 
 bool is_same_cookie(const cookie& a, const cookie& b) noexcept {
   return a.host_only == b.host_only && a.name == b.name && a.path == b.path && a.domain == b.domain;
 }
 
 /// Visits `host` and every domain above it: all that a cookie for `host` can have.
-template <class Visit>
-void for_each_domain(std::string_view host, Visit visit) {
+template <class Visit> void for_each_domain(std::string_view host, Visit visit) {
   visit(host);
-  if (detail::is_ip_address(host))
-    return;
+  if (detail::is_ip_address(host)) return;
   for (auto dot = host.find('.'); dot != std::string_view::npos; dot = host.find('.')) {
     host.remove_prefix(dot + 1);
     visit(host);
@@ -43,7 +46,8 @@ struct request_target {
 
   /// `domain` is the host's or above it.
   bool takes(const cookie& what) const noexcept {
-    return (what.host_only == 0 || what.domain == host) && (what.secure == 0 || secure) && detail::path_matches(path, what.path);
+    return (what.host_only == 0 || what.domain == host) && (what.secure == 0 || secure) &&
+           detail::path_matches(path, what.path);
   }
 
   std::string_view host;
@@ -54,12 +58,17 @@ struct request_target {
 } // namespace
 
 expected<void> cookie_jar::receive(const url& from, std::string_view field, std::int64_t now_ms) {
-  return parse_set_cookie(from, field, now_ms).and_then([&](cookie&& next) { return put(std::move(next), from, now_ms); });
+  return parse_set_cookie(from, field, now_ms).and_then([&](cookie&& next) {
+    return put(std::move(next), from, now_ms);
+  });
 }
 
-expected<void> cookie_jar::set(const std::string& name, const std::string& value, const cookie_attributes& attributes, std::int64_t now_ms) {
+expected<void> cookie_jar::set(const std::string& name, const std::string& value,
+                               const cookie_attributes& attributes, std::int64_t now_ms) {
   return make_cookie(name, value, attributes, now_ms).and_then([&](cookie&& next) {
-    return detail::set_by(name, attributes).and_then([&](const url& from) { return put(std::move(next), from, now_ms); });
+    return detail::set_by(name, attributes).and_then([&](const url& from) {
+      return put(std::move(next), from, now_ms);
+    });
   });
 }
 
@@ -68,7 +77,9 @@ expected<void> cookie_jar::put(cookie next, const url& from, std::int64_t now_ms
     return allowed;
   remove_if([now_ms](const cookie& each) { return has_expired(each, now_ms); });
   if (next.secure == 0 && !detail::is_secure(from) && would_hide_secure(next))
-    return detail::refuse_cookie(next.name, fmt::format("it would hide a Secure cookie, and {} is not a secure origin", detail::quoted(from.origin())));
+    return detail::refuse_cookie(next.name,
+                                 fmt::format("it would hide a Secure cookie, and {} is not a secure origin",
+                                             detail::quoted(from.origin())));
   next.expires_ms = std::min(next.expires_ms, now_ms + max_cookie_age.count() * 1000);
   if (has_expired(next, now_ms)) {
     remove_if([&](const cookie& each) { return is_same_cookie(each, next); });
@@ -92,11 +103,9 @@ std::string cookie_jar::header_for(const url& to, std::int64_t now_ms) const {
   std::string header;
   header.reserve(bytes);
   for (const auto* each : sent) {
-    if (!header.empty())
-      header += "; ";
+    if (!header.empty()) header += "; ";
     header += each->name;
-    if (!each->name.empty())
-      header += '=';
+    if (!each->name.empty()) header += '=';
     header += each->value;
   }
   return header;
@@ -112,7 +121,8 @@ std::vector<cookie> cookie_jar::cookies_for(const url& to, std::int64_t now_ms) 
 std::vector<cookie> cookie_jar::cookies(std::int64_t now_ms) const {
   std::vector<cookie> out;
   for (const auto& [domain, stored] : by_domain_)
-    std::copy_if(stored.begin(), stored.end(), std::back_inserter(out), [now_ms](const cookie& each) { return !has_expired(each, now_ms); });
+    std::copy_if(stored.begin(), stored.end(), std::back_inserter(out),
+                 [now_ms](const cookie& each) { return !has_expired(each, now_ms); });
   return out;
 }
 
@@ -120,15 +130,15 @@ std::optional<std::string> cookie_jar::get(std::string_view name, std::int64_t n
   const cookie* last = nullptr;
   for (const auto& [domain, stored] : by_domain_)
     for (const auto& each : stored)
-      if (each.name == name && !has_expired(each, now_ms) && (last == nullptr || each.used_ms > last->used_ms))
+      if (each.name == name && !has_expired(each, now_ms) &&
+          (last == nullptr || each.used_ms > last->used_ms))
         last = &each;
   return last == nullptr ? std::nullopt : std::optional(last->value);
 }
 
 std::optional<std::string> cookie_jar::get(std::string_view name, const url& to, std::int64_t now_ms) const {
   for (const auto* each : matching(to, now_ms))
-    if (each->name == name)
-      return each->value;
+    if (each->name == name) return each->value;
   return std::nullopt;
 }
 
@@ -154,14 +164,17 @@ std::size_t cookie_jar::size() const noexcept {
 
 void cookie_jar::check_count(std::uint64_t stored) {
   if (stored > max_cookies)
-    throw failure({errc::invalid_cookie, fmt::format("a stored cookie jar has {} cookies; the limit is {}", stored, max_cookies)});
+    throw failure({errc::invalid_cookie,
+                   fmt::format("a stored cookie jar has {} cookies; the limit is {}", stored, max_cookies)});
 }
 
 void cookie_jar::adopt(cookie stored) {
   if (auto at = by_domain_.find(stored.domain); at != by_domain_.end()) {
     if (at->second.size() >= max_cookies_per_domain)
-      throw failure({errc::invalid_cookie, fmt::format("a stored cookie jar has more than {} cookies of domain {}; that is the limit",
-                                                       max_cookies_per_domain, detail::quoted(stored.domain))});
+      throw failure(
+          {errc::invalid_cookie,
+           fmt::format("a stored cookie jar has more than {} cookies of domain {}; that is the limit",
+                       max_cookies_per_domain, detail::quoted(stored.domain))});
     for (const auto& each : at->second)
       if (is_same_cookie(each, stored))
         value_or_throw<void>(detail::refuse_cookie(stored.name, "a stored cookie jar has it twice"));
@@ -175,8 +188,7 @@ std::vector<const cookie*> cookie_jar::matching(const url& to, std::int64_t now_
   bool sorted = true;
   for_each_domain(target.host, [&](std::string_view domain) {
     auto at = by_domain_.find(domain);
-    if (at == by_domain_.end())
-      return;
+    if (at == by_domain_.end()) return;
     // 5.8.3: the list may have grown since the cookie was set.
     const bool host_only = detail::is_public_suffix(at->first);
     sorted = found.empty();
@@ -185,7 +197,8 @@ std::vector<const cookie*> cookie_jar::matching(const url& to, std::int64_t now_
         found.push_back(&each);
   });
   if (!sorted)
-    std::stable_sort(found.begin(), found.end(), [](const cookie* a, const cookie* b) { return sent_before(*a, *b); });
+    std::stable_sort(found.begin(), found.end(),
+                     [](const cookie* a, const cookie* b) { return sent_before(*a, *b); });
   return found;
 }
 
@@ -198,28 +211,32 @@ bool cookie_jar::would_hide_secure(const cookie& next) const {
   return false;
 }
 
-/// 5.7, "remove excess cookies". Expired ones are gone, and no domain has more than its limit, so two of the four classes are left:
-/// in a full domain those without Secure before the others, in a full jar all alike. In each the one with the earliest use goes.
+/// 5.7, "remove excess cookies". Expired ones are gone, and no domain has more than its limit, so two of the
+/// four classes are left: in a full domain those without Secure before the others, in a full jar all alike.
+/// In each the one with the earliest use goes.
 expected<void> cookie_jar::make_room_for(const cookie& next) {
-  if (auto at = by_domain_.find(next.domain); at != by_domain_.end() && at->second.size() >= max_cookies_per_domain) {
+  if (auto at = by_domain_.find(next.domain);
+      at != by_domain_.end() && at->second.size() >= max_cookies_per_domain) {
     auto first = std::min_element(at->second.begin(), at->second.end(), [](const cookie& a, const cookie& b) {
       return a.secure != b.secure ? a.secure < b.secure : used_before(a, b);
     });
     if (first->secure > next.secure)
-      return detail::refuse_cookie(next.name, fmt::format("domain {} has {} Secure cookies, which is the limit, and this one is not Secure",
-                                                          detail::quoted(next.domain), max_cookies_per_domain));
+      return detail::refuse_cookie(
+          next.name,
+          fmt::format("domain {} has {} Secure cookies, which is the limit, and this one is not Secure",
+                      detail::quoted(next.domain), max_cookies_per_domain));
     at->second.erase(first);
   } else if (size() >= max_cookies) {
     auto of = by_domain_.begin();
     auto first = of->second.begin();
     for (auto domain = by_domain_.begin(); domain != by_domain_.end(); ++domain)
-      if (auto here = std::min_element(domain->second.begin(), domain->second.end(), used_before); used_before(*here, *first)) {
+      if (auto here = std::min_element(domain->second.begin(), domain->second.end(), used_before);
+          used_before(*here, *first)) {
         of = domain;
         first = here;
       }
     of->second.erase(first);
-    if (of->second.empty())
-      by_domain_.erase(of);
+    if (of->second.empty()) by_domain_.erase(of);
   }
   return {};
 }
@@ -229,8 +246,7 @@ void cookie_jar::insert(cookie next) {
   stored.insert(std::upper_bound(stored.begin(), stored.end(), next, sent_before), std::move(next));
 }
 
-template <class Condition>
-std::size_t cookie_jar::remove_if(Condition condition) {
+template <class Condition> std::size_t cookie_jar::remove_if(Condition condition) {
   std::size_t removed = 0;
   for (auto at = by_domain_.begin(); at != by_domain_.end();) {
     removed += std::erase_if(at->second, condition);
@@ -249,18 +265,22 @@ std::string merge_cookie_header(std::string_view own, std::string_view from_jar)
   // A pair without '=' is the value of a cookie without a name.
   const auto name_of = [](std::string_view pair) {
     auto equals = pair.find('=');
-    return equals == std::string_view::npos ? std::string_view{} : detail::strip_blanks(pair.substr(0, equals));
+    return equals == std::string_view::npos ? std::string_view{}
+                                            : detail::strip_blanks(pair.substr(0, equals));
   };
   std::string merged;
   std::vector<std::string_view> names;
-  const auto append = [&merged](std::string_view pair) { merged.append(merged.empty() ? "" : "; ").append(pair); };
+  const auto append = [&merged](std::string_view pair) {
+    merged.append(merged.empty() ? "" : "; ").append(pair);
+  };
   while (!own.empty())
     if (auto pair = take_pair(own); !pair.empty()) {
       names.push_back(name_of(pair));
       append(pair);
     }
   while (!from_jar.empty())
-    if (auto pair = take_pair(from_jar); !pair.empty() && std::find(names.begin(), names.end(), name_of(pair)) == names.end())
+    if (auto pair = take_pair(from_jar);
+        !pair.empty() && std::find(names.begin(), names.end(), name_of(pair)) == names.end())
       append(pair);
   return merged;
 }

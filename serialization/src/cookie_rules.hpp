@@ -1,6 +1,7 @@
 #pragma once
 
-/// The questions that setting and sending a cookie have in common (RFC 6265bis sections 5.1.2 to 5.1.4 and 5.7).
+/// The questions that setting and sending a cookie have in common (RFC 6265bis sections 5.1.2 to 5.1.4
+/// and 5.7).
 
 #include <dormouse/serialization/cookie.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -35,11 +36,12 @@ std::string default_path(const url& from);
 /// 5.1.4.
 bool path_matches(std::string_view request_path, std::string_view cookie_path) noexcept;
 
-/// Whether `from` may set this cookie: its host is the cookie's or lies below it, the domain is no public suffix, and Secure comes
-/// from a secure origin (5.7 steps 9, 10 and 13). Error: `invalid_cookie`.
+/// Whether `from` may set this cookie: its host is the cookie's or lies below it, the domain is no public
+/// suffix, and Secure comes from a secure origin (5.7 steps 9, 10 and 13). Error: `invalid_cookie`.
 expected<void> may_set(const url& from, const cookie& what);
 
-/// The URL that the program sets a cookie for. Errors: `invalid_cookie` if the attributes name none, `invalid_url`.
+/// The URL that the program sets a cookie for. Errors: `invalid_cookie` if the attributes name none,
+/// `invalid_url`.
 expected<url> set_by(std::string_view name, const cookie_attributes& attributes);
 
 /// A Domain attribute as it is compared: lower case, without a leading dot.

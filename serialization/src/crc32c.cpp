@@ -5,8 +5,9 @@
 #include <cstring>
 
 // Debian has no CRC-32C library to link, Boost.CRC works a byte at a time, and every turn pays for this sum:
-// so the processor's own instruction where there is one, and a plain table elsewhere. The instruction waits three cycles for its own result:
-// three sums side by side over neighbouring blocks cost no more than one, and the sum of them all follows from the three, because a CRC is linear.
+// so the processor's own instruction where there is one, and a plain table elsewhere. The instruction waits
+// three cycles for its own result: three sums side by side over neighbouring blocks cost no more than one,
+// and the sum of them all follows from the three, because a CRC is linear.
 
 namespace dormouse {
 namespace {
@@ -44,13 +45,13 @@ constexpr std::array<std::array<std::uint32_t, 256>, 4> behind = [] {
   for (std::uint32_t k = 0; k < 4; ++k)
     for (std::uint32_t b = 0; b < 256; ++b)
       for (std::uint32_t bit = 0; bit < 8; ++bit)
-        if (((b >> bit) & 1U) != 0)
-          entries[k][b] ^= of_bit[8 * k + bit];
+        if (((b >> bit) & 1U) != 0) entries[k][b] ^= of_bit[8 * k + bit];
   return entries;
 }();
 
 std::uint64_t past_block(std::uint64_t crc) noexcept {
-  return behind[0][crc & 0xffU] ^ behind[1][(crc >> 8U) & 0xffU] ^ behind[2][(crc >> 16U) & 0xffU] ^ behind[3][(crc >> 24U) & 0xffU];
+  return behind[0][crc & 0xffU] ^ behind[1][(crc >> 8U) & 0xffU] ^ behind[2][(crc >> 16U) & 0xffU] ^
+         behind[3][(crc >> 24U) & 0xffU];
 }
 
 std::uint64_t word_at(const char* at) noexcept {
@@ -59,7 +60,8 @@ std::uint64_t word_at(const char* at) noexcept {
   return word;
 }
 
-__attribute__((target("sse4.2"))) std::uint32_t extend_by_instruction(std::uint32_t crc, std::string_view bytes) noexcept {
+__attribute__((target("sse4.2"))) std::uint32_t extend_by_instruction(std::uint32_t crc,
+                                                                      std::string_view bytes) noexcept {
   std::uint64_t wide = crc;
   for (; bytes.size() >= 3 * block_bytes; bytes.remove_prefix(3 * block_bytes)) {
     std::uint64_t second = 0;
@@ -84,8 +86,7 @@ __attribute__((target("sse4.2"))) std::uint32_t extend_by_instruction(std::uint3
 
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) noexcept {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("sse4.2"))
-    return ~extend_by_instruction(~seed, bytes);
+  if (__builtin_cpu_supports("sse4.2")) return ~extend_by_instruction(~seed, bytes);
 #endif
   return ~extend_by_table(~seed, bytes);
 }

@@ -16,13 +16,9 @@ void form_data::append(std::string_view name, blob content, std::string_view fil
   append(name, file(std::move(content), std::string(filename)));
 }
 
-void form_data::set(std::string_view name, std::string_view text) {
-  replace(name, std::string(text));
-}
+void form_data::set(std::string_view name, std::string_view text) { replace(name, std::string(text)); }
 
-void form_data::set(std::string_view name, file value) {
-  replace(name, std::move(value));
-}
+void form_data::set(std::string_view name, file value) { replace(name, std::move(value)); }
 
 void form_data::set(std::string_view name, blob content, std::string_view filename) {
   replace(name, file(std::move(content), std::string(filename)));
@@ -39,16 +35,14 @@ bool form_data::has(std::string_view name) const noexcept {
 
 std::optional<form_value> form_data::get(std::string_view name) const {
   for (const auto& each : entries_)
-    if (each.name == name)
-      return each.value;
+    if (each.name == name) return each.value;
   return std::nullopt;
 }
 
 std::vector<form_value> form_data::get_all(std::string_view name) const {
   std::vector<form_value> values;
   for (const auto& each : entries_)
-    if (each.name == name)
-      values.push_back(each.value);
+    if (each.name == name) values.push_back(each.value);
   return values;
 }
 

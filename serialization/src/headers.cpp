@@ -1,6 +1,6 @@
-#include <dormouse/serialization/headers.hpp>
-
 #include "ascii.hpp"
+
+#include <dormouse/serialization/headers.hpp>
 
 #include <fmt/format.h>
 
@@ -10,8 +10,7 @@ namespace dormouse {
 namespace {
 
 bool is_tchar(char c) noexcept {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-    return true;
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
   return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
@@ -31,7 +30,8 @@ bool is_token(std::string_view text) noexcept {
 }
 
 bool iequals(std::string_view a, std::string_view b) noexcept {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
 }
 
 headers::headers(std::initializer_list<field> list) {
@@ -46,8 +46,9 @@ expected<void> headers::try_append(std::string_view name, std::string_view value
   for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\t') || byte == 0x7f)
-      return fail(errc::invalid_header,
-                  fmt::format("the value of header {} contains the control character 0x{:02x}", quoted(name), byte));
+      return fail(
+          errc::invalid_header,
+          fmt::format("the value of header {} contains the control character 0x{:02x}", quoted(name), byte));
   }
   fields_.emplace_back(name, value);
   return {};
@@ -73,18 +74,19 @@ void headers::set(std::string_view name, std::string_view value) {
 
 std::size_t headers::erase(std::string_view name) {
   // A copy, as in set().
-  return std::erase_if(fields_, [wanted = std::string(name)](const field& f) { return iequals(f.first, wanted); });
+  return std::erase_if(fields_,
+                       [wanted = std::string(name)](const field& f) { return iequals(f.first, wanted); });
 }
 
 bool headers::has(std::string_view name) const noexcept {
-  return std::any_of(fields_.begin(), fields_.end(), [name](const field& f) { return iequals(f.first, name); });
+  return std::any_of(fields_.begin(), fields_.end(),
+                     [name](const field& f) { return iequals(f.first, name); });
 }
 
 std::optional<std::string> headers::get(std::string_view name) const {
   std::optional<std::string> joined;
   for (const auto& [key, value] : fields_) {
-    if (!iequals(key, name))
-      continue;
+    if (!iequals(key, name)) continue;
     if (joined)
       *joined += ", " + value;
     else
@@ -96,19 +98,18 @@ std::optional<std::string> headers::get(std::string_view name) const {
 std::vector<std::string> headers::get_all(std::string_view name) const {
   std::vector<std::string> values;
   for (const auto& [key, value] : fields_)
-    if (iequals(key, name))
-      values.push_back(value);
+    if (iequals(key, name)) values.push_back(value);
   return values;
 }
 
 headers::const_iterator headers::begin() const {
-  if (fields_.empty())
-    return {};
+  if (fields_.empty()) return {};
   std::vector<field> sorted;
   sorted.reserve(fields_.size());
   for (const auto& [name, value] : fields_)
     sorted.emplace_back(ascii_lower(name), value);
-  std::stable_sort(sorted.begin(), sorted.end(), [](const field& a, const field& b) { return a.first < b.first; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const field& a, const field& b) { return a.first < b.first; });
   std::vector<field> combined;
   for (auto& [name, value] : sorted) {
     if (!combined.empty() && combined.back().first == name && name != "set-cookie")

@@ -10,9 +10,9 @@ std::int64_t fetch_message::end_ms() const noexcept {
 }
 
 bool fetch_message::is_repeatable() const noexcept {
-  if (extra.delivery == delivery::at_most_once)
-    return false;
-  return !idempotency_key.empty() || method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" || method == "DELETE";
+  if (extra.delivery == delivery::at_most_once) return false;
+  return !idempotency_key.empty() || method == "GET" || method == "HEAD" || method == "OPTIONS" ||
+         method == "PUT" || method == "DELETE";
 }
 
 } // namespace dormouse

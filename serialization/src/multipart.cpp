@@ -1,7 +1,7 @@
+#include "parameters.hpp"
+
 #include <dormouse/serialization/form_data.hpp>
 #include <dormouse/serialization/headers.hpp>
-
-#include "parameters.hpp"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@ std::string_view view_of(const blob& content) {
   return {reinterpret_cast<const char*>(content.bytes().data()), content.size()};
 }
 
-// --- writing ----------------------------------------------------------------------------------------------------------------------------
+// --- writing -----------------------------------------------------------------------------------------------
 
 std::string with_crlf(std::string_view text) {
   std::string out;
@@ -37,10 +37,17 @@ std::string escaped(std::string_view text) {
   std::string out;
   for (char c : text) {
     switch (c) {
-      case '\n': out += "%0A"; break;
-      case '\r': out += "%0D"; break;
-      case '"': out += "%22"; break;
-      default: out += c;
+    case '\n':
+      out += "%0A";
+      break;
+    case '\r':
+      out += "%0D";
+      break;
+    case '"':
+      out += "%22";
+      break;
+    default:
+      out += c;
     }
   }
   return out;
@@ -52,7 +59,9 @@ struct part {
   std::string text;
   const file* attached = nullptr;
 
-  std::string_view content() const { return attached != nullptr ? view_of(*attached) : std::string_view(text); }
+  std::string_view content() const {
+    return attached != nullptr ? view_of(*attached) : std::string_view(text);
+  }
 };
 
 part part_of(const form_data::entry& entry) {
@@ -61,21 +70,26 @@ part part_of(const form_data::entry& entry) {
     return {head + "\r\n\r\n", with_crlf(*text), nullptr};
   const auto& attached = std::get<file>(entry.value);
   const auto type = attached.type().empty() ? "application/octet-stream" : attached.type();
-  return {fmt::format("{}; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n", head, escaped(attached.name()), type), {}, &attached};
+  return {
+      fmt::format("{}; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n", head, escaped(attached.name()), type),
+      {},
+      &attached};
 }
 
 constexpr std::string_view boundary_begin = "----dormouse-form-data-";
 constexpr std::size_t boundary_digits = 16;
 
-/// The least number that follows `boundary_begin` nowhere in the parts. By looking and not by chance: no content can be made to contain
-/// it, and the same form always gets the same.
+/// The least number that follows `boundary_begin` nowhere in the parts. By looking and not by chance: no
+/// content can be made to contain it, and the same form always gets the same.
 std::string free_boundary(const std::vector<part>& parts) {
   std::vector<std::uint64_t> taken;
   const auto note = [&taken](std::string_view text) {
-    for (auto at = text.find(boundary_begin); at != std::string_view::npos; at = text.find(boundary_begin, at + 1)) {
+    for (auto at = text.find(boundary_begin); at != std::string_view::npos;
+         at = text.find(boundary_begin, at + 1)) {
       const auto digits = text.substr(at + boundary_begin.size(), boundary_digits);
       std::uint64_t number = 0;
-      if (auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number); code == std::errc{})
+      if (auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+          code == std::errc{})
         taken.push_back(number);
     }
   };
@@ -90,18 +104,21 @@ std::string free_boundary(const std::vector<part>& parts) {
   return fmt::format("{}{:0{}}", boundary_begin, free, boundary_digits);
 }
 
-// --- reading ----------------------------------------------------------------------------------------------------------------------------
+// --- reading -----------------------------------------------------------------------------------------------
 
 expected<std::string> boundary_of(std::string_view content_type) {
   if (essence_of(content_type) != "multipart/form-data")
-    return fail(errc::invalid_request, fmt::format("content type {:?} is not multipart/form-data", content_type.substr(0, 200)));
+    return fail(errc::invalid_request,
+                fmt::format("content type {:?} is not multipart/form-data", content_type.substr(0, 200)));
   auto parsed = parse_parameters("Content-Type", content_type);
-  if (!parsed)
-    return fail(errc::invalid_request, parsed.error().message);
+  if (!parsed) return fail(errc::invalid_request, parsed.error().message);
   auto boundary = parsed->get("boundary").value_or("");
-  const bool printable = std::all_of(boundary.begin(), boundary.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+  const bool printable =
+      std::all_of(boundary.begin(), boundary.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
   if (boundary.empty() || boundary.size() > 70 || !printable)
-    return fail(errc::invalid_request, fmt::format("content type {:?} has no boundary of 1..70 characters (RFC 2046)", content_type.substr(0, 200)));
+    return fail(errc::invalid_request,
+                fmt::format("content type {:?} has no boundary of 1..70 characters (RFC 2046)",
+                            content_type.substr(0, 200)));
   return boundary;
 }
 
@@ -118,7 +135,8 @@ std::string unescaped(std::string_view text) {
 
 class multipart_reader {
 public:
-  multipart_reader(std::string_view body, const std::string& boundary) : body_(body), delimiter_("\r\n--" + boundary) {}
+  multipart_reader(std::string_view body, const std::string& boundary)
+      : body_(body), delimiter_("\r\n--" + boundary) {}
 
   expected<form_data> read();
 
@@ -129,7 +147,9 @@ private:
   expected<form_data::entry> read_part();
   expected<headers> read_head();
 
-  unexpected<error> bad(std::string_view why) const { return fail(errc::corrupt, fmt::format("multipart form, part {}: {}", number_, why)); }
+  unexpected<error> bad(std::string_view why) const {
+    return fail(errc::corrupt, fmt::format("multipart form, part {}: {}", number_, why));
+  }
 
   std::string_view body_;
   std::string delimiter_; ///< with the line end before it, which belongs to it (RFC 2046)
@@ -141,20 +161,19 @@ expected<form_data> multipart_reader::read() {
   const auto first = std::string_view(delimiter_).substr(line_end.size());
   const auto found = body_.starts_with(first) ? 0 : body_.find(delimiter_);
   if (found == std::string_view::npos)
-    return fail(errc::corrupt, fmt::format("multipart form: its boundary {:?} begins no line of the {} bytes", first.substr(2), body_.size()));
+    return fail(errc::corrupt, fmt::format("multipart form: its boundary {:?} begins no line of the {} bytes",
+                                           first.substr(2), body_.size()));
   at_ = found == 0 && body_.starts_with(first) ? first.size() : found + delimiter_.size();
   form_data out;
   for (;; ++number_) {
     auto next = rest_of_delimiter();
-    if (!next)
-      return unexpected<error>(next.error());
-    if (*next == line::end)
-      return out;
+    if (!next) return unexpected<error>(next.error());
+    if (*next == line::end) return out;
     if (number_ > max_form_entries)
-      return fail(errc::too_large, fmt::format("multipart form: it has more than {} parts", max_form_entries));
+      return fail(errc::too_large,
+                  fmt::format("multipart form: it has more than {} parts", max_form_entries));
     auto entry = read_part();
-    if (!entry)
-      return unexpected<error>(entry.error());
+    if (!entry) return unexpected<error>(entry.error());
     if (auto* attached = std::get_if<file>(&entry->value))
       out.append(entry->name, std::move(*attached));
     else
@@ -172,7 +191,8 @@ expected<multipart_reader::line> multipart_reader::rest_of_delimiter() {
     return last ? line::end : line::next_part;
   }
   if (at_ == body_.size())
-    return last ? expected<line>(line::end) : bad("the body ends in the boundary before it; the final one has \"--\" behind it");
+    return last ? expected<line>(line::end)
+                : bad("the body ends in the boundary before it; the final one has \"--\" behind it");
   return bad(fmt::format("the boundary before it is followed by {:?}, not by CRLF", body_.substr(at_, 16)));
 }
 
@@ -185,10 +205,10 @@ expected<headers> multipart_reader::read_head() {
     if (end == std::string_view::npos && rest.size() <= max_part_header_bytes)
       return bad("the body ends in its headers");
     if (end == std::string_view::npos || at_ - begin + end > max_part_header_bytes)
-      return fail(errc::too_large, fmt::format("multipart form, part {}: its headers have more than {} bytes", number_, max_part_header_bytes));
+      return fail(errc::too_large, fmt::format("multipart form, part {}: its headers have more than {} bytes",
+                                               number_, max_part_header_bytes));
     at_ += end + line_end.size();
-    if (end == 0)
-      return fields;
+    if (end == 0) return fields;
     const auto field = rest.substr(0, end);
     if (field.find_first_of("\r\n") != std::string_view::npos)
       return bad(fmt::format("{:?} has a CR or LF of its own; lines end in CRLF", field.substr(0, 200)));
@@ -202,17 +222,16 @@ expected<headers> multipart_reader::read_head() {
 
 expected<form_data::entry> multipart_reader::read_part() {
   auto fields = read_head();
-  if (!fields)
-    return unexpected<error>(fields.error());
+  if (!fields) return unexpected<error>(fields.error());
   const auto dispositions = fields->get_all("Content-Disposition");
   if (dispositions.size() != 1)
     return bad(fmt::format("it has {} Content-Disposition headers where there is one", dispositions.size()));
   auto disposition = parse_parameters("Content-Disposition", dispositions.front());
-  if (!disposition)
-    return bad(disposition.error().message);
+  if (!disposition) return bad(disposition.error().message);
   const auto name = disposition->get("name");
   if (disposition->essence != "form-data" || !name)
-    return bad(fmt::format("its Content-Disposition {:?} is not form-data with a name", dispositions.front().substr(0, 200)));
+    return bad(fmt::format("its Content-Disposition {:?} is not form-data with a name",
+                           dispositions.front().substr(0, 200)));
 
   // The line end that ends the headers may be the one that begins the delimiter: a part without content.
   const auto end = body_.find(delimiter_, at_ - line_end.size());
@@ -223,7 +242,8 @@ expected<form_data::entry> multipart_reader::read_part() {
 
   if (const auto filename = disposition->get("filename")) {
     const auto types = fields->get_all("Content-Type");
-    return form_data::entry{unescaped(*name), file(blob(content, types.empty() ? "text/plain" : types.back()), unescaped(*filename))};
+    return form_data::entry{unescaped(*name), file(blob(content, types.empty() ? "text/plain" : types.back()),
+                                                   unescaped(*filename))};
   }
   return form_data::entry{unescaped(*name), std::string(content)};
 }
@@ -242,13 +262,20 @@ encoded_form encode_multipart(const form_data& form) {
   encoded_form out{{}, "multipart/form-data; boundary=" + boundary};
   out.bytes.reserve(bytes);
   for (const auto& each : parts)
-    out.bytes.append("--").append(boundary).append(line_end).append(each.head).append(each.content()).append(line_end);
+    out.bytes.append("--")
+        .append(boundary)
+        .append(line_end)
+        .append(each.head)
+        .append(each.content())
+        .append(line_end);
   out.bytes.append("--").append(boundary).append("--").append(line_end);
   return out;
 }
 
 expected<form_data> parse_multipart(std::string_view body, std::string_view content_type) {
-  return boundary_of(content_type).and_then([body](const std::string& boundary) { return multipart_reader(body, boundary).read(); });
+  return boundary_of(content_type).and_then([body](const std::string& boundary) {
+    return multipart_reader(body, boundary).read();
+  });
 }
 
 } // namespace dormouse

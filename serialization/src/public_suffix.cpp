@@ -5,8 +5,8 @@
 namespace dormouse::detail {
 
 bool is_public_suffix(const std::string& domain) {
-  // The list that is compiled into the library: constant, so it needs neither a file nor a lock. A library without one gives a null
-  // context, for which every domain is a public suffix; that errs on the safe side.
+  // The list that is compiled into the library: constant, so it needs neither a file nor a lock. A library
+  // without one gives a null context, for which every domain is a public suffix; that errs on the safe side.
   const auto* list = psl_builtin();
   // "co.uk." is "co.uk", but not to libpsl.
   if (domain.ends_with('.'))

@@ -4,8 +4,9 @@
 
 namespace dormouse::detail {
 
-/// Whether anybody can register names directly below `domain`, so that a cookie for all of it would reach strangers: "com", "co.uk",
-/// "github.io". Every name without a dot is one, and so is the empty name. `domain` is lower case; A-labels or UTF-8.
+/// Whether anybody can register names directly below `domain`, so that a cookie for all of it would reach
+/// strangers: "com", "co.uk", "github.io". Every name without a dot is one, and so is the empty name.
+/// `domain` is lower case; A-labels or UTF-8.
 bool is_public_suffix(const std::string& domain);
 
 } // namespace dormouse::detail

@@ -4,34 +4,47 @@ namespace dormouse {
 
 std::string_view to_string(step_kind kind) noexcept {
   switch (kind) {
-    case step_kind::fetch: return "fetch";
-    case step_kind::call: return "call";
-    case step_kind::call_own: return "own call";
-    case step_kind::sleep: return "sleep";
-    case step_kind::now: return "now";
-    case step_kind::uuid: return "uuid";
-    case step_kind::random: return "random";
-    case step_kind::promise: return "promise";
-    case step_kind::side_effect: return "side effect";
+  case step_kind::fetch:
+    return "fetch";
+  case step_kind::call:
+    return "call";
+  case step_kind::call_own:
+    return "own call";
+  case step_kind::sleep:
+    return "sleep";
+  case step_kind::now:
+    return "now";
+  case step_kind::uuid:
+    return "uuid";
+  case step_kind::random:
+    return "random";
+  case step_kind::promise:
+    return "promise";
+  case step_kind::side_effect:
+    return "side effect";
   }
   return "unknown";
 }
 
 std::string_view to_string(task_state state) noexcept {
   switch (state) {
-    case task_state::running: return "running";
-    case task_state::stuck: return "stuck";
-    case task_state::completed: return "completed";
-    case task_state::failed: return "failed";
-    case task_state::cancelled: return "cancelled";
+  case task_state::running:
+    return "running";
+  case task_state::stuck:
+    return "stuck";
+  case task_state::completed:
+    return "completed";
+  case task_state::failed:
+    return "failed";
+  case task_state::cancelled:
+    return "cancelled";
   }
   return "unknown";
 }
 
 std::string to_string(const journal_step& step) {
   std::string out(to_string(step.kind));
-  if (!step.target.empty())
-    out += ' ' + step.target;
+  if (!step.target.empty()) out += ' ' + step.target;
   return out;
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 void append_encoded(std::string& out, std::string_view text) {
   for (char c : text) {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '*' || c == '-' || c == '.' || c == '_')
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '*' || c == '-' ||
+        c == '.' || c == '_')
       out += c;
     else if (c == ' ')
       out += '+';
@@ -20,10 +21,8 @@ void append_encoded(std::string& out, std::string_view text) {
 }
 
 int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
@@ -45,8 +44,7 @@ std::string decoded(std::string_view text) {
 std::string form::encoded() const {
   std::string out;
   for (const auto& [name, value] : fields) {
-    if (!out.empty())
-      out += '&';
+    if (!out.empty()) out += '&';
     append_encoded(out, name);
     out += '=';
     append_encoded(out, value);
@@ -59,12 +57,13 @@ expected<form_data> parse_urlencoded(std::string_view body) {
   while (!body.empty()) {
     const auto pair = body.substr(0, body.find('&'));
     body.remove_prefix(std::min(pair.size() + 1, body.size()));
-    if (pair.empty())
-      continue;
+    if (pair.empty()) continue;
     if (out.size() == max_form_entries)
-      return fail(errc::too_large, fmt::format("the urlencoded form has more than {} fields", max_form_entries));
+      return fail(errc::too_large,
+                  fmt::format("the urlencoded form has more than {} fields", max_form_entries));
     const auto equals = pair.find('=');
-    out.append(decoded(pair.substr(0, equals)), equals == std::string_view::npos ? std::string() : decoded(pair.substr(equals + 1)));
+    out.append(decoded(pair.substr(0, equals)),
+               equals == std::string_view::npos ? std::string() : decoded(pair.substr(equals + 1)));
   }
   return out;
 }

@@ -145,14 +145,24 @@ TEST_CASE("the content type of a body gives way to the caller's") {
 }
 
 TEST_CASE("a message of a request says what the request says") {
-  const request what("https://example.com/a",
-                     {.method = "POST", .headers = {{"A", "b"}}, .body = "x", .timeout = 1s, .deadline = 2s, .idempotency_key = "k"});
+  const request what("https://example.com/a", {.method = "POST",
+                                               .headers = {{"A", "b"}},
+                                               .body = "x",
+                                               .timeout = 1s,
+                                               .deadline = 2s,
+                                               .idempotency_key = "k"});
   const auto message = value_or_throw(make_fetch_message(what, {}, 30s, now));
-  CHECK(message == made({.method = "POST", .headers = {{"A", "b"}}, .body = "x", .timeout = 1s, .deadline = 2s, .idempotency_key = "k"},
+  CHECK(message == made({.method = "POST",
+                         .headers = {{"A", "b"}},
+                         .body = "x",
+                         .timeout = 1s,
+                         .deadline = 2s,
+                         .idempotency_key = "k"},
                         "https://example.com/a"));
   CHECK(what.body().bytes() == "x"); // a copy went out
   CHECK(value_or_throw(make_fetch_message(what, {.timeout = 5s}, 30s, now)).timeout_ms == 5'000);
-  CHECK(value_or_throw(make_fetch_message(request("https://example.com/"), {}, 30s, now)).timeout_ms == 30'000);
+  CHECK(value_or_throw(make_fetch_message(request("https://example.com/"), {}, 30s, now)).timeout_ms ==
+        30'000);
   is_refused(make_fetch_message(what, {.method = "GET"}, 30s, now), errc::invalid_request, {"GET", "body"});
   // The default is not looked at where it is not used.
   CHECK(make_fetch_message(what, {}, 0ms, now));

@@ -110,7 +110,9 @@ TEST_CASE("a call with an idempotency key is delivered with it, and one without 
   CHECK(future.get() == 42);
 
   expected<void> told = fail(errc::timeout, "not told");
-  c.ref.with({.idempotency_key = "other"}).async_call<&counter::reset>([&](expected<void> what) { told = what; });
+  c.ref.with({.idempotency_key = "other"}).async_call<&counter::reset>([&](expected<void> what) {
+    told = what;
+  });
   CHECK(c.last().key == "other");
   c.last().sink->resolve(std::string());
   CHECK(told);

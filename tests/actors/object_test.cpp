@@ -4,9 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <map>
-
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,11 +41,16 @@ public:
     calls.emplace_back(to, std::move(what));
     return 2 * (calls.size() - 1) + 1;
   }
-  expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) override {
+  expected<taken_call> enqueue_call(const address& to, call_message&& what,
+                                    std::chrono::milliseconds within) override {
     limits.push_back(within);
-    return enqueue_call(to, std::move(what)).map([this](std::size_t place) { return taken_call{place, {limits.size()}}; });
+    return enqueue_call(to, std::move(what)).map([this](std::size_t place) {
+      return taken_call{place, {limits.size()}};
+    });
   }
-  expected<bool> cancel_call(const call_id& which) override { return which.number != 0 && which.number <= limits.size(); }
+  expected<bool> cancel_call(const call_id& which) override {
+    return which.number != 0 && which.number <= limits.size();
+  }
   expected<void> abort(const abort_id& id, std::string reason) override {
     aborts.emplace_back(id, std::move(reason));
     return {};
@@ -66,13 +70,16 @@ public:
            }) != 0;
   }
   expected<std::vector<schedule_message>> schedules(std::size_t limit) override {
-    return std::vector(scheduled.begin(), scheduled.begin() + static_cast<std::ptrdiff_t>(std::min(limit, scheduled.size())));
+    return std::vector(scheduled.begin(),
+                       scheduled.begin() + static_cast<std::ptrdiff_t>(std::min(limit, scheduled.size())));
   }
   std::optional<std::chrono::system_clock::time_point> tick() const override { return std::nullopt; }
   cookie_jar* jar(const std::string& name) override { return &jars[name]; }
   const cookie_jar& peek_jar(const std::string& name) override { return jars[name]; }
   void hibernate() override { ++hibernations; }
-  expected<task_id> start_task(std::string_view, std::string) override { return task_id{self(), ++tasks_started}; }
+  expected<task_id> start_task(std::string_view, std::string) override {
+    return task_id{self(), ++tasks_started};
+  }
   expected<void> destroy() override {
     ++destructions;
     return {};
@@ -155,7 +162,9 @@ public:
     if (!result) return result.error().message;
     return fetch("https://next.example/").then<&watch::on_text>();
   }
-  later<std::uint64_t> count(std::uint64_t number) { return number; } // no slot, though it has the type of one
+  later<std::uint64_t> count(std::uint64_t number) {
+    return number;
+  } // no slot, though it has the type of one
   later<void> maybe_nothing(int which) {
     if (which == 0) return {};
     return ask_nothing();
@@ -228,9 +237,9 @@ public:
                         method<"ask_nothing", &watch::ask_nothing>, method<"ask_twice", &watch::ask_twice>,
                         method<"on_hop", &watch::on_hop>, method<"on_last_hop", &watch::on_last_hop>,
                         method<"count", &watch::count>, method<"maybe_nothing", &watch::maybe_nothing>,
-                        method<"repo", &watch::on_repo>,
-                        method<"on_number", &watch::on_number>, method<"on_text", &watch::on_text>,
-                        method<"on_plain", &watch::on_plain>, method<"with_request", &watch::with_request>,
+                        method<"repo", &watch::on_repo>, method<"on_number", &watch::on_number>,
+                        method<"on_text", &watch::on_text>, method<"on_plain", &watch::on_plain>,
+                        method<"with_request", &watch::with_request>,
                         method<"with_proxy", &watch::with_proxy>, method<"return_to", &watch::return_to>,
                         method<"twice", &watch::twice>, method<"bad_url", &watch::bad_url>,
                         method<"sleep_now", &watch::sleep_now>, method<"stars", &watch::stars>,
@@ -388,7 +397,8 @@ TEST_CASE("R15: a continuation may itself reply later") {
 
 TEST_CASE("R15: a method that may reply later may also reply at once") {
   in_turn t;
-  auto failed = t.answer<&watch::on_last_hop>(unexpected<fetch_error>({fetch_errc::timeout, "too late", sent_state::maybe, 4}));
+  auto failed = t.answer<&watch::on_last_hop>(
+      unexpected<fetch_error>({fetch_errc::timeout, "too late", sent_state::maybe, 4}));
   CHECK_FALSE(failed.reply_slot);
   CHECK(decode<std::string>(failed.reply) == "too late");
   CHECK(t.turn.taken.empty());
@@ -688,8 +698,8 @@ TEST_CASE("storage: a row comes back as the type it was put as") {
   CHECK_FALSE(rows.erase("point"));
   CHECK(rows.erase({"literal", "view", "none"}) == 2);
   CHECK(rows.erase(std::vector<std::string>{"string", "pair"}) == 2);
-  CHECK(rows.list<int>({.prefix = "p", .start = "s", .end = "e", .limit = 7, .reverse = true})
-        == std::vector<std::pair<std::string, int>>{{"one", 1}, {"two", 2}});
+  CHECK(rows.list<int>({.prefix = "p", .start = "s", .end = "e", .limit = 7, .reverse = true}) ==
+        std::vector<std::pair<std::string, int>>{{"one", 1}, {"two", 2}});
   CHECK(t.turn.listed.prefix == "p");
   CHECK(t.turn.listed.start == "s");
   CHECK(t.turn.listed.end == "e");
@@ -703,8 +713,9 @@ TEST_CASE("R21: storage: a row that is not of the type asked for is corrupt, by 
   in_turn t;
   dormouse::storage rows(t.turn);
   rows.put("a\n\xff", "text");
-  for (const auto& why : {failure_of([&] { rows.get<int>("a\n\xff"); }), failure_of([&] { rows.get<int>({"a\n\xff"}); }),
-                          failure_of([&] { rows.list<int>(); })}) {
+  for (const auto& why :
+       {failure_of([&] { rows.get<int>("a\n\xff"); }), failure_of([&] { rows.get<int>({"a\n\xff"}); }),
+        failure_of([&] { rows.list<int>(); })}) {
     CHECK(why.code == errc::corrupt);
     CHECK(contains(why.message, "'a\\x0a\\xff'"));
     CHECK(contains(why.message, "WATCH/me"));

@@ -43,7 +43,8 @@ TEST_CASE("a schedule is for a time, or for a while from now, to the millisecond
   CHECK_FALSE(described(1h).recurs());
 }
 
-TEST_CASE("a schedule that recurs knows its interval, or its expression and zone, and begins with the first time to come") {
+TEST_CASE("a schedule that recurs knows its interval, or its expression and zone, and begins with the first "
+          "time to come") {
   const auto interval = described(every(5min));
   CHECK(interval.tick_ms == 1'800'000'300'000);
   CHECK(interval.interval_ms == 300'000);
@@ -57,7 +58,10 @@ TEST_CASE("a schedule that recurs knows its interval, or its expression and zone
 
 TEST_CASE("a schedule is at most 100 years ahead, however the time is given") {
   CHECK(described(24h * 36'525).tick_ms > 0);
-  for (const when& each : {when(24h * 36'525 + 1ms), when(now + 24h * 36'525 + 1ms), when(system_clock::time_point::max()), when(std::chrono::hours::max()), when(std::chrono::seconds::max()),
-                           when(std::chrono::time_point<system_clock, std::chrono::hours>::max()), when(every(std::chrono::hours::max()))})
+  for (const when& each :
+       {when(24h * 36'525 + 1ms), when(now + 24h * 36'525 + 1ms), when(system_clock::time_point::max()),
+        when(std::chrono::hours::max()), when(std::chrono::seconds::max()),
+        when(std::chrono::time_point<system_clock, std::chrono::hours>::max()),
+        when(every(std::chrono::hours::max()))})
     CHECK(refusal(each).find("more than 36525 days ahead") != std::string::npos);
 }

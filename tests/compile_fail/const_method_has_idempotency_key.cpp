@@ -15,4 +15,6 @@ public:
   using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>>;
 };
 
-std::future<void> use(const dormouse::object_ref<object>& ref) { return ref.with({.idempotency_key = "k"}).call<&object::run>(); }
+std::future<void> use(const dormouse::object_ref<object>& ref) {
+  return ref.with({.idempotency_key = "k"}).call<&object::run>();
+}

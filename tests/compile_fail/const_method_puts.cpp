@@ -12,5 +12,6 @@ public:
   int count() const { return storage().get<int>("count").value_or(0); }
   void add() CONSTNESS { storage().put("count", count() + 1); }
 
-  using methods = dormouse::methods<"OBJECT", dormouse::method<"count", &object::count>, dormouse::method<"add", &object::add>>;
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"count", &object::count>,
+                                    dormouse::method<"add", &object::add>>;
 };

@@ -1,4 +1,5 @@
-// R15: a reply that comes later needs a fetch, and a read-only turn has none; what it knows already it returns as it is.
+// R15: a reply that comes later needs a fetch, and a read-only turn has none; what it knows already it
+// returns as it is.
 #include <dormouse/actors/class_descriptor.hpp>
 
 #ifdef DORMOUSE_COMPILE_FAIL

@@ -12,8 +12,9 @@ public:
   void first() {}
   void second() {}
 
-  using methods = dormouse::methods<"OBJECT", dormouse::method<"first", &object::first>,
-                                    dormouse::method<"second", &object::second, dormouse::renamed_from<FORMERLY>>>;
+  using methods =
+      dormouse::methods<"OBJECT", dormouse::method<"first", &object::first>,
+                        dormouse::method<"second", &object::second, dormouse::renamed_from<FORMERLY>>>;
 };
 
 static_assert(dormouse::describe<object>().binding == "OBJECT");

@@ -13,7 +13,8 @@ public:
   void run() CONSTNESS {}
   void plan() { schedule<&object::run>(std::chrono::hours(1)); }
 
-  using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>, dormouse::method<"plan", &object::plan>>;
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>,
+                                    dormouse::method<"plan", &object::plan>>;
 };
 
 const auto& described = dormouse::describe<object>();

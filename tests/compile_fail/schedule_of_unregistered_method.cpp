@@ -12,7 +12,8 @@ public:
   void plan() { schedule<&object::run>(dormouse::every(std::chrono::hours(1))); }
 #endif
 
-  using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>, dormouse::method<"plan", &object::plan>>;
+  using methods = dormouse::methods<"OBJECT", dormouse::method<"run", &object::run>,
+                                    dormouse::method<"plan", &object::plan>>;
 };
 
 const auto& described = dormouse::describe<object>();

@@ -4,7 +4,9 @@
 
 class worker : public dormouse::durable_object {
 public:
-  static dormouse::task<void> work(dormouse::task_context<worker> self, dormouse::fetch_result page) { co_await self.sleep_for(std::chrono::milliseconds(page ? 1 : 2)); }
+  static dormouse::task<void> work(dormouse::task_context<worker> self, dormouse::fetch_result page) {
+    co_await self.sleep_for(std::chrono::milliseconds(page ? 1 : 2));
+  }
   void on_page(dormouse::fetch_result page) { (void)start<&worker::work>(page); }
   void ask() {
 #ifdef DORMOUSE_COMPILE_FAIL
@@ -13,7 +15,9 @@ public:
     fetch("https://example.com/").then<&worker::on_page>();
 #endif
   }
-  using methods = dormouse::methods<"WORKER", dormouse::method<"work", &worker::work>, dormouse::method<"on_page", &worker::on_page>, dormouse::method<"ask", &worker::ask>>;
+  using methods =
+      dormouse::methods<"WORKER", dormouse::method<"work", &worker::work>,
+                        dormouse::method<"on_page", &worker::on_page>, dormouse::method<"ask", &worker::ask>>;
 };
 
 const auto& described = dormouse::describe<worker>();

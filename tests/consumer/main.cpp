@@ -1,4 +1,5 @@
-// What a user's program does, against the installed package: an object with state, over two lives of the runtime.
+// What a user's program does, against the installed package: an object with state, over two lives of the
+// runtime.
 #include <dormouse/dormouse.hpp>
 
 #include <cstdlib>
@@ -10,12 +11,10 @@ public:
   int add(int n) { return total_ += n; }
   int total() const { return total_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(total_); }
 
-  using methods = dormouse::methods<"COUNTER", dormouse::method<"add", &counter::add>, dormouse::method<"total", &counter::total>>;
+  using methods = dormouse::methods<"COUNTER", dormouse::method<"add", &counter::add>,
+                                    dormouse::method<"total", &counter::total>>;
 
 private:
   int total_ = 0;
@@ -23,8 +22,7 @@ private:
 
 int main() {
   auto directory = (std::filesystem::temp_directory_path() / "dormouse-consumer-XXXXXX").string();
-  if (mkdtemp(directory.data()) == nullptr)
-    return 1;
+  if (mkdtemp(directory.data()) == nullptr) return 1;
   int total = 0;
   for (int life = 0; life < 2; ++life) {
     dormouse::runtime runtime({.directory = directory});

@@ -71,7 +71,8 @@ TEST_CASE("R3 R4: kill -9 loses no acknowledged commit, and nobody was told of o
     CHECK(view.unreadable == 0);
     unacknowledged += durable - told.last_add;
   }
-  MESSAGE(durable, " commits in ", kills, " lives, of which ", unacknowledged, " were durable and not yet acknowledged when the kill came");
+  MESSAGE(durable, " commits in ", kills, " lives, of which ", unacknowledged,
+          " were durable and not yet acknowledged when the kill came");
   CHECK(durable >= kills);
 }
 

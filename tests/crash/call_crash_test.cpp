@@ -1,4 +1,5 @@
-// Calls between objects and from outside across kills: each note arrives once and in its turn, each call has one outcome, each key one order.
+// Calls between objects and from outside across kills: each note arrives once and in its turn, each call has
+// one outcome, each key one order.
 
 #include "crash/child_process.hpp"
 #include "crash/correspondent.hpp"
@@ -18,7 +19,8 @@ namespace {
 
 constexpr int kills = 30;
 
-TEST_CASE("R1 R3 R15 R16: kill -9 loses and doubles no note, no answer, no time-out and no order with a key") {
+TEST_CASE(
+    "R1 R3 R15 R16: kill -9 loses and doubles no note, no answer, no time-out and no order with a key") {
   std::mt19937_64 random(crash_seed());
   scratch_directory scratch;
   const auto directory = scratch.path() / "store";
@@ -35,8 +37,7 @@ TEST_CASE("R1 R3 R15 R16: kill -9 loses and doubles no note, no answer, no time-
       std::uint64_t order = 0;
       words >> key;
       tried = std::max(tried, key);
-      if (words >> order)
-        CHECK(told.emplace(key, order).first->second == order);
+      if (words >> order) CHECK(told.emplace(key, order).first->second == order);
     };
     while (progress-- > 0) {
       const auto line = child.read_line();
@@ -67,16 +68,24 @@ TEST_CASE("R1 R3 R15 R16: kill -9 loses and doubles no note, no answer, no time-
       std::vector<std::uint32_t> outcomes;
       const bool all_came = eventually([&] {
         outcomes = object.call<&correspondent::outcomes>().get();
-        return std::find(outcomes.begin(), outcomes.end(), 0U) == outcomes.end() && object.call<&correspondent::unfinished>().get() == 0;
+        return std::find(outcomes.begin(), outcomes.end(), 0U) == outcomes.end() &&
+               object.call<&correspondent::unfinished>().get() == 0;
       });
       if (!all_came) {
-        std::string left = std::to_string(std::count(outcomes.begin(), outcomes.end(), 0U)) + " without outcome, the first " + std::to_string(std::find(outcomes.begin(), outcomes.end(), 0U) - outcomes.begin()) + " of " + std::to_string(outcomes.size()) + ", " + std::to_string(object.call<&correspondent::unfinished>().get()) + " rounds";
+        std::string left =
+            std::to_string(std::count(outcomes.begin(), outcomes.end(), 0U)) +
+            " without outcome, the first " +
+            std::to_string(std::find(outcomes.begin(), outcomes.end(), 0U) - outcomes.begin()) + " of " +
+            std::to_string(outcomes.size()) + ", " +
+            std::to_string(object.call<&correspondent::unfinished>().get()) + " rounds";
         for (const auto& each : host.tasks().list({.limit = 100}))
-          left += "; " + to_string(each.id) + " " + each.method + " " + std::string(to_string(each.state)) + " steps " + std::to_string(each.steps);
+          left += "; " + to_string(each.id) + " " + each.method + " " + std::string(to_string(each.state)) +
+                  " steps " + std::to_string(each.steps);
         FAIL_CHECK(left);
       }
       CHECK(std::count(outcomes.begin(), outcomes.end(), 1U) == static_cast<std::ptrdiff_t>(outcomes.size()));
-      CHECK(eventually([&] { return office.call<&clerk::last_of>(correspondent_id(i)).get() == outcomes.size(); }));
+      CHECK(eventually(
+          [&] { return office.call<&clerk::last_of>(correspondent_id(i)).get() == outcomes.size(); }));
       notes += outcomes.size();
     }
     CHECK(office.call<&clerk::out_of_turn>().get() == 0);

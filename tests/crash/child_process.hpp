@@ -14,7 +14,9 @@ namespace dormouse::test {
 class child_process : public subprocess {
 public:
   /// Runs DORMOUSE_CRASH_CHILD with these arguments. Throws std::system_error.
-  explicit child_process(std::vector<std::string> arguments) : subprocess({.arguments = with_program(std::move(arguments)), .report_descriptor = report_descriptor}) {}
+  explicit child_process(std::vector<std::string> arguments)
+      : subprocess(
+            {.arguments = with_program(std::move(arguments)), .report_descriptor = report_descriptor}) {}
 
 private:
   static std::vector<std::string> with_program(std::vector<std::string> arguments) {

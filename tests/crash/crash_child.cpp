@@ -1,15 +1,16 @@
-// The process that is killed. It works until it is killed, but for "finish", and reports every reply it got: whatever it has
-// reported was durable before.
+// The process that is killed. It works until it is killed, but for "finish", and reports every reply it got:
+// whatever it has reported was durable before.
 //
-//   crash_child fetch <directory> <upstream> <life> <seed>     "started", then per acknowledged call "<delivered> <fetcher> <token>"
-//   crash_child finish <directory> <expected tokens>           lets the work end that was begun; exit code 0 when it has
-//   crash_child count <directory> <calls at once>              "add <value>" and "read <value>"
-//   crash_child haul <directory> <upstream>                    how many large bodies were delivered in this life, whenever there are more
-//   crash_child unload <directory> <upstream>                  lets all large bodies arrive; exit code 0 when they have
-//   crash_child keep <directory> <calls at once>               "add <value>"
-//   crash_child ring <directory>                               the highest number of ticks so far, whenever there are more
-//   crash_child sell <directory> <upstream> <placed>           the number of the last order placed, whenever there are more
-//   crash_child settle <directory>                             lets all orders end: "waiting" now and then, "<number> <what was done> ...", "end", and the pieces taken
+//   crash_child fetch <directory> <upstream> <life> <seed>     "started", then per acknowledged call
+//   "<delivered> <fetcher> <token>" crash_child finish <directory> <expected tokens>           lets the work
+//   end that was begun; exit code 0 when it has crash_child count <directory> <calls at once> "add <value>"
+//   and "read <value>" crash_child haul <directory> <upstream>                    how many large bodies were
+//   delivered in this life, whenever there are more crash_child unload <directory> <upstream> lets all large
+//   bodies arrive; exit code 0 when they have crash_child keep <directory> <calls at once>               "add
+//   <value>" crash_child ring <directory>                               the highest number of ticks so far,
+//   whenever there are more crash_child sell <directory> <upstream> <placed>           the number of the last
+//   order placed, whenever there are more crash_child settle <directory>                             lets all
+//   orders end: "waiting" now and then, "<number> <what was done> ...", "end", and the pieces taken
 //   crash_child upstream                                       its URL; serves
 
 #include "crash/correspondent.hpp"
@@ -24,6 +25,7 @@
 #include "upstream/upstream_server.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <deque>
 #include <future>
@@ -31,8 +33,6 @@
 #include <random>
 #include <stdexcept>
 #include <thread>
-
-#include <unistd.h>
 
 namespace dormouse::test {
 namespace {
@@ -47,7 +47,8 @@ struct pending_call {
   std::future<void> done;
 };
 
-[[noreturn]] void fetch_until_killed(const std::string& directory, const std::string& upstream, std::uint64_t life, std::uint64_t seed) {
+[[noreturn]] void fetch_until_killed(const std::string& directory, const std::string& upstream,
+                                     std::uint64_t life, std::uint64_t seed) {
   runtime host(crash_options(directory));
   host.define<fetcher>();
   report("started");
@@ -59,14 +60,15 @@ struct pending_call {
     const auto more = static_cast<std::uint32_t>(random() % longest_chain);
     auto target = host.get<fetcher>(fetcher_id(index));
     // A call leaves nothing behind when it is cut off; a post is in the inbox from its acknowledgement on.
-    auto done = random() % 2 == 0 ? target.call<&fetcher::go>(upstream, token, more) : target.post<&fetcher::go>(upstream, token, more);
+    auto done = random() % 2 == 0 ? target.call<&fetcher::go>(upstream, token, more)
+                                  : target.post<&fetcher::go>(upstream, token, more);
     calls.push_back({index, token, std::move(done)});
-    if (calls.size() < calls_at_once)
-      continue;
+    if (calls.size() < calls_at_once) continue;
     auto oldest = std::move(calls.front());
     calls.pop_front();
     oldest.done.get();
-    report(std::to_string(host.stats().delivered) + " " + std::to_string(oldest.fetcher) + " " + std::to_string(oldest.token));
+    report(std::to_string(host.stats().delivered) + " " + std::to_string(oldest.fetcher) + " " +
+           std::to_string(oldest.token));
     if (!eventually([&host] { return host.stats().queued_fetches < most_queued; }))
       throw std::runtime_error("the queue does not drain");
   }
@@ -83,17 +85,20 @@ void finish(const std::string& directory, std::uint64_t expected_tokens) {
   };
   const auto nobody_waits = [&host] {
     for (std::size_t i = 0; i < fetcher_count; ++i)
-      if (host.get<fetcher>(fetcher_id(i)).call<&fetcher::waits_for_results>().get())
-        return false;
+      if (host.get<fetcher>(fetcher_id(i)).call<&fetcher::waits_for_results>().get()) return false;
     return true;
   };
-  // In this order: once all calls have run, a fetch is begun only by the continuation of another, and an object that waits for none is
-  // done for ever.
-  const auto finished = eventually([&] { return sum_of_tokens() >= expected_tokens && nobody_waits() && host.stats().queued_fetches == 0; },
-                                   std::chrono::seconds(120));
+  // In this order: once all calls have run, a fetch is begun only by the continuation of another, and an
+  // object that waits for none is done for ever.
+  const auto finished = eventually(
+      [&] {
+        return sum_of_tokens() >= expected_tokens && nobody_waits() && host.stats().queued_fetches == 0;
+      },
+      std::chrono::seconds(120));
   if (!finished)
-    throw std::runtime_error(fmt::format("not finished: {} of {} calls ran, {} fetches queued, {} messages pending", sum_of_tokens(), expected_tokens,
-                                         host.stats().queued_fetches, host.stats().pending_messages));
+    throw std::runtime_error(fmt::format(
+        "not finished: {} of {} calls ran, {} fetches queued, {} messages pending", sum_of_tokens(),
+        expected_tokens, host.stats().queued_fetches, host.stats().pending_messages));
   host.stop();
 }
 
@@ -108,8 +113,7 @@ void finish(const std::string& directory, std::uint64_t expected_tokens) {
   std::deque<std::future<std::uint64_t>> calls;
   for (;;) {
     calls.push_back(target.call<&counter::add>());
-    if (calls.size() < at_once)
-      continue;
+    if (calls.size() < at_once) continue;
     report("add " + std::to_string(calls.front().get()));
     calls.pop_front();
   }
@@ -139,13 +143,11 @@ void unload(const std::string& directory, const std::string& upstream) {
   const auto all_came = [&host] {
     for (std::size_t i = 0; i < hauler_count; ++i) {
       const auto hauls = host.get<hauler>(hauler_id(i)).call<&hauler::hauls>().get();
-      if (hauls.size() < hauls_each || hauls.back().results == 0)
-        return false;
+      if (hauls.size() < hauls_each || hauls.back().results == 0) return false;
     }
     return true;
   };
-  if (!eventually(all_came, std::chrono::seconds(120)))
-    throw std::runtime_error("not all bodies came");
+  if (!eventually(all_came, std::chrono::seconds(120))) throw std::runtime_error("not all bodies came");
   host.stop();
 }
 
@@ -156,8 +158,7 @@ void unload(const std::string& directory, const std::string& upstream) {
   std::deque<std::future<std::uint64_t>> calls;
   for (;;) {
     calls.push_back(target.call<&ledger::add>());
-    if (calls.size() < at_once)
-      continue;
+    if (calls.size() < at_once) continue;
     report("add " + std::to_string(calls.front().get()));
     calls.pop_front();
   }
@@ -172,14 +173,12 @@ void unload(const std::string& directory, const std::string& upstream) {
   for (std::uint64_t life = 1;; ++life) {
     for (std::uint64_t turn = 0; turn <= life * 37 % 150; ++turn) {
       calls.push_back(target.call<&mayfly::live>());
-      if (calls.size() < at_once)
-        continue;
+      if (calls.size() < at_once) continue;
       calls.front().get();
       calls.pop_front();
     }
     auto ended = target.call<&mayfly::end>();
-    if (at_once == 1)
-      ended.get(); // nothing is in flight when the next life begins
+    if (at_once == 1) ended.get(); // nothing is in flight when the next life begins
     report("end " + std::to_string(life));
   }
 }
@@ -196,21 +195,24 @@ void unload(const std::string& directory, const std::string& upstream) {
   }
 }
 
-/// Everybody writes, and one takes orders with keys: the one that comes next, and one of those that a process before may have made.
+/// Everybody writes, and one takes orders with keys: the one that comes next, and one of those that a process
+/// before may have made.
 [[noreturn]] void correspond_until_killed(const std::string& directory, std::uint64_t tried) {
   runtime host(correspondent_options(directory));
   host.define<clerk, correspondent>();
   const auto order = [&host](std::uint64_t key) {
     report(std::to_string(key));
-    const auto number = host.get<correspondent>(correspondent_id(0)).with({.idempotency_key = order_key(key)}).call<&correspondent::order>().get();
+    const auto number = host.get<correspondent>(correspondent_id(0))
+                            .with({.idempotency_key = order_key(key)})
+                            .call<&correspondent::order>()
+                            .get();
     report(std::to_string(key) + " " + std::to_string(number));
   };
   for (auto key = tried;;) {
     std::vector<std::future<void>> calls;
     for (std::uint64_t i = 0; i < correspondent_count; ++i)
       calls.push_back(host.get<correspondent>(correspondent_id(i)).call<&correspondent::write>());
-    if (key > 0)
-      order(key);
+    if (key > 0) order(key);
     order(++key);
     for (auto& each : calls)
       each.get();
@@ -226,7 +228,8 @@ options saga_options(const std::string& directory) {
 }
 
 /// Places orders, a few at a time, numbered from `placed + 1` on.
-[[noreturn]] void sell_until_killed(const std::string& directory, const std::string& upstream, std::uint64_t placed) {
+[[noreturn]] void sell_until_killed(const std::string& directory, const std::string& upstream,
+                                    std::uint64_t placed) {
   runtime host(saga_options(directory));
   host.define<stock, purchase>();
   for (auto number = placed;;) {
@@ -249,8 +252,7 @@ void settle(const std::string& directory) {
   host.define<stock, purchase>();
   std::size_t looked = 0;
   const auto all_ended = [&] {
-    if (++looked % 1'000 == 0)
-      report("waiting");
+    if (++looked % 1'000 == 0) report("waiting");
     return host.tasks().list({.limit = 1}).empty() && host.stats().schedules == 0;
   };
   if (!eventually(all_ended, std::chrono::seconds(120))) {
@@ -287,33 +289,25 @@ void settle(const std::string& directory) {
 int run(const std::vector<std::string>& arguments) {
   const auto& what = arguments.at(0);
   if (what == "fetch")
-    fetch_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)), std::stoull(arguments.at(4)));
-  if (what == "count")
-    count_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
-  if (what == "haul")
-    haul_until_killed(arguments.at(1), arguments.at(2));
+    fetch_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)),
+                       std::stoull(arguments.at(4)));
+  if (what == "count") count_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "haul") haul_until_killed(arguments.at(1), arguments.at(2));
   if (what == "unload") {
     unload(arguments.at(1), arguments.at(2));
     return 0;
   }
-  if (what == "keep")
-    keep_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
-  if (what == "live and end")
-    live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
-  if (what == "ring")
-    ring_until_killed(arguments.at(1));
-  if (what == "correspond")
-    correspond_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
-  if (what == "sell")
-    sell_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)));
+  if (what == "keep") keep_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "live and end") live_and_end(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "ring") ring_until_killed(arguments.at(1));
+  if (what == "correspond") correspond_until_killed(arguments.at(1), std::stoull(arguments.at(2)));
+  if (what == "sell") sell_until_killed(arguments.at(1), arguments.at(2), std::stoull(arguments.at(3)));
   if (what == "settle") {
     settle(arguments.at(1));
     return 0;
   }
-  if (what == "upstream")
-    serve();
-  if (what != "finish")
-    throw std::invalid_argument("unknown job " + what);
+  if (what == "upstream") serve();
+  if (what != "finish") throw std::invalid_argument("unknown job " + what);
   finish(arguments.at(1), std::stoull(arguments.at(2)));
   return 0;
 }

@@ -14,11 +14,13 @@ std::string key_in(std::string_view url) {
   return std::string(url.substr(begin, url.find('?') - begin));
 }
 
-std::unique_ptr<store> open_copy(const std::filesystem::path& directory, const std::filesystem::path& scratch) {
+std::unique_ptr<store> open_copy(const std::filesystem::path& directory,
+                                 const std::filesystem::path& scratch) {
   std::filesystem::remove_all(scratch);
   std::filesystem::copy(directory, scratch, std::filesystem::copy_options::recursive);
   const auto settings = crash_options(scratch);
-  auto engine = value_or_throw(open_rocksdb({scratch, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
+  auto engine = value_or_throw(open_rocksdb(
+      {scratch, settings.store_cache_bytes, settings.store_buffer_bytes, settings.max_inline_bytes}));
   return value_or_throw(store::open(std::move(engine), scratch, settings.max_inline_bytes));
 }
 
@@ -37,12 +39,10 @@ public:
   }
 
 private:
-  template <class Visit>
-  void each(char kind, Visit visit) {
+  template <class Visit> void each(char kind, Visit visit) {
     auto row = store_.scan(keys::all(kind));
     for (; row->valid(); row->next())
-      if (!visit(row->key(), row->value()))
-        ++view_.unreadable;
+      if (!visit(row->key(), row->value())) ++view_.unreadable;
     value_or_throw(row->status());
   }
 
@@ -55,11 +55,9 @@ private:
   void read_queue() {
     each('Q', [this](std::string_view, std::string_view value) {
       auto fetch = store_.read_fetch(value);
-      if (!fetch)
-        return false;
+      if (!fetch) return false;
       ++view_.queued[key_in(fetch->url)];
-      if (fetch->body_is_blob == 0)
-        return true;
+      if (fetch->body_is_blob == 0) return true;
       owners_.insert(keys::blob(fetch->id, 'q'));
       auto body = store_.find_body(fetch->id, blob_side::request);
       return body && body->file && store_.blobs()->load(*body->file);
@@ -69,20 +67,19 @@ private:
   void read_inboxes() {
     each('I', [this](std::string_view key, std::string_view value) {
       auto where = keys::parse_inbox(key);
-      if (!where)
-        return false;
+      if (!where) return false;
       if (auto post = store_.read_post(value)) {
-        auto arguments = detail::decode_arguments<std::tuple<std::string, std::uint64_t, std::uint32_t>>(post->arguments);
+        auto arguments =
+            detail::decode_arguments<std::tuple<std::string, std::uint64_t, std::uint32_t>>(post->arguments);
         view_.waiting_calls.emplace_back(where->where.instance_id, std::get<1>(arguments));
         return true;
       }
       auto result = store_.read_result(value);
-      if (!result || result->path.top()->method != "on_result")
-        return false;
-      auto context = detail::decode_arguments<std::tuple<std::string, std::uint64_t, std::uint32_t>>(result->path.top()->context);
+      if (!result || result->path.top()->method != "on_result") return false;
+      auto context = detail::decode_arguments<std::tuple<std::string, std::uint64_t, std::uint32_t>>(
+          result->path.top()->context);
       ++view_.arrived[key_of(where->where.instance_id, std::get<1>(context))];
-      if (result->body_is_blob == 0)
-        return true;
+      if (result->body_is_blob == 0) return true;
       owners_.insert(keys::blob(result->fetch_id, 'r'));
       return store_.load_response_body(result->fetch_id).has_value();
     });
@@ -115,14 +112,17 @@ private:
     }
     each('K', [this, &of, &fly](std::string_view key, std::string_view value) {
       if (key.starts_with(keys::storage_of(fly).first)) {
-        auto number = store_.read_row(fly, key, value).and_then([](const std::string& bytes) { return decode<std::uint64_t>(bytes); });
+        auto number = store_.read_row(fly, key, value).and_then([](const std::string& bytes) {
+          return decode<std::uint64_t>(bytes);
+        });
         view_.mayfly_rows.insert(number.value_or(0));
         return number.has_value();
       }
       const auto user_key = key.substr(keys::storage_of(of).first.size());
-      auto number = store_.read_row(of, user_key, value).and_then([](const std::string& bytes) { return decode<std::uint64_t>(bytes); });
-      if (number)
-        view_.ledger_rows.emplace(user_key, *number);
+      auto number = store_.read_row(of, user_key, value).and_then([](const std::string& bytes) {
+        return decode<std::uint64_t>(bytes);
+      });
+      if (number) view_.ledger_rows.emplace(user_key, *number);
       return number.has_value();
     });
   }
@@ -143,8 +143,7 @@ private:
 } // namespace
 
 durable_view read_durable(const std::filesystem::path& directory, const std::filesystem::path& scratch) {
-  if (!std::filesystem::exists(directory))
-    return {}; // killed before it made it
+  if (!std::filesystem::exists(directory)) return {}; // killed before it made it
   auto view = reader(*open_copy(directory, scratch)).read();
   view.blob_files = blob_files(directory).size();
   return view;

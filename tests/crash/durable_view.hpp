@@ -1,7 +1,7 @@
 #pragma once
 
-/// What is on disk after a crash, and nothing else: read from a copy of the directory, so that the next process finds exactly what the
-/// killed one left, log and all.
+/// What is on disk after a crash, and nothing else: read from a copy of the directory, so that the next
+/// process finds exactly what the killed one left, log and all.
 
 #include "crash/objects.hpp"
 
@@ -17,7 +17,8 @@
 namespace dormouse::test {
 
 struct durable_view {
-  std::unordered_map<std::string, std::unique_ptr<fetcher>> fetchers; ///< by instance id; those that were ever used
+  std::unordered_map<std::string, std::unique_ptr<fetcher>>
+      fetchers; ///< by instance id; those that were ever used
   std::uint64_t counter_value = 0;
   std::uint64_t ledger_value = 0;
   std::map<std::string, std::uint64_t> ledger_rows;

@@ -1,7 +1,7 @@
 // Ten thousand fetches in flight at once on one worker, and what a fetch costs then.
 //
-// Here and not beside the other runtime tests because the upstream has to be another process: the processor time of this one is then
-// the runtime's own.
+// Here and not beside the other runtime tests because the upstream has to be another process: the processor
+// time of this one is then the runtime's own.
 
 #include "crash/child_process.hpp"
 #include "eventually.hpp"
@@ -11,10 +11,9 @@
 
 #include <curl/curl.h>
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <array>
-
-#include <sys/resource.h>
 
 namespace dormouse::test {
 namespace {
@@ -27,13 +26,15 @@ constexpr std::size_t few = 100;
 constexpr std::size_t fetches = 2 * many;
 constexpr double most_ratio = 2.0;
 
-/// Whatever else runs on the machine takes from the caches, and more from the run that needs more of them: it can only add.
+/// Whatever else runs on the machine takes from the caches, and more from the run that needs more of them: it
+/// can only add.
 constexpr int most_attempts = 3;
 constexpr std::size_t files_needed = many + 700; ///< and the store's
 
-/// How long the upstream takes to answer. To have all of them out at once they have to leave within that time; a machine that is busy
-/// with other things, or a sanitizer, may need more of it.
-constexpr std::array delays{milliseconds(2'000), milliseconds(4'000), milliseconds(8'000), milliseconds(16'000)};
+/// How long the upstream takes to answer. To have all of them out at once they have to leave within that
+/// time; a machine that is busy with other things, or a sanitizer, may need more of it.
+constexpr std::array delays{milliseconds(2'000), milliseconds(4'000), milliseconds(8'000),
+                            milliseconds(16'000)};
 
 class asker : public durable_object {
 public:
@@ -41,13 +42,11 @@ public:
   void on_answer(fetch_result result) { answers_ += result && result->ok() ? 1 : 0; }
   std::uint64_t answers() const { return answers_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(answers_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(answers_); }
 
-  using methods = dormouse::methods<"ASKER", dormouse::method<"ask", &asker::ask>, dormouse::method<"on_answer", &asker::on_answer>,
-      dormouse::method<"answers", &asker::answers>>;
+  using methods = dormouse::methods<"ASKER", dormouse::method<"ask", &asker::ask>,
+                                    dormouse::method<"on_answer", &asker::on_answer>,
+                                    dormouse::method<"answers", &asker::answers>>;
 
 private:
   std::uint64_t answers_ = 0;
@@ -56,7 +55,9 @@ private:
 std::chrono::duration<double, std::micro> cpu_time() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  const auto micros = [](const timeval& t) { return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec); };
+  const auto micros = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec);
+  };
   return std::chrono::duration<double, std::micro>(micros(used.ru_utime) + micros(used.ru_stime));
 }
 
@@ -67,14 +68,14 @@ std::string http(const std::string& method, const std::string& url) {
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method.c_str());
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t size, std::size_t count, void* out) {
-    static_cast<std::string*>(out)->append(data, size * count);
-    return size * count;
-  });
+  curl_easy_setopt(
+      easy, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t size, std::size_t count, void* out) {
+        static_cast<std::string*>(out)->append(data, size * count);
+        return size * count;
+      });
   const auto code = curl_easy_perform(easy);
   curl_easy_cleanup(easy);
-  if (code != CURLE_OK)
-    throw std::runtime_error(url + ": " + curl_easy_strerror(code));
+  if (code != CURLE_OK) throw std::runtime_error(url + ": " + curl_easy_strerror(code));
   return body;
 }
 
@@ -89,9 +90,11 @@ struct measured {
 };
 
 /// `count` fetches, all queued at once, `in_flight` on the wire.
-measured run_fetches(const std::string& upstream, std::size_t count, std::size_t in_flight, milliseconds delay) {
+measured run_fetches(const std::string& upstream, std::size_t count, std::size_t in_flight,
+                     milliseconds delay) {
   http("POST", upstream + "/reset");
-  const auto opened_before = nlohmann::json::parse(http("GET", upstream + "/summary")).at("connections_opened").get<std::uint64_t>();
+  const auto opened_before =
+      nlohmann::json::parse(http("GET", upstream + "/summary")).at("connections_opened").get<std::uint64_t>();
   scratch_directory directory;
   runtime host({.directory = directory.path(),
                 .allow = {"127.0.0.1"},
@@ -105,7 +108,8 @@ measured run_fetches(const std::string& upstream, std::size_t count, std::size_t
   const auto cpu_before = cpu_time();
   for (std::size_t i = 0; i < count; ++i)
     host.get<asker>(std::to_string(i % objects))
-      .async_call<&asker::ask>([](expected<void>) {}, upstream + "/k/" + std::to_string(i % objects) + "?delay_ms=" + std::to_string(delay.count()));
+        .async_call<&asker::ask>([](expected<void>) {}, upstream + "/k/" + std::to_string(i % objects) +
+                                                            "?delay_ms=" + std::to_string(delay.count()));
   // The count of answers is the judge; this is how far the runtime says it is.
   REQUIRE(eventually([&] { return host.stats().delivered == count; }, std::chrono::minutes(3)));
   measured out;
@@ -122,7 +126,8 @@ measured run_fetches(const std::string& upstream, std::size_t count, std::size_t
 }
 
 void show(const std::string& what, const measured& m) {
-  MESSAGE(what, ": ", m.micros_per_fetch, " us of CPU per fetch, ", m.wall.count(), " s, peak ", m.in_flight_peak, " in flight, ", m.connections, " connections opened");
+  MESSAGE(what, ": ", m.micros_per_fetch, " us of CPU per fetch, ", m.wall.count(), " s, peak ",
+          m.in_flight_peak, " in flight, ", m.connections, " connections opened");
 }
 
 void check_all_answered(const measured& m) {
@@ -131,11 +136,13 @@ void check_all_answered(const measured& m) {
   CHECK(m.worker_restarts == 0); // R10: a worker with much to do is not a dead one
 }
 
-// The same number of fetches both times, which is to the disadvantage of the many: each of their connections serves two fetches, each of
-// the few's two hundred.
-TEST_CASE("R10: 10,000 fetches in flight on one worker cost no more than twice as much each as 100 in flight") {
+// The same number of fetches both times, which is to the disadvantage of the many: each of their connections
+// serves two fetches, each of the few's two hundred.
+TEST_CASE(
+    "R10: 10,000 fetches in flight on one worker cost no more than twice as much each as 100 in flight") {
   const auto files = samples::raise_open_file_limit();
-  REQUIRE_MESSAGE(files >= files_needed, "this test needs ", files_needed, " open files; the hard limit (ulimit -Hn) is ", files);
+  REQUIRE_MESSAGE(files >= files_needed, "this test needs ", files_needed,
+                  " open files; the hard limit (ulimit -Hn) is ", files);
   child_process server({"upstream"});
   const auto upstream = server.read_line();
   REQUIRE(upstream);

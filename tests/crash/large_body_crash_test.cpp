@@ -1,5 +1,5 @@
-// What a kill at any moment leaves of bodies in files: each file that a row names is there and whole, each fetch has one result with the body
-// that belongs to it, and in the end no file is left.
+// What a kill at any moment leaves of bodies in files: each file that a row names is there and whole, each
+// fetch has one result with the body that belongs to it, and in the end no file is left.
 
 #include "blob_files.hpp"
 #include "crash/child_process.hpp"
@@ -27,12 +27,13 @@ struct files_after_kill {
 /// Of a copy, so that the next process finds what the killed one left.
 files_after_kill look_at(const std::filesystem::path& directory, const std::filesystem::path& copy) {
   files_after_kill seen;
-  if (!std::filesystem::exists(directory / "CURRENT"))
-    return seen; // killed before it made it
+  if (!std::filesystem::exists(directory / "CURRENT")) return seen; // killed before it made it
   std::filesystem::remove_all(copy);
   std::filesystem::copy(directory, copy, std::filesystem::copy_options::recursive);
   const auto files = blob_files(copy).size();
-  auto rows = value_or_throw(store::open(value_or_throw(open_rocksdb({copy, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})), copy, 128 * 1024));
+  auto rows = value_or_throw(store::open(
+      value_or_throw(open_rocksdb({copy, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})), copy,
+      128 * 1024));
   const auto range = keys::all('B');
   for (auto row = rows->scan(range); row->valid(); row->next()) {
     // Its key: a letter, the fetch's id, the side.
@@ -50,7 +51,8 @@ files_after_kill look_at(const std::filesystem::path& directory, const std::file
   return seen;
 }
 
-TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to continuations and to tasks: none is lost, mixed up or left behind") {
+TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to continuations and to tasks: "
+          "none is lost, mixed up or left behind") {
   std::mt19937_64 random(crash_seed());
   scratch_directory scratch;
   const auto directory = scratch.path() / "store";
@@ -65,8 +67,7 @@ TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to 
     for (;;) {
       const auto line = child.read_line();
       REQUIRE_MESSAGE(line, "the child died by itself: ", child.kill());
-      if (std::stoull(*line) >= progress)
-        break;
+      if (std::stoull(*line) >= progress) break;
     }
     spin(moment);
     REQUIRE(child.kill() == "");
@@ -87,7 +88,9 @@ TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to 
   }
   std::size_t right = 0;
   {
-    auto rows = value_or_throw(store::open(value_or_throw(open_rocksdb({directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})), directory, 128 * 1024));
+    auto rows = value_or_throw(store::open(
+        value_or_throw(open_rocksdb({directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})),
+        directory, 128 * 1024));
     for (std::size_t i = 0; i < hauler_count; ++i) {
       const auto state = value_or_throw(rows->load_object({"HAULER", hauler_id(i)}));
       REQUIRE(state);
@@ -102,7 +105,8 @@ TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to 
     }
   }
   CHECK(right == hauler_count * hauls_each);
-  MESSAGE(all.named, " files that a row names and ", all.unnamed, " that none does after ", kills, " kills, ", upstream.total(), " requests");
+  MESSAGE(all.named, " files that a row names and ", all.unnamed, " that none does after ", kills, " kills, ",
+          upstream.total(), " requests");
   // A test that killed an idle process would have shown nothing.
   CHECK(all.named > 0);
 }

@@ -9,12 +9,11 @@
 #include <doctest/doctest.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-
-#include <sys/resource.h>
 
 namespace dormouse::test {
 namespace {
@@ -25,13 +24,11 @@ public:
   void on_answer(fetch_result result) { status_ = result ? result->status() : 1; }
   std::uint16_t status() const { return status_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(status_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(status_); }
 
-  using methods = dormouse::methods<"LISTENER", dormouse::method<"ask", &listener::ask>, dormouse::method<"on_answer", &listener::on_answer>,
-      dormouse::method<"status", &listener::status>>;
+  using methods = dormouse::methods<"LISTENER", dormouse::method<"ask", &listener::ask>,
+                                    dormouse::method<"on_answer", &listener::on_answer>,
+                                    dormouse::method<"status", &listener::status>>;
 
 private:
   std::uint16_t status_ = 0;
@@ -74,7 +71,10 @@ public:
 
 private:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    count += std::string_view(message.payload.data(), message.payload.size()).find("cannot be replaced") != std::string_view::npos ? 1 : 0;
+    count += std::string_view(message.payload.data(), message.payload.size()).find("cannot be replaced") !=
+                     std::string_view::npos
+                 ? 1
+                 : 0;
   }
   void flush_() override {}
 };
@@ -96,22 +96,28 @@ private:
   rlimit before_{};
 };
 
-TEST_CASE("R10: a worker that cannot be replaced for want of file descriptors is replaced when there are some") {
+TEST_CASE(
+    "R10: a worker that cannot be replaced for want of file descriptors is replaced when there are some") {
   samples::upstream_server upstream;
   upstream.start();
   scratch_directory directory;
   auto until = std::make_shared<door>();
   std::atomic<bool> first{true};
   ports outside;
-  outside.wrap_transport = [until, &first](std::size_t, std::unique_ptr<http_transport> real) -> std::unique_ptr<http_transport> {
-    if (first.exchange(false))
-      return std::make_unique<hanging_transport>(until);
+  outside.wrap_transport =
+      [until, &first](std::size_t, std::unique_ptr<http_transport> real) -> std::unique_ptr<http_transport> {
+    if (first.exchange(false)) return std::make_unique<hanging_transport>(until);
     return real;
   };
   auto failures = std::make_shared<failed_replacements>();
-  spdlog::register_logger(std::make_shared<spdlog::logger>("dormouse", failures)); // the runtime takes the program's own
+  spdlog::register_logger(
+      std::make_shared<spdlog::logger>("dormouse", failures)); // the runtime takes the program's own
   {
-    runtime host({.directory = directory.path(), .allow = {"127.0.0.1"}, .proxy_workers = 1, .worker_lease = std::chrono::milliseconds(200)}, std::move(outside));
+    runtime host({.directory = directory.path(),
+                  .allow = {"127.0.0.1"},
+                  .proxy_workers = 1,
+                  .worker_lease = std::chrono::milliseconds(200)},
+                 std::move(outside));
     host.define<listener>();
     auto object = host.get<listener>("x");
     {

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The objects that live through the crashes. Their state is their memory of what happened to them: the child runs them, and the test
-/// reads them from the disk afterwards.
+/// The objects that live through the crashes. Their state is their memory of what happened to them: the child
+/// runs them, and the test reads them from the disk afterwards.
 
 #include "crash/fetch_plan.hpp"
 #include "upstream/sample_content.hpp"
@@ -26,15 +26,13 @@ struct fetch_record {
   fetch_errc code{};
   sent_state sent{};
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(results, status, hit, own_body, code, sent);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(results, status, hit, own_body, code, sent); }
 };
 
 class fetcher : public durable_object {
 public:
-  /// Begins a chain of `more + 1` fetches. A token is used for one call only: it shows how often the call had an effect.
+  /// Begins a chain of `more + 1` fetches. A token is used for one call only: it shows how often the call had
+  /// an effect.
   void go(std::string upstream, std::uint64_t token, std::uint32_t more) {
     ++tokens_[token];
     ask(std::move(upstream), more);
@@ -47,16 +45,14 @@ public:
       note(record, *result, sequence);
     else
       std::tie(record.code, record.sent) = std::pair(result.error().code, result.error().sent);
-    if (more > 0)
-      ask(std::move(upstream), more - 1); // in the same commit as the record
+    if (more > 0) ask(std::move(upstream), more - 1); // in the same commit as the record
   }
 
   std::uint64_t tokens_seen() const { return tokens_.size(); }
 
   bool waits_for_results() const {
     for (const auto& record : records_)
-      if (record.results == 0)
-        return true;
+      if (record.results == 0) return true;
     return false;
   }
 
@@ -64,16 +60,12 @@ public:
   const std::vector<fetch_record>& records() const noexcept { return records_; }
   const std::map<std::uint64_t, std::uint32_t>& tokens() const noexcept { return tokens_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(records_, tokens_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(records_, tokens_); }
 
-  using methods = dormouse::methods<"FETCHER",
-      dormouse::method<"go", &fetcher::go>,
-      dormouse::method<"on_result", &fetcher::on_result>,
-      dormouse::method<"tokens_seen", &fetcher::tokens_seen>,
-      dormouse::method<"waits_for_results", &fetcher::waits_for_results>>;
+  using methods = dormouse::methods<"FETCHER", dormouse::method<"go", &fetcher::go>,
+                                    dormouse::method<"on_result", &fetcher::on_result>,
+                                    dormouse::method<"tokens_seen", &fetcher::tokens_seen>,
+                                    dormouse::method<"waits_for_results", &fetcher::waits_for_results>>;
 
 private:
   void ask(std::string upstream, std::uint32_t more) {
@@ -85,11 +77,10 @@ private:
       init.method = "POST";
       init.body = std::string(plan.kind == fetch_kind::keyed_post ? large_body_bytes : 10, 'x');
     }
-    if (plan.kind == fetch_kind::keyed_post)
-      init.idempotency_key = plan.key;
-    if (plan.kind == fetch_kind::once_get)
-      init.delivery = delivery::at_most_once;
-    fetch(upstream + plan.target, std::move(init)).then<&fetcher::on_result>(upstream, std::uint64_t{sequence}, more);
+    if (plan.kind == fetch_kind::keyed_post) init.idempotency_key = plan.key;
+    if (plan.kind == fetch_kind::once_get) init.delivery = delivery::at_most_once;
+    fetch(upstream + plan.target, std::move(init))
+        .then<&fetcher::on_result>(upstream, std::uint64_t{sequence}, more);
   }
 
   void note(fetch_record& record, const response& answer, std::uint64_t sequence) {
@@ -113,12 +104,10 @@ public:
   std::uint64_t add() { return ++value_; }
   std::uint64_t value() const { return value_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(value_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(value_); }
 
-  using methods = dormouse::methods<"COUNTER", dormouse::method<"add", &counter::add>, dormouse::method<"value", &counter::value>>;
+  using methods = dormouse::methods<"COUNTER", dormouse::method<"add", &counter::add>,
+                                    dormouse::method<"value", &counter::value>>;
 
 private:
   std::uint64_t value_ = 0;
@@ -132,29 +121,26 @@ public:
 
   std::uint64_t add() {
     ++value_;
-    if (value_ % page == 0)
-      storage().erase_all();
+    if (value_ % page == 0) storage().erase_all();
     storage().put("row " + std::to_string(value_), value_);
-    if (value_ >= kept)
-      storage().erase("row " + std::to_string(value_ - kept));
+    if (value_ >= kept) storage().erase("row " + std::to_string(value_ - kept));
     return value_;
   }
   std::uint64_t value() const { return value_; }
 
   static std::map<std::string, std::uint64_t> rows_at(std::uint64_t value) {
     std::map<std::string, std::uint64_t> rows;
-    const auto begin = std::max({std::uint64_t{1}, value - value % page, value < kept ? 0 : value - kept + 1});
+    const auto begin =
+        std::max({std::uint64_t{1}, value - value % page, value < kept ? 0 : value - kept + 1});
     for (auto each = begin; each <= value; ++each)
       rows["row " + std::to_string(each)] = each;
     return rows;
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(value_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(value_); }
 
-  using methods = dormouse::methods<"LEDGER", dormouse::method<"add", &ledger::add>, dormouse::method<"value", &ledger::value>>;
+  using methods = dormouse::methods<"LEDGER", dormouse::method<"add", &ledger::add>,
+                                    dormouse::method<"value", &ledger::value>>;
 
 private:
   std::uint64_t value_ = 0;
@@ -171,12 +157,10 @@ public:
   void end() { destroy(); }
   std::uint64_t value() const { return value_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(value_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(value_); }
 
-  using methods = dormouse::methods<"MAYFLY", dormouse::method<"live", &mayfly::live>, dormouse::method<"end", &mayfly::end>>;
+  using methods = dormouse::methods<"MAYFLY", dormouse::method<"live", &mayfly::live>,
+                                    dormouse::method<"end", &mayfly::end>>;
 
 private:
   std::uint64_t value_ = 0;

@@ -2,11 +2,11 @@
 
 /// The pipe between a child and the test that will kill it. Not standard output, which belongs to the log.
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <string>
 #include <string_view>
-
-#include <unistd.h>
 
 namespace dormouse::test {
 

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kills = 15;
 
-TEST_CASE("R3 R6: kill -9 loses no schedule and repeats none in effect, of those for once and of those that recur") {
+TEST_CASE("R3 R6: kill -9 loses no schedule and repeats none in effect, of those for once and of those that "
+          "recur") {
   std::mt19937_64 random(crash_seed());
   scratch_directory scratch;
   const auto directory = scratch.path() / "store";

@@ -1,7 +1,8 @@
 #pragma once
 
-/// The moment of a kill: some progress the child has reported, and a few microseconds more. Both come from a seed that is printed; how
-/// the threads of the child are interleaved does not, so a seed repeats the plan and not the run.
+/// The moment of a kill: some progress the child has reported, and a few microseconds more. Both come from a
+/// seed that is printed; how the threads of the child are interleaved does not, so a seed repeats the plan
+/// and not the run.
 
 #include "crash/child_process.hpp"
 
@@ -23,10 +24,12 @@ inline std::uint64_t crash_seed() {
   return seed;
 }
 
-/// Reads the clock until the time has passed: a sleep would end on the scheduler's tick, and so would every kill.
+/// Reads the clock until the time has passed: a sleep would end on the scheduler's tick, and so would every
+/// kill.
 inline void spin(std::chrono::microseconds duration) {
   const auto end = std::chrono::steady_clock::now() + duration;
-  while (std::chrono::steady_clock::now() < end) {}
+  while (std::chrono::steady_clock::now() < end) {
+  }
 }
 
 inline std::chrono::microseconds random_moment(std::mt19937_64& random, std::chrono::microseconds most) {

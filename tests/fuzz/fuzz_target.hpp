@@ -1,8 +1,8 @@
 #pragma once
 
-/// A fuzz target: one function that takes any bytes, hands them to code of ours that reads what others wrote, and checks what that code promises
-/// of its result. libFuzzer makes the bytes up; `replay.cpp` takes them from files, as an ordinary test. A promise that does not hold ends the program, as a
-/// sanitizer does.
+/// A fuzz target: one function that takes any bytes, hands them to code of ours that reads what others wrote,
+/// and checks what that code promises of its result. libFuzzer makes the bytes up; `replay.cpp` takes them
+/// from files, as an ordinary test. A promise that does not hold ends the program, as a sanitizer does.
 
 #include <algorithm>
 #include <cstddef>
@@ -23,8 +23,7 @@ inline std::string_view as_text(const std::uint8_t* data, std::size_t size) {
 
 /// `promise` says what should have been, `about` what it was said of.
 inline void require(bool holds, std::string_view promise, std::string_view about = {}) {
-  if (holds)
-    return;
+  if (holds) return;
   std::fprintf(stderr, "broken promise: %.*s\n", static_cast<int>(promise.size()), promise.data());
   for (char c : about) {
     const auto byte = static_cast<unsigned char>(c);
@@ -44,7 +43,8 @@ inline std::string_view take_line(std::string_view& text) {
 
 /// Whether it has a control character that no field of HTTP may have (RFC 9110 section 5.5).
 inline bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
 
 } // namespace dormouse::fuzz

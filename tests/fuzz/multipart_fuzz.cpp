@@ -1,4 +1,5 @@
-// Input: a line with a content type, then a body. It is read as a form; and its lines, "<name>=<text>" or "@<name>=<content of a file>", are made into one.
+// Input: a line with a content type, then a body. It is read as a form; and its lines, "<name>=<text>" or
+// "@<name>=<content of a file>", are made into one.
 #include "fuzz_target.hpp"
 
 #include <dormouse/serialization/form.hpp>
@@ -14,7 +15,8 @@ using fuzz::require;
 
 namespace {
 
-/// A name grows to six times its size on the wire. Of names up to here, two leave the head of a part below max_part_header_bytes.
+/// A name grows to six times its size on the wire. Of names up to here, two leave the head of a part below
+/// max_part_header_bytes.
 constexpr std::size_t safe_name_bytes = 1000;
 
 /// A CR or LF that stands alone goes out as CRLF.
@@ -48,7 +50,8 @@ form_data as_sent(const form_data& form) {
     if (const auto* attached = std::get_if<file>(&value)) {
       const auto type = attached->type().substr(0, attached->type().find_last_not_of(' ') + 1);
       out.append(unescaped(with_crlf(name)),
-                 file(blob(attached->bytes(), type.empty() ? "application/octet-stream" : type), unescaped(attached->name())));
+                 file(blob(attached->bytes(), type.empty() ? "application/octet-stream" : type),
+                      unescaped(attached->name())));
     } else {
       out.append(unescaped(with_crlf(name)), with_crlf(std::get<std::string>(value)));
     }
@@ -66,8 +69,9 @@ form_data send(const form_data& form) {
 
 /// CR and LF are escaped; other control characters, and very long names, make a head that a reader refuses.
 bool is_sendable(std::string_view name) {
-  return name.size() <= safe_name_bytes
-         && std::all_of(name.begin(), name.end(), [](char c) { return c == '\r' || c == '\n' || !fuzz::has_control({&c, 1}); });
+  return name.size() <= safe_name_bytes && std::all_of(name.begin(), name.end(), [](char c) {
+           return c == '\r' || c == '\n' || !fuzz::has_control({&c, 1});
+         });
 }
 
 void send_made_of(std::string_view lines) {
@@ -81,8 +85,7 @@ void send_made_of(std::string_view lines) {
     pairs.fields.emplace_back(name, value);
     const bool is_file = name.starts_with('@');
     name.remove_prefix(is_file ? 1 : 0);
-    if (!is_sendable(name))
-      continue;
+    if (!is_sendable(name)) continue;
     if (is_file)
       made.append(name, blob(value, "Image/" + std::string(name.substr(0, 8))), name);
     else
@@ -93,9 +96,11 @@ void send_made_of(std::string_view lines) {
   const auto encoded = pairs.encoded();
   const auto received = parse_urlencoded(encoded);
   require(received.has_value(), "a form that is encoded is read", received ? "" : received.error().message);
-  require(received->size() == pairs.fields.size()
-            && std::equal(received->begin(), received->end(), pairs.fields.begin(),
-                          [](const form_data::entry& got, const auto& pair) { return got == form_data::entry{pair.first, pair.second}; }),
+  require(received->size() == pairs.fields.size() &&
+              std::equal(received->begin(), received->end(), pairs.fields.begin(),
+                         [](const form_data::entry& got, const auto& pair) {
+                           return got == form_data::entry{pair.first, pair.second};
+                         }),
           "a form is read as it was sent", encoded);
 }
 
@@ -105,13 +110,16 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto body = fuzz::as_text(data, size);
   const auto content_type = fuzz::take_line(body);
   if (const auto form = parse_multipart(body, content_type)) {
-    if (std::all_of(form->begin(), form->end(), [](const form_data::entry& each) { return each.name.size() <= safe_name_bytes; })) {
+    if (std::all_of(form->begin(), form->end(),
+                    [](const form_data::entry& each) { return each.name.size() <= safe_name_bytes; })) {
       const auto received = send(*form);
-      require(encode_multipart(received).bytes == encode_multipart(*form).bytes, "what was read once goes out again as it came", body);
+      require(encode_multipart(received).bytes == encode_multipart(*form).bytes,
+              "what was read once goes out again as it came", body);
     }
   } else {
     const auto& why = form.error();
-    require(why.code == errc::invalid_request || why.code == errc::corrupt || why.code == errc::too_large, "a refusal has one of three codes", why.message);
+    require(why.code == errc::invalid_request || why.code == errc::corrupt || why.code == errc::too_large,
+            "a refusal has one of three codes", why.message);
     require(!fuzz::has_control(why.message), "a refusal is one line", why.message);
   }
   send_made_of(body);

@@ -1,7 +1,7 @@
 // usage: <target>_replay <file or folder>...
 //
-// Gives a target the inputs that are kept: its seeds, and what once broke it. Needs no libFuzzer. The name of an input is printed before it is
-// tried, so that the last one is the culprit.
+// Gives a target the inputs that are kept: its seeds, and what once broke it. Needs no libFuzzer. The name of
+// an input is printed before it is tried, so that the last one is the culprit.
 #include "fuzz_target.hpp"
 
 #include <exception>
@@ -15,12 +15,10 @@
 namespace {
 
 std::vector<std::filesystem::path> inputs_in(const std::filesystem::path& where) {
-  if (!std::filesystem::is_directory(where))
-    return {where};
+  if (!std::filesystem::is_directory(where)) return {where};
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(where))
-    if (entry.is_regular_file())
-      files.push_back(entry.path());
+    if (entry.is_regular_file()) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
 }

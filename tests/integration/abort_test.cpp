@@ -1,4 +1,5 @@
-// Giving up on a fetch, wherever it is by then. That there is one result is said by `result_under`, which throws at a second one.
+// Giving up on a fetch, wherever it is by then. That there is one result is said by `result_under`, which
+// throws at a second one.
 
 #include "disk.hpp"
 #include "movable_clock.hpp"
@@ -33,13 +34,12 @@ public:
   std::vector<std::string> answers() const { return answers_; }
   bool has_given_up() const { return aborted(stop_.signal()); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(stop_, answers_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(stop_, answers_); }
 
-  using methods = dormouse::methods<"QUITTER", method<"ask", &quitter::ask>, method<"give_up", &quitter::give_up>, method<"on_answer", &quitter::on_answer>,
-                                    method<"answers", &quitter::answers>, method<"has_given_up", &quitter::has_given_up>>;
+  using methods =
+      dormouse::methods<"QUITTER", method<"ask", &quitter::ask>, method<"give_up", &quitter::give_up>,
+                        method<"on_answer", &quitter::on_answer>, method<"answers", &quitter::answers>,
+                        method<"has_given_up", &quitter::has_given_up>>;
 
 private:
   abort_controller stop_;
@@ -73,7 +73,8 @@ struct fixture : upstream_fixture {
   }
 
   /// That the result under the tag is an abort for this reason, and the only one.
-  fetch_error aborted_for(const object_ref<fetcher>& object, const std::string& tag, const std::string& reason) const {
+  fetch_error aborted_for(const object_ref<fetcher>& object, const std::string& tag,
+                          const std::string& reason) const {
     const auto why = failed(result_under(object, tag));
     CHECK(to_string(why.code) == "ABORTED");
     CHECK(contains(why.message, reason));
@@ -95,9 +96,10 @@ void give_up(const object_ref<fetcher>& object, const abort_controller& which, c
 
 } // namespace
 
-// --- where it is by then ----------------------------------------------------------------------------------------------------------------
+// --- where it is by then -----------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch that waits behind a full origin, and it is never sent") {
+TEST_CASE_FIXTURE(fixture,
+                  "R14: an abort ends a fetch that waits behind a full origin, and it is never sent") {
   runtime running(one_place());
   auto mine = object(running);
   value_of(mine.call<&fetcher::send>(in_front()));
@@ -129,7 +131,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch that waits for its retry"
   CHECK(running.stats().queued_fetches == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch in flight: the other side sees the connection closed, and the place is free") {
+TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch in flight: the other side sees the connection closed, "
+                           "and the place is free") {
   runtime running(one_place());
   auto mine = object(running);
   for (const std::string method : {"GET", "POST"}) {
@@ -145,7 +148,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch in flight: the other side
     const auto why = aborted_for(mine, method, "no time");
     CHECK(why.sent == sent_state::maybe);
     CHECK(why.attempts == 1);
-    CHECK(eventually([this] { return upstream.summary().in_flight == 0 && upstream.summary().connections == 0; }));
+    CHECK(eventually(
+        [this] { return upstream.summary().in_flight == 0 && upstream.summary().connections == 0; }));
     CHECK(running.stats().in_flight_fetches == 0);
     CHECK(upstream.hits(method) == 1);
   }
@@ -158,10 +162,12 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort ends a fetch in flight: the other side
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: an abort while the answer is arriving ends it, however much of it has come") {
+TEST_CASE_FIXTURE(fixture,
+                  "R14: an abort while the answer is arriving ends it, however much of it has come") {
   runtime running(settings());
   auto mine = object(running);
-  value_of(mine.call<&fetcher::send>(stoppable("a", "mode=slow_body&bytes=3000000&chunks=1000&chunk_ms=100")));
+  value_of(
+      mine.call<&fetcher::send>(stoppable("a", "mode=slow_body&bytes=3000000&chunks=1000&chunk_ms=100")));
   REQUIRE(came("a"));
   give_up(mine, stop, "too much");
   CHECK(aborted_for(mine, "a", "too much").sent == sent_state::maybe);
@@ -225,7 +231,9 @@ TEST_CASE_FIXTURE(fixture, "R14: a fetch with a large body that is aborted leave
 }
 
 // The abort becomes durable before the mark, in one batch: so it is heard while the mark is being written.
-TEST_CASE_FIXTURE(fixture, "R9: a POST that is aborted while its mark is being written does not go out, and leaves no mark") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R9: a POST that is aborted while its mark is being written does not go out, and leaves no mark") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(one_place(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
@@ -262,7 +270,9 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that is aborted while its mark is being w
   CHECK(disk(directory.path()).count('A') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its retry, by two signals at once, ends there and once") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R14: a fetch that is aborted while it moves to its retry, by two signals at once, ends there and once") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
@@ -298,9 +308,10 @@ TEST_CASE_FIXTURE(fixture, "R14: a fetch that is aborted while it moves to its r
   CHECK(rows.count('G') == 0);
 }
 
-// --- hibernation and restart ------------------------------------------------------------------------------------------------------------
+// --- hibernation and restart -------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R5: a controller in an object's state aborts after hibernation and after a restart") {
+TEST_CASE_FIXTURE(fixture,
+                  "R5: a controller in an object's state aborts after hibernation and after a restart") {
   {
     runtime running(settings());
     running.define<quitter>();
@@ -349,7 +360,10 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort that was the last thing a process comm
     REQUIRE(came("in flight"));
     REQUIRE(came("POST in flight"));
   }
-  const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(), "the last word"};
+  const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count(),
+                        "the last word"};
   disk(directory.path()).put(keys::abort_mark(stop.id()), seal_value(frame_type::abort_mark, mark));
   {
     runtime running(chosen);
@@ -358,7 +372,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort that was the last thing a process comm
       if (each.tag != "other") {
         CAPTURE(each.tag);
         const bool has_mark_if_sent = each.tag == "post";
-        CHECK(aborted_for(mine, each.tag, "the last word").sent == (has_mark_if_sent ? sent_state::no : sent_state::maybe));
+        CHECK(aborted_for(mine, each.tag, "the last word").sent ==
+              (has_mark_if_sent ? sent_state::no : sent_state::maybe));
       }
     REQUIRE(came("other"));
     CHECK(upstream.total() == 3);
@@ -370,7 +385,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort that was the last thing a process comm
   CHECK(rows.count('A') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: an abort and a stop right behind it: whoever comes next has one result for each fetch") {
+TEST_CASE_FIXTURE(
+    fixture, "R14: an abort and a stop right behind it: whoever comes next has one result for each fetch") {
   for (int round = 0; round < 10; ++round) {
     CAPTURE(round);
     const abort_controller now;
@@ -390,12 +406,17 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort and a stop right behind it: whoever co
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a damaged abort aborts all the same, and a damaged row of a signal keeps no fetch from its abort") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R21: a damaged abort aborts all the same, and a damaged row of a signal keeps no fetch from its abort") {
   auto chosen = settings();
   chosen.max_in_flight = 1;
   chosen.max_window = 2;
   const std::vector<std::string> names{"0", "1", "2", "3", "4", "5"};
-  const abort_mark sound{std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(), "sound"};
+  const abort_mark sound{std::chrono::duration_cast<std::chrono::milliseconds>(
+                             std::chrono::system_clock::now().time_since_epoch())
+                             .count(),
+                         "sound"};
   for (const std::string damaged : {"mark", "signal"}) {
     CAPTURE(damaged);
     const abort_controller now;
@@ -412,9 +433,11 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged abort aborts all the same, and a dama
     }
     {
       disk rows(directory.path());
-      rows.put(keys::abort_mark(now.id()), damaged == "mark" ? "garbage" : seal_value(frame_type::abort_mark, sound));
+      rows.put(keys::abort_mark(now.id()),
+               damaged == "mark" ? "garbage" : seal_value(frame_type::abort_mark, sound));
       if (damaged == "signal")
-        CHECK(rows.change('G', [](std::string& value) { value = "garbage"; }) == names.size() + 1); // and the last round's
+        CHECK(rows.change('G', [](std::string& value) { value = "garbage"; }) ==
+              names.size() + 1); // and the last round's
       rows.put("Snonsense", "x");
       rows.put("Gno such row", "x");
       rows.put(keys::signal(now.id(), 7), "x"); // of a fetch that there is not
@@ -428,12 +451,14 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged abort aborts all the same, and a dama
   }
   disk rows(directory.path());
   CHECK(rows.rows('G').size() == 1); // what is no row of a signal is in nobody's way
-  CHECK(rows.count('S') == 2); // the damaged one too: it is remembered from when it was found
+  CHECK(rows.count('S') == 2);       // the damaged one too: it is remembered from when it was found
 }
 
-// --- before the fetch is made -----------------------------------------------------------------------------------------------------------
+// --- before the fetch is made ------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R14: a fetch whose signal was aborted before it was made is aborted at once, in the next process too") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R14: a fetch whose signal was aborted before it was made is aborted at once, in the next process too") {
   const auto later = [this](const std::string& name) {
     auto out = stoppable(name);
     out.delay_ms = 86'400'000;
@@ -475,7 +500,8 @@ TEST_CASE_FIXTURE(fixture, "R14: fetch and abort in one turn, whichever comes fi
   aborted_for(mine, "b", "in advance");
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and then forgotten, in a process that runs on and in the next") {
+TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and then forgotten, in a process "
+                           "that runs on and in the next") {
   auto clock = std::make_shared<movable_clock>();
   const abort_controller another;
   {
@@ -496,7 +522,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort is remembered for abort_memory and the
   CHECK(eventually([&] { return !value_of(mine.call<&fetcher::has_given_up>(another.signal())); }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered for abort_memory from then on, and what is no mark at all goes") {
+TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered for abort_memory from then on, "
+                           "and what is no mark at all goes") {
   auto clock = std::make_shared<movable_clock>();
   {
     runtime running(with_clock(settings(), clock));
@@ -521,9 +548,10 @@ TEST_CASE_FIXTURE(fixture, "R21: an abort whose mark is damaged is remembered fo
   CHECK(upstream.total() == 0);
 }
 
-// --- who aborts -------------------------------------------------------------------------------------------------------------------------
+// --- who aborts --------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R14: a signal goes from object to object, and one abort ends the fetches of all") {
+TEST_CASE_FIXTURE(fixture,
+                  "R14: a signal goes from object to object, and one abort ends the fetches of all") {
   runtime running(settings());
   auto a = object(running, "a");
   auto b = object(running, "b");
@@ -555,7 +583,8 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort from outside of any turn is durable on
   CHECK(long_reason.error().code == errc::invalid_request);
   CHECK(contains(long_reason.error().message, "1025"));
   CHECK(contains(long_reason.error().message, "1024"));
-  CHECK(error_of(mine.call<&fetcher::give_up>(another, std::string(max_abort_reason_bytes + 1, 'r'))).code == errc::invalid_request);
+  CHECK(error_of(mine.call<&fetcher::give_up>(another, std::string(max_abort_reason_bytes + 1, 'r'))).code ==
+        errc::invalid_request);
   CHECK_FALSE(value_of(mine.call<&fetcher::has_given_up>(another.signal())));
   CHECK(running.queue().abort(another.id(), std::string(max_abort_reason_bytes, 'r')));
   running.stop();
@@ -599,7 +628,7 @@ TEST_CASE_FIXTURE(fixture, "R14: aborting twice is aborting once") {
   CHECK(running.stats().aborted == 2);
 }
 
-// --- a response that was first ----------------------------------------------------------------------------------------------------------
+// --- a response that was first -----------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R8: a response that is stored when the abort commits wins") {
   {
@@ -618,14 +647,17 @@ TEST_CASE_FIXTURE(fixture, "R8: a response that is stored when the abort commits
   CHECK(running.stats().aborted == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R8: a response whose way to disk has begun wins, even if it takes more than one try") {
+TEST_CASE_FIXTURE(fixture,
+                  "R8: a response whose way to disk has begun wins, even if it takes more than one try") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'I' && op.value; });
   value_of(mine.call<&fetcher::send>(stoppable("a")));
   REQUIRE(eventually([&valve] { return valve->failed() >= 1; }));
-  REQUIRE(eventually([&] { return running.queue().abort(stop.id(), "too late").has_value(); })); // not in one batch with a result that fails
+  REQUIRE(eventually([&] {
+    return running.queue().abort(stop.id(), "too late").has_value();
+  })); // not in one batch with a result that fails
   running.define<nobody>();
   valve->heal();
   CHECK(answered(result_under(mine, "a")).ok());
@@ -633,7 +665,7 @@ TEST_CASE_FIXTURE(fixture, "R8: a response whose way to disk has begun wins, eve
   CHECK(upstream.hits("a") == 1);
 }
 
-// --- signals that abort by themselves ---------------------------------------------------------------------------------------------------
+// --- signals that abort by themselves ----------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R14: abort_signal::timeout ends a fetch in the queue and one in flight") {
   runtime running(one_place());
@@ -652,15 +684,18 @@ TEST_CASE_FIXTURE(fixture, "R14: abort_signal::timeout ends a fetch in the queue
   CHECK(running.stats().aborted == 2);
   CHECK(upstream.total() == 1);
   CHECK(value_of(mine.call<&fetcher::has_given_up>(queued.signal)));
-  CHECK(failed(fetched(mine, [&] {
-          auto late = key("c");
-          late.signal = queued.signal;
-          return late;
-        }())).code == fetch_errc::aborted);
+  CHECK(failed(fetched(mine,
+                       [&] {
+                         auto late = key("c");
+                         late.signal = queued.signal;
+                         return late;
+                       }()))
+            .code == fetch_errc::aborted);
   CHECK(upstream.hits("c") == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: a POST whose signal's time comes is ABORTED every time, and never a TIMEOUT") {
+TEST_CASE_FIXTURE(fixture,
+                  "R14: a POST whose signal's time comes is ABORTED every time, and never a TIMEOUT") {
   runtime running(settings());
   auto mine = object(running);
   std::vector<order> orders;
@@ -675,7 +710,9 @@ TEST_CASE_FIXTURE(fixture, "R14: a POST whose signal's time comes is ABORTED eve
   CHECK(upstream.total() <= orders.size());
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: the time of a signal comes by the runtime's clock, beyond the window and while nobody runs") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R14: the time of a signal comes by the runtime's clock, beyond the window and while nobody runs") {
   auto clock = std::make_shared<movable_clock>();
   auto chosen = settings();
   chosen.max_in_flight = 1;
@@ -724,7 +761,9 @@ TEST_CASE_FIXTURE(fixture, "R14: of a deadline and a signal the earlier one deci
   CHECK(failed(result_under(mine, "deadline")).code == fetch_errc::timeout);
 }
 
-TEST_CASE_FIXTURE(fixture, "R14: abort_signal::any is aborted by the first of its controllers, and the others come too late") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R14: abort_signal::any is aborted by the first of its controllers, and the others come too late") {
   runtime running(settings());
   auto mine = object(running);
   const abort_controller user;

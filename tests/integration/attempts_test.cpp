@@ -40,14 +40,16 @@ using counts = std::map<std::string, std::uint64_t>;
 
 } // namespace
 
-// --- R9: what went out ------------------------------------------------------------------------------------------------------------------
+// --- R9: what went out -------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R9: a POST whose connection drops may have been received, says so, and is not repeated") {
+TEST_CASE_FIXTURE(fixture,
+                  "R9: a POST whose connection drops may have been received, says so, and is not repeated") {
   runtime running(settings());
   auto mine = object(running);
   for (const std::string mode : {"drop", "abort"}) {
     CAPTURE(mode);
-    CHECK(answered(fetched(mine, key("before " + mode))).ok()); // leaves a connection that could be used again
+    CHECK(
+        answered(fetched(mine, key("before " + mode))).ok()); // leaves a connection that could be used again
     const auto lost = failed(fetched(mine, post(mode, "mode=" + mode)));
     CHECK(lost.code == fetch_errc::network_error);
     CHECK(to_string(lost.code) == "NETWORK_ERROR");
@@ -128,13 +130,18 @@ TEST_CASE_FIXTURE(fixture, "R9: a name that does not resolve was not sent") {
   auto chosen = settings();
   chosen.allow = {"no-such-host.invalid"};
   runtime running(chosen);
-  const auto lost = failed(fetched(object(running), {.tag = "a", .url = "http://no-such-host.invalid/", .method = "POST", .timeout_ms = 5000, .max_retries = 0}));
-  CHECK((lost.code == fetch_errc::network_error || lost.code == fetch_errc::timeout)); // a machine without a resolver takes its time
+  const auto lost = failed(fetched(object(running), {.tag = "a",
+                                                     .url = "http://no-such-host.invalid/",
+                                                     .method = "POST",
+                                                     .timeout_ms = 5000,
+                                                     .max_retries = 0}));
+  CHECK((lost.code == fetch_errc::network_error ||
+         lost.code == fetch_errc::timeout)); // a machine without a resolver takes its time
   CHECK(lost.sent == sent_state::no);
   CHECK(contains(lost.message, "no-such-host.invalid"));
 }
 
-// --- R10: three clocks ------------------------------------------------------------------------------------------------------------------
+// --- R10: three clocks -------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R10: the timeout is of one attempt") {
   runtime running(settings());
@@ -219,13 +226,16 @@ TEST_CASE_FIXTURE(fixture, "R10: the deadline ends an attempt and its retries") 
   CHECK(late.sent == sent_state::maybe);
   CHECK(steady_clock::now() - begin < 20s); // not the 30 s of the default timeout
 
-  what = key("b", "status=503&retry_after=60"); // the retry would begin behind the deadline: what there is is the result
+  what = key(
+      "b",
+      "status=503&retry_after=60"); // the retry would begin behind the deadline: what there is is the result
   what.deadline_ms = 10'000;
   CHECK(answered(fetched(mine, what)).status() == 503);
   CHECK(upstream.hits("b") == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R10: a worker is not taken for dead because its fetch takes longer than the lease") {
+TEST_CASE_FIXTURE(fixture,
+                  "R10: a worker is not taken for dead because its fetch takes longer than the lease") {
   auto chosen = settings();
   chosen.worker_lease = 1s;
   runtime running(chosen);
@@ -234,7 +244,8 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker is not taken for dead because its fetc
   CHECK(running.stats().worker_restarts == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R10: a worker whose thread hangs is noticed by its lease, and its fetches finish elsewhere") {
+TEST_CASE_FIXTURE(
+    fixture, "R10: a worker whose thread hangs is noticed by its lease, and its fetches finish elsewhere") {
   constexpr std::uint64_t fetches = 100;
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
@@ -262,7 +273,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker whose thread hangs is noticed by its l
     CHECK(running.stats().retries >= fetches);
   }
   CHECK(eventually([&script] { return script->gone == 1; })); // let go, the thread ends
-  CHECK(upstream.total() == fetches); // and what it still held did not go out
+  CHECK(upstream.total() == fetches);                         // and what it still held did not go out
 }
 
 TEST_CASE_FIXTURE(fixture, "R10: a worker's thread that hangs may outlive its runtime") {
@@ -299,7 +310,9 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for a worker that hangs"
   CHECK(eventually([&script] { return script->gone == 1; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R10: a worker that dies of an exception is replaced at once, and its fetches finish elsewhere") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R10: a worker that dies of an exception is replaced at once, and its fetches finish elsewhere") {
   constexpr std::uint64_t fetches = 100;
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
@@ -322,7 +335,8 @@ TEST_CASE_FIXTURE(fixture, "R10: a worker that dies of an exception is replaced 
   CHECK(script->gone == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: a POST that was with a worker that is lost may have been received, and is not repeated") {
+TEST_CASE_FIXTURE(
+    fixture, "R9: a POST that was with a worker that is lost may have been received, and is not repeated") {
   auto script = std::make_shared<transport_script>();
   auto chosen = settings();
   chosen.worker_lease = 500ms;
@@ -338,7 +352,7 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that was with a worker that is lost may h
   CHECK(upstream.hits("a") == 0);
 }
 
-// --- R11: retries -----------------------------------------------------------------------------------------------------------------------
+// --- R11: retries ------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R11: statuses that pass are retried, and others are responses at once") {
   runtime running(settings());
@@ -395,7 +409,8 @@ TEST_CASE_FIXTURE(fixture, "R11: a retry is due by the runtime's clock, across r
   CHECK(upstream.hits("a") == 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while the fetch waits for its retry and while nobody runs") {
+TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while the fetch waits for its "
+                           "retry and while nobody runs") {
   auto clock = std::make_shared<movable_clock>();
   auto waits = key("waits", "status=503&retry_after=200");
   waits.deadline_ms = 250'000;

@@ -3,6 +3,8 @@
 #include "upstream_fixture.hpp"
 
 #include <doctest/doctest.h>
+#include <netdb.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -11,9 +13,6 @@
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <netdb.h>
-#include <unistd.h>
 
 using namespace dormouse;
 using namespace std::chrono_literals;
@@ -44,11 +43,13 @@ struct fixture : upstream_fixture {
   std::string authority() const { return "127.0.0.1:" + std::to_string(upstream.port()); }
 };
 
-/// A name other than "localhost", which libcurl knows by itself, that this machine resolves to nothing but special addresses; empty if there is none.
+/// A name other than "localhost", which libcurl knows by itself, that this machine resolves to nothing but
+/// special addresses; empty if there is none.
 std::string private_name() {
   std::array<char, 256> own{};
   ::gethostname(own.data(), own.size() - 1);
-  for (const auto& name : {std::string(own.data()), std::string("localhost.localdomain"), std::string("ip6-localhost")}) {
+  for (const auto& name :
+       {std::string(own.data()), std::string("localhost.localdomain"), std::string("ip6-localhost")}) {
     addrinfo* found = nullptr;
     if (name.empty() || name == "localhost" || ::getaddrinfo(name.c_str(), "80", nullptr, &found) != 0)
       continue;
@@ -56,15 +57,14 @@ std::string private_name() {
     for (auto* each = found; each != nullptr; each = each->ai_next)
       all_special = all_special && is_special_address(*each->ai_addr);
     ::freeaddrinfo(found);
-    if (all_special)
-      return name;
+    if (all_special) return name;
   }
   return {};
 }
 
 } // namespace
 
-// --- R12: limits ------------------------------------------------------------------------------------------------------------------------
+// --- R12: limits -------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R12: a request over a limit is refused at the call, by the name of its option") {
   auto chosen = settings();
@@ -74,7 +74,8 @@ TEST_CASE_FIXTURE(fixture, "R12: a request over a limit is refused at the call, 
   runtime running(chosen);
   auto mine = object(running);
 
-  const auto body = error_of(mine.call<&fetcher::send_bytes>(order{.tag = "a", .url = at("/echo"), .method = "POST"}, std::uint64_t{100'001}));
+  const auto body = error_of(mine.call<&fetcher::send_bytes>(
+      order{.tag = "a", .url = at("/echo"), .method = "POST"}, std::uint64_t{100'001}));
   CHECK(body.code == errc::too_large);
   CHECK(contains(body.message, "100001"));
   CHECK(contains(body.message, "options::max_body_bytes = 100000"));
@@ -97,7 +98,8 @@ TEST_CASE_FIXTURE(fixture, "R12: a request over a limit is refused at the call, 
   CHECK(url.code == errc::too_large);
 
   // At the limits all is well.
-  value_of(mine.call<&fetcher::send_bytes>(order{.tag = "b", .url = at("/echo"), .method = "POST"}, std::uint64_t{100'000}));
+  value_of(mine.call<&fetcher::send_bytes>(order{.tag = "b", .url = at("/echo"), .method = "POST"},
+                                           std::uint64_t{100'000}));
   CHECK(answered(result_under(mine, "b")).text().size() == 100'000);
   CHECK(upstream.total() == 1);
 }
@@ -126,14 +128,16 @@ TEST_CASE_FIXTURE(fixture, "R12: large bodies are seen by the handler as they ar
   runtime running(settings());
   auto mine = object(running);
   const std::string large(300 * 1024, 'b');
-  value_of(mine.call<&fetcher::send_bytes>(order{.tag = "echo", .url = at("/echo"), .method = "POST"}, std::uint64_t{large.size()}));
+  value_of(mine.call<&fetcher::send_bytes>(order{.tag = "echo", .url = at("/echo"), .method = "POST"},
+                                           std::uint64_t{large.size()}));
   CHECK(answered(result_under(mine, "echo")).text() == large);
   const auto got = answered(fetched(mine, key("b", "bytes=2000000"))).text();
   CHECK(got.size() == 2'000'000);
   CHECK(upstream.total() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: past max_queued_fetches a fetch is refused, undone turns give their places back") {
+TEST_CASE_FIXTURE(fixture,
+                  "R12: past max_queued_fetches a fetch is refused, undone turns give their places back") {
   auto chosen = settings();
   chosen.max_queued_fetches = 3;
   runtime running(chosen);
@@ -155,7 +159,10 @@ TEST_CASE_FIXTURE(fixture, "R12: past max_queued_fetches a fetch is refused, und
   CHECK(full.code == errc::queue_full);
   CHECK(contains(full.message, "QUEUE_ERROR"));
   CHECK(contains(full.message, "options::max_queued_fetches"));
-  const auto outside = error_thrown_by([&] { create_proxy_fetch(running.queue(), {.return_address = mine.where()})(at("/k/a")).then<&fetcher::on_result>("a"); });
+  const auto outside = error_thrown_by([&] {
+    create_proxy_fetch(running.queue(), {.return_address = mine.where()})(at("/k/a"))
+        .then<&fetcher::on_result>("a");
+  });
   CHECK(outside.code == errc::queue_full);
   REQUIRE(all_came(mine, 3));
   CHECK(answered(fetched(mine, key("a place is free"))).ok());
@@ -203,19 +210,28 @@ TEST_CASE_FIXTURE(fixture, "R12: twenty redirects are followed, and not one more
   CHECK(to_string(too_far.code) == "NETWORK_ERROR");
   CHECK(contains(too_far.message, "20 redirects"));
   CHECK(too_far.sent == sent_state::yes);
-  CHECK(failed(fetched(mine, {.tag = "error", .url = at("/redirect_chain?n=1"), .redirect = redirect_mode::error})).code == fetch_errc::network_error);
-  const auto manual = answered(fetched(mine, {.tag = "manual", .url = at("/redirect_chain?n=1"), .redirect = redirect_mode::manual}));
+  CHECK(failed(fetched(mine,
+                       {.tag = "error", .url = at("/redirect_chain?n=1"), .redirect = redirect_mode::error}))
+            .code == fetch_errc::network_error);
+  const auto manual = answered(
+      fetched(mine, {.tag = "manual", .url = at("/redirect_chain?n=1"), .redirect = redirect_mode::manual}));
   CHECK(manual.status() == 302);
   CHECK(manual.headers().has("Location"));
   CHECK_FALSE(manual.redirected());
   CHECK(running.stats().retries == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "redirects change the method as the Fetch standard says, and credentials stay with their origin") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "redirects change the method as the Fetch standard says, and credentials stay with their origin") {
   runtime running(settings());
   auto mine = object(running);
   const auto posted = [&](const std::string& status) {
-    return answered(fetched(mine, {.tag = status, .url = redirect_to("/echo", "&status=" + status), .method = "POST", .body = "payload"})).text();
+    return answered(fetched(mine, {.tag = status,
+                                   .url = redirect_to("/echo", "&status=" + status),
+                                   .method = "POST",
+                                   .body = "payload"}))
+        .text();
   };
   CHECK(posted("302").empty());
   CHECK(posted("303").empty());
@@ -225,10 +241,12 @@ TEST_CASE_FIXTURE(fixture, "redirects change the method as the Fetch standard sa
   samples::upstream_server other;
   other.start();
   const headers secret{{"Authorization", "Bearer secret"}, {"Cookie", "a=b"}, {"X-Kept", "yes"}};
-  const auto same = answered(fetched(mine, {.tag = "same", .url = redirect_to("/headers"), .headers = secret})).text();
+  const auto same =
+      answered(fetched(mine, {.tag = "same", .url = redirect_to("/headers"), .headers = secret})).text();
   CHECK(contains(same, "Bearer secret"));
   CHECK(contains(same, "a=b"));
-  const auto crossed = answered(fetched(mine, {.tag = "crossed", .url = redirect_to(other.url() + "/headers"), .headers = secret}));
+  const auto crossed = answered(
+      fetched(mine, {.tag = "crossed", .url = redirect_to(other.url() + "/headers"), .headers = secret}));
   CHECK(crossed.url() == other.url() + "/headers");
   CHECK_FALSE(contains(crossed.text(), "secret"));
   CHECK_FALSE(contains(crossed.text(), "a=b"));
@@ -243,16 +261,21 @@ TEST_CASE_FIXTURE(fixture, "the queue is served by priority") {
   std::vector<order> orders{key("in front", "delay_ms=300")};
   for (auto priority : {fetch_priority::low, fetch_priority::normal, fetch_priority::high})
     for (const std::string turn : {" a", " b"}) {
-      orders.push_back(key((priority == fetch_priority::low ? "low" : priority == fetch_priority::normal ? "normal" : "high") + turn));
+      orders.push_back(key((priority == fetch_priority::low      ? "low"
+                            : priority == fetch_priority::normal ? "normal"
+                                                                 : "high") +
+                           turn));
       orders.back().priority = priority;
     }
   orders.front().priority = fetch_priority::high;
   value_of(mine.call<&fetcher::send_all>(orders));
   REQUIRE(all_came(mine, 7));
-  CHECK(value_of(mine.call<&fetcher::sequence>()) == std::vector<std::string>{"in front", "high a", "high b", "normal a", "normal b", "low a", "low b"});
+  CHECK(value_of(mine.call<&fetcher::sequence>()) ==
+        std::vector<std::string>{"in front", "high a", "high b", "normal a", "normal b", "low a", "low b"});
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: a queue many times as long as the window is served in full, retries included") {
+TEST_CASE_FIXTURE(fixture,
+                  "R12: a queue many times as long as the window is served in full, retries included") {
   constexpr std::uint64_t fetches = 300;
   auto chosen = settings();
   chosen.max_window = 4;
@@ -271,7 +294,7 @@ TEST_CASE_FIXTURE(fixture, "R12: a queue many times as long as the window is ser
   CHECK(running.stats().queued_fetches == 0);
 }
 
-// --- R13: the URL policy ----------------------------------------------------------------------------------------------------------------
+// --- R13: the URL policy -----------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R13: with an empty allowlist nothing goes out") {
   auto chosen = settings();
@@ -291,15 +314,19 @@ TEST_CASE_FIXTURE(fixture, "R13: a wildcard does not reach this machine, however
   chosen.allow = {"*", "*.localhost"};
   runtime running(chosen);
   auto mine = object(running);
-  for (const std::string host : {"127.0.0.1", "2130706433", "0x7f000001", "017700000001", "127.1", "0", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "169.254.169.254"}) {
+  for (const std::string host : {"127.0.0.1", "2130706433", "0x7f000001", "017700000001", "127.1", "0",
+                                 "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "169.254.169.254"}) {
     CAPTURE(host);
-    const auto why = error_of(mine.call<&fetcher::send>(order{.tag = host, .url = "http://" + host + ":" + secret.port() + "/"}));
+    const auto why = error_of(
+        mine.call<&fetcher::send>(order{.tag = host, .url = "http://" + host + ":" + secret.port() + "/"}));
     CHECK(why.code == errc::blocked);
     CHECK(contains(why.message, "options::allow"));
   }
   // User info is not accepted in a fetch at all.
   for (const std::string user : {"example.com", "example.com:80"})
-    CHECK(error_of(mine.call<&fetcher::send>(order{.tag = "user", .url = "http://" + user + "@127.0.0.1:" + secret.port() + "/"})).code == errc::invalid_url);
+    CHECK(error_of(mine.call<&fetcher::send>(
+                       order{.tag = "user", .url = "http://" + user + "@127.0.0.1:" + secret.port() + "/"}))
+              .code == errc::invalid_url);
   CHECK(running.stats().attempts == 0);
   CHECK(secret.connections() == 0);
 }
@@ -311,11 +338,11 @@ TEST_CASE_FIXTURE(fixture, "R13: a name that resolves to a private address is re
   runtime running(chosen);
   auto mine = object(running);
   std::vector<std::string> names{"localhost"};
-  if (const auto own = private_name(); !own.empty())
-    names.push_back(own);
+  if (const auto own = private_name(); !own.empty()) names.push_back(own);
   for (const auto& name : names) {
     CAPTURE(name);
-    const auto why = failed(fetched(mine, {.tag = name, .url = "http://" + name + ":" + secret.port() + "/"}));
+    const auto why =
+        failed(fetched(mine, {.tag = name, .url = "http://" + name + ":" + secret.port() + "/"}));
     CHECK(to_string(why.code) == "BLOCKED");
     CHECK(why.sent == sent_state::no);
     CHECK(why.attempts == 1); // final: trying again would not help
@@ -333,9 +360,11 @@ TEST_CASE_FIXTURE(fixture, "R13: a redirect leads nowhere that the first hop cou
   runtime running(chosen);
   auto mine = object(running);
   const auto port = ":" + secret.port() + "/";
-  for (const auto& location : {"http://127.0.0.1" + port, "http://127.0.0.2" + port, "http://localhost" + port, "http://2130706433" + port, "http://0x7f.1" + port, "http://[::1]" + port,
-                               "http://[::ffff:127.0.0.1]" + port, "http://" + authority() + "@localhost" + port, "//localhost" + port, std::string("ftp://127.0.0.1/"),
-                               std::string("file:///etc/passwd")}) {
+  for (const auto& location :
+       {"http://127.0.0.1" + port, "http://127.0.0.2" + port, "http://localhost" + port,
+        "http://2130706433" + port, "http://0x7f.1" + port, "http://[::1]" + port,
+        "http://[::ffff:127.0.0.1]" + port, "http://" + authority() + "@localhost" + port,
+        "//localhost" + port, std::string("ftp://127.0.0.1/"), std::string("file:///etc/passwd")}) {
     CAPTURE(location);
     const auto why = failed(fetched(mine, {.tag = location, .url = redirect_to(location)}));
     CHECK(to_string(why.code) == "BLOCKED");
@@ -355,7 +384,8 @@ TEST_CASE_FIXTURE(fixture, "R13: a host that is not allowed is not reached over 
   auto mine = object(running);
   for (const std::string host : {"127.0.0.1", "localhost", "example.com"}) {
     CAPTURE(host);
-    const auto why = failed(fetched(mine, {.tag = host, .url = redirect_to("http://" + host + ":" + secret.port() + "/")}));
+    const auto why = failed(
+        fetched(mine, {.tag = host, .url = redirect_to("http://" + host + ":" + secret.port() + "/")}));
     CHECK(to_string(why.code) == "BLOCKED");
     CHECK(contains(why.message, host));
     CHECK(contains(why.message, "options::allow"));
@@ -368,11 +398,15 @@ TEST_CASE_FIXTURE(fixture, "R13: a private host that is allowed by name is reach
   chosen.allow = {"localhost:" + std::to_string(upstream.port())};
   runtime running(chosen);
   auto mine = object(running);
-  CHECK(answered(fetched(mine, {.tag = "a", .url = "http://localhost:" + std::to_string(upstream.port()) + "/k/a"})).ok());
-  CHECK(error_of(mine.call<&fetcher::send>(key("b"))).code == errc::blocked); // the same place by another name
+  CHECK(answered(fetched(mine,
+                         {.tag = "a", .url = "http://localhost:" + std::to_string(upstream.port()) + "/k/a"}))
+            .ok());
+  CHECK(error_of(mine.call<&fetcher::send>(key("b"))).code ==
+        errc::blocked); // the same place by another name
 }
 
-TEST_CASE_FIXTURE(fixture, "R13: the allowlist of the process that sends counts, not that of the one that queued") {
+TEST_CASE_FIXTURE(fixture,
+                  "R13: the allowlist of the process that sends counts, not that of the one that queued") {
   {
     runtime running(settings());
     value_of(object(running).call<&fetcher::send>(key("a", "mode=hang")));
@@ -419,9 +453,10 @@ TEST_CASE_FIXTURE(fixture, "R13: the environment takes no target out of the opti
   CHECK(upstream.hits("a") == 0);
 }
 
-// --- bad input --------------------------------------------------------------------------------------------------------------------------
+// --- bad input ---------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at the call, by the name of what is wrong") {
+TEST_CASE_FIXTURE(
+    fixture, "bad input: a fetch that cannot be made is refused at the call, by the name of what is wrong") {
   runtime running(settings());
   const auto sent = [&](order what) { return refused(running, std::move(what)); };
 
@@ -444,7 +479,9 @@ TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at
   CHECK(sent({.tag = "a", .url = at("/"), .max_retries = 1000}).code == errc::invalid_request);
 
   constexpr auto year_ms = std::chrono::milliseconds(std::chrono::hours(24 * 366)).count();
-  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                          std::chrono::system_clock::now().time_since_epoch())
+                          .count();
   for (const std::int64_t delay : {std::int64_t{-1}, year_ms + 1}) {
     const auto why = sent({.tag = "a", .url = at("/"), .delay_ms = delay});
     CHECK(why.code == errc::invalid_request);
@@ -453,20 +490,26 @@ TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at
   const auto far = sent({.tag = "a", .url = at("/"), .not_before_ms = now_ms + year_ms + 60'000});
   CHECK(far.code == errc::invalid_request);
   CHECK(contains(far.message, "not_before"));
-  for (const auto& late : {order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .delay_ms = 60'000},
-                           order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .not_before_ms = now_ms + 600'000}}) {
+  for (const auto& late :
+       {order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .delay_ms = 60'000},
+        order{.tag = "a", .url = at("/"), .deadline_ms = 60'000, .not_before_ms = now_ms + 600'000}}) {
     const auto why = sent(late);
     CHECK(why.code == errc::invalid_request);
     CHECK(contains(why.message, "deadline"));
   }
-  for (const auto& alone : {order{.tag = "a", .url = at("/"), .method = "PUT", .sharing = sharing::single_flight},
-                            order{.tag = "a", .url = at("/"), .method = "HEAD", .sharing = sharing::single_flight},
-                            order{.tag = "a", .url = at("/"), .delivery = delivery::at_most_once, .sharing = sharing::single_flight}}) {
+  for (const auto& alone :
+       {order{.tag = "a", .url = at("/"), .method = "PUT", .sharing = sharing::single_flight},
+        order{.tag = "a", .url = at("/"), .method = "HEAD", .sharing = sharing::single_flight},
+        order{.tag = "a",
+        .url = at("/"),
+        .delivery = delivery::at_most_once,
+        .sharing = sharing::single_flight}}) {
     const auto why = sent(alone);
     CHECK(why.code == errc::invalid_request);
     CHECK(contains(why.message, "single_flight"));
   }
-  for (const auto& queue : {std::string("no name"), std::string("1st"), std::string("a-b"), std::string("\xc3\xa4"), std::string(65, 'q')}) {
+  for (const auto& queue : {std::string("no name"), std::string("1st"), std::string("a-b"),
+                            std::string("\xc3\xa4"), std::string(65, 'q')}) {
     const auto why = sent({.tag = "a", .url = at("/"), .queue = queue});
     CHECK(why.code == errc::invalid_request);
     CHECK(contains(why.message, "queue"));
@@ -483,7 +526,7 @@ TEST_CASE_FIXTURE(fixture, "bad input: a fetch that cannot be made is refused at
   CHECK(upstream.total() == 0);
 }
 
-// --- R14: names -------------------------------------------------------------------------------------------------------------------------
+// --- R14: names --------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R14: the codes of results are these strings") {
   auto chosen = settings();

@@ -46,9 +46,9 @@ public:
   void on_page(fetch_result result, std::string tag, std::string jar) {
     ++handlers_run;
     browser(jar).set_cookie("handled", tag, {.url = "http://handler.test/"});
-    if (result)
-      seen_[tag] = cookies(jar).header_for(value_or_throw(parse_url(result->url())), in_ms());
-    pages_[tag] = result ? result->text() : std::string(to_string(result.error().code)) + " " + result.error().message;
+    if (result) seen_[tag] = cookies(jar).header_for(value_or_throw(parse_url(result->url())), in_ms());
+    pages_[tag] =
+        result ? result->text() : std::string(to_string(result.error().code)) + " " + result.error().message;
     if (refusals > 0) {
       --refusals;
       throw std::runtime_error("the handler refuses");
@@ -56,15 +56,20 @@ public:
   }
   /// Through a fetch that is bound to another queue, with the jar of this object.
   void visit_bound(order what) {
-    auto bound = create_proxy_fetch(queue(), {.return_address = self_address(), .timeout = std::chrono::seconds(20)});
+    auto bound =
+        create_proxy_fetch(queue(), {.return_address = self_address(), .timeout = std::chrono::seconds(20)});
     browser(bound, what.jar).fetch(what.url, what.init()).then<&surfer::on_page>(what.tag, what.jar);
   }
 
-  void set(std::string jar, std::string name, std::string value, std::string url) { browser(jar).set_cookie(name, value, {.url = url}); }
+  void set(std::string jar, std::string name, std::string value, std::string url) {
+    browser(jar).set_cookie(name, value, {.url = url});
+  }
   void set_for(std::string jar, std::string name, std::string value, std::string url, std::int64_t seconds) {
     browser(jar).set_cookie(name, value, {.url = url, .max_age = std::chrono::seconds(seconds)});
   }
-  void set_for_domain(std::string jar, std::string name, std::string domain) { browser(jar).set_cookie(name, "v", {.domain = domain}); }
+  void set_for_domain(std::string jar, std::string name, std::string domain) {
+    browser(jar).set_cookie(name, "v", {.domain = domain});
+  }
   void set_and_throw(std::string jar, std::string name, std::string url) {
     set(std::move(jar), std::move(name), "v", std::move(url));
     throw std::runtime_error("changed my mind");
@@ -72,40 +77,62 @@ public:
   void set_many(std::string jar, std::uint64_t count, std::uint64_t bytes) {
     auto mine = browser(jar);
     for (std::uint64_t i = 0; i < count; ++i)
-      mine.set_cookie("c" + std::to_string(i), std::string(bytes, 'v'), {.url = "http://" + std::to_string(i) + ".test/"});
+      mine.set_cookie("c" + std::to_string(i), std::string(bytes, 'v'),
+                      {.url = "http://" + std::to_string(i) + ".test/"});
   }
   void set_and_visit(std::string name, order what) {
     set(what.jar, std::move(name), "v", what.url);
     visit(std::move(what));
   }
   std::optional<std::string> get(std::string jar, std::string name) { return browser(jar).get_cookie(name); }
-  std::optional<std::string> get_for(std::string jar, std::string name, std::string url) { return browser(jar).get_cookie(name, url); }
+  std::optional<std::string> get_for(std::string jar, std::string name, std::string url) {
+    return browser(jar).get_cookie(name, url);
+  }
   std::uint64_t remove(std::string jar, std::string name) { return browser(jar).remove_cookie(name); }
-  std::uint64_t remove_for(std::string jar, std::string name, std::string url) { return browser(jar).remove_cookie(name, url); }
+  std::uint64_t remove_for(std::string jar, std::string name, std::string url) {
+    return browser(jar).remove_cookie(name, url);
+  }
   void clear(std::string jar) { browser(jar).clear(); }
   void clear_and_set(std::string jar, std::string name, std::string url) {
     clear(jar);
     set(std::move(jar), std::move(name), "v", std::move(url));
   }
   void fetch_with_jar(std::string jar, std::string url) {
-    create_proxy_fetch(queue(), {.return_address = self_address(), .jar = jar})(url).then<&surfer::on_page>(jar, jar);
+    create_proxy_fetch(queue(), {.return_address = self_address(), .jar = jar})(url).then<&surfer::on_page>(
+        jar, jar);
   }
   /// In the jar of another object, which is not this one's to look at.
   void pry(std::string whose, std::uint64_t action) {
     auto theirs = create_proxy_browser(queue(), {.return_address = {"SURFER", whose}, .jar = "private"});
     const std::string url = "http://127.0.0.1/";
     switch (action) {
-      case 0: theirs.set_cookie("a", "1", {.url = url}); break;
-      case 1: (void)theirs.get_cookie("a"); break;
-      case 2: (void)theirs.get_cookie("a", url); break;
-      case 3: (void)theirs.remove_cookie("a"); break;
-      case 4: (void)theirs.cookies(); break;
-      case 5: (void)theirs.cookies_for(url); break;
-      default: theirs.clear(); break;
+    case 0:
+      theirs.set_cookie("a", "1", {.url = url});
+      break;
+    case 1:
+      (void)theirs.get_cookie("a");
+      break;
+    case 2:
+      (void)theirs.get_cookie("a", url);
+      break;
+    case 3:
+      (void)theirs.remove_cookie("a");
+      break;
+    case 4:
+      (void)theirs.cookies();
+      break;
+    case 5:
+      (void)theirs.cookies_for(url);
+      break;
+    default:
+      theirs.clear();
+      break;
     }
   }
   std::vector<std::string> names(std::string jar) { return names_of(browser(jar).cookies()); }
-  std::vector<std::string> names_for(std::string jar, std::string url) { return names_of(browser(jar).cookies_for(url)); }
+  std::vector<std::string> names_for(std::string jar, std::string url) {
+    return names_of(browser(jar).cookies_for(url));
+  }
 
   /// Read-only.
   std::vector<std::string> look(std::string jar) const { return names_of(cookies(jar).cookies(in_ms())); }
@@ -114,22 +141,25 @@ public:
   std::string seen(std::string tag) const { return seen_.contains(tag) ? seen_.at(tag) : std::string(); }
   std::uint64_t pages() const { return pages_.size(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(pages_, seen_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(pages_, seen_); }
 
-  using methods = dormouse::methods<"SURFER",
-      method<"visit", &surfer::visit>, method<"visit_all", &surfer::visit_all>, method<"on_page", &surfer::on_page>, method<"visit_bound", &surfer::visit_bound>,
-      method<"set", &surfer::set>, method<"set_for", &surfer::set_for>, method<"set_for_domain", &surfer::set_for_domain>,
-      method<"set_and_throw", &surfer::set_and_throw>, method<"set_many", &surfer::set_many>, method<"set_and_visit", &surfer::set_and_visit>,
-      method<"get", &surfer::get>, method<"get_for", &surfer::get_for>, method<"remove", &surfer::remove>, method<"remove_for", &surfer::remove_for>,
-      method<"clear", &surfer::clear>, method<"clear_and_set", &surfer::clear_and_set>,
-      method<"fetch_with_jar", &surfer::fetch_with_jar>, method<"pry", &surfer::pry>, method<"names", &surfer::names>, method<"names_for", &surfer::names_for>, method<"look", &surfer::look>,
-      method<"look_at_default", &surfer::look_at_default>, method<"page", &surfer::page>, method<"seen", &surfer::seen>, method<"pages", &surfer::pages>>;
+  using methods = dormouse::methods<
+      "SURFER", method<"visit", &surfer::visit>, method<"visit_all", &surfer::visit_all>,
+      method<"on_page", &surfer::on_page>, method<"visit_bound", &surfer::visit_bound>,
+      method<"set", &surfer::set>, method<"set_for", &surfer::set_for>,
+      method<"set_for_domain", &surfer::set_for_domain>, method<"set_and_throw", &surfer::set_and_throw>,
+      method<"set_many", &surfer::set_many>, method<"set_and_visit", &surfer::set_and_visit>,
+      method<"get", &surfer::get>, method<"get_for", &surfer::get_for>, method<"remove", &surfer::remove>,
+      method<"remove_for", &surfer::remove_for>, method<"clear", &surfer::clear>,
+      method<"clear_and_set", &surfer::clear_and_set>, method<"fetch_with_jar", &surfer::fetch_with_jar>,
+      method<"pry", &surfer::pry>, method<"names", &surfer::names>, method<"names_for", &surfer::names_for>,
+      method<"look", &surfer::look>, method<"look_at_default", &surfer::look_at_default>,
+      method<"page", &surfer::page>, method<"seen", &surfer::seen>, method<"pages", &surfer::pages>>;
 
 private:
-  std::int64_t in_ms() const { return std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count(); }
+  std::int64_t in_ms() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count();
+  }
 
   static std::vector<std::string> names_of(const std::vector<cookie>& all) {
     std::vector<std::string> out;
@@ -171,12 +201,14 @@ struct fixture : upstream_fixture {
     return running.get<surfer>(id);
   }
 
-  order page(const std::string& tag, const std::string& target, const std::string& jar = std::string(default_jar)) const {
+  order page(const std::string& tag, const std::string& target,
+             const std::string& jar = std::string(default_jar)) const {
     return {.tag = tag, .url = at(target), .max_retries = 0, .jar = jar};
   }
 
   /// A page that sets these.
-  order setting(const std::string& tag, const std::vector<std::string>& cookies, const std::string& jar = std::string(default_jar), const std::string& more = "") const {
+  order setting(const std::string& tag, const std::vector<std::string>& cookies,
+                const std::string& jar = std::string(default_jar), const std::string& more = "") const {
     std::string target = "/k/" + tag + "?" + more;
     for (const auto& each : cookies)
       target += "&set_cookie=" + encoded(each);
@@ -207,7 +239,8 @@ struct fixture : upstream_fixture {
   }
 
   /// The cookies that a request carries.
-  pairs sent(const object_ref<surfer>& object, const std::string& tag, const std::string& jar = std::string(default_jar)) const {
+  pairs sent(const object_ref<surfer>& object, const std::string& tag,
+             const std::string& jar = std::string(default_jar)) const {
     return nlohmann::json::parse(visited(object, page(tag, "/cookies", jar))).get<pairs>();
   }
 
@@ -220,9 +253,10 @@ struct fixture : upstream_fixture {
 
 } // namespace
 
-// --- requests and responses -------------------------------------------------------------------------------------------------------------
+// --- requests and responses --------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "browser: what a response sets is in the jar when its handler runs, and goes along with the next request") {
+TEST_CASE_FIXTURE(fixture, "browser: what a response sets is in the jar when its handler runs, and goes "
+                           "along with the next request") {
   runtime running(settings());
   auto me = someone(running);
   CHECK(sent(me, "before") == pairs{});
@@ -235,7 +269,8 @@ TEST_CASE_FIXTURE(fixture, "browser: what a response sets is in the jar when its
   CHECK(sent(me, "removed") == pairs{{"c", "4"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: a response with an error status sets cookies, and so does one that is retried") {
+TEST_CASE_FIXTURE(fixture,
+                  "browser: a response with an error status sets cookies, and so does one that is retried") {
   runtime running(settings());
   auto me = someone(running);
   visited(me, setting("a", {"a=1; Path=/"}, "default", "status=404"));
@@ -246,9 +281,12 @@ TEST_CASE_FIXTURE(fixture, "browser: a response with an error status sets cookie
 }
 
 TEST_CASE_FIXTURE(fixture, "browser: an attempt that is tried again leaves no cookies") {
-  const std::string fine = "HTTP/1.1 200 OK\r\nSet-Cookie: fine=1; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-  const std::string busy = "HTTP/1.1 503 Busy\r\nSet-Cookie: busy=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-  const std::string torn = "HTTP/1.1 200 OK\r\nSet-Cookie: torn=1; Path=/\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf";
+  const std::string fine =
+      "HTTP/1.1 200 OK\r\nSet-Cookie: fine=1; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+  const std::string busy =
+      "HTTP/1.1 503 Busy\r\nSet-Cookie: busy=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  const std::string torn =
+      "HTTP/1.1 200 OK\r\nSet-Cookie: torn=1; Path=/\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf";
   raw_server server(fine, {busy, torn});
   runtime running(settings());
   auto me = someone(running);
@@ -259,20 +297,25 @@ TEST_CASE_FIXTURE(fixture, "browser: an attempt that is tried again leaves no co
   CHECK(jar_of(me) == names{"fine"});
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: what RFC 6265bis ignores is ignored, and the rest of the response is taken") {
+TEST_CASE_FIXTURE(fixture,
+                  "browser: what RFC 6265bis ignores is ignored, and the rest of the response is taken") {
   runtime running(settings());
   auto me = someone(running);
-  visited(me, setting("a", {"super=1; Domain=com", "other=1; Domain=example.com", "__Host-x=1; Path=/a; Secure", "good=1; Path=/", "=", "loopback=1; Secure; Path=/"}));
+  visited(me,
+          setting("a", {"super=1; Domain=com", "other=1; Domain=example.com", "__Host-x=1; Path=/a; Secure",
+                        "good=1; Path=/", "=", "loopback=1; Secure; Path=/"}));
   CHECK(sent(me, "after") == pairs{{"good", "1"}, {"loopback", "1"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: each hop of a redirect chain sends what the hops before have set, and all is kept") {
+TEST_CASE_FIXTURE(
+    fixture, "browser: each hop of a redirect chain sends what the hops before have set, and all is kept") {
   runtime running(settings());
   auto me = someone(running);
   const auto third = redirect("/cookies", {"c=3; Path=/", "a=; Path=/; Max-Age=0"});
   const auto second = redirect(third, {"b=2; Path=/"});
   const auto first = redirect(second, {"a=1; Path=/"});
-  CHECK(nlohmann::json::parse(visited(me, page("chain", first))).get<pairs>() == pairs{{"b", "2"}, {"c", "3"}});
+  CHECK(nlohmann::json::parse(visited(me, page("chain", first))).get<pairs>() ==
+        pairs{{"b", "2"}, {"c", "3"}});
   CHECK(jar_of(me) == names{"b", "c"});
   CHECK(sent(me, "after") == pairs{{"b", "2"}, {"c", "3"}});
 
@@ -294,7 +337,8 @@ TEST_CASE_FIXTURE(fixture, "browser: cookies do not go to another host, and thos
   const auto there = "http://localhost:" + port;
   auto own = page("b", redirect(there + "/cookies", {"hop=1; Path=/"}));
   own.headers.append("Cookie", "own=1");
-  CHECK(nlohmann::json::parse(visited(me, own)).get<pairs>() == pairs{}); // neither the jar's nor the caller's
+  CHECK(nlohmann::json::parse(visited(me, own)).get<pairs>() ==
+        pairs{}); // neither the jar's nor the caller's
   auto named = page("c", "");
   named.url = there + "/k/c?set_cookie=" + encoded("named=1; Path=/");
   visited(me, named);
@@ -310,14 +354,17 @@ TEST_CASE_FIXTURE(fixture, "browser: cookies do not go to another host, and thos
   CHECK(nlohmann::json::parse(visited(me, named)).get<pairs>() == pairs{{"numeric", "1"}, {"hop", "1"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: a Cookie header of the caller's is merged with the jar's, and wins over one of the same name") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "browser: a Cookie header of the caller's is merged with the jar's, and wins over one of the same name") {
   runtime running(settings());
   auto me = someone(running);
   visited(me, setting("a", {"a=jar; Path=/", "b=jar; Path=/"}));
   auto own = page("b", "/cookies");
   own.headers.append("Cookie", "b=own; c=own");
   own.headers.append("Cookie", "d=own");
-  CHECK(nlohmann::json::parse(visited(me, own)).get<pairs>() == pairs{{"b", "own"}, {"c", "own"}, {"d", "own"}, {"a", "jar"}});
+  CHECK(nlohmann::json::parse(visited(me, own)).get<pairs>() ==
+        pairs{{"b", "own"}, {"c", "own"}, {"d", "own"}, {"a", "jar"}});
   CHECK(sent(me, "c") == pairs{{"a", "jar"}, {"b", "jar"}}); // the jar does not hear of it
   own = page("d", "/cookies", "empty");
   own.headers.append("Cookie", "only=own");
@@ -342,9 +389,10 @@ TEST_CASE_FIXTURE(fixture, "browser: a site with a login, from its form to the l
   CHECK_FALSE(contains(visited(me, page("after", "/site/account")), "ada"));
 }
 
-// --- durability -------------------------------------------------------------------------------------------------------------------------
+// --- durability --------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R3: cookies commit with the turn that consumed the response: a handler that throws leaves the jar as it was") {
+TEST_CASE_FIXTURE(fixture, "R3: cookies commit with the turn that consumed the response: a handler that "
+                           "throws leaves the jar as it was") {
   runtime running(settings());
   auto me = someone(running);
   visited(me, setting("a", {"old=1; Path=/"}));
@@ -360,16 +408,19 @@ TEST_CASE_FIXTURE(fixture, "R3: cookies commit with the turn that consumed the r
   CHECK(running.stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R3: cookies that a turn set go with it: not when it throws, not when its commit fails") {
+TEST_CASE_FIXTURE(fixture,
+                  "R3: cookies that a turn set go with it: not when it throws, not when its commit fails") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto me = someone(running);
   const auto jar = std::string(default_jar);
   value_of(me.call<&surfer::set>(jar, std::string("kept"), std::string("1"), at("/")));
-  CHECK(error_of(me.call<&surfer::set_and_throw>(jar, std::string("thrown"), at("/"))).code == errc::handler_failed);
+  CHECK(error_of(me.call<&surfer::set_and_throw>(jar, std::string("thrown"), at("/"))).code ==
+        errc::handler_failed);
   CHECK(jar_of(me) == names{"kept"});
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'C'; });
-  CHECK(error_of(me.call<&surfer::set>(jar, std::string("failed"), std::string("1"), at("/"))).code == errc::storage_error);
+  CHECK(error_of(me.call<&surfer::set>(jar, std::string("failed"), std::string("1"), at("/"))).code ==
+        errc::storage_error);
   CHECK(jar_of(me) == names{"kept"});
   valve->heal();
   CHECK(sent(me, "a") == pairs{{"kept", "1"}});
@@ -400,15 +451,16 @@ TEST_CASE_FIXTURE(fixture, "R5: a jar survives hibernation and restart") {
     CHECK(sent(me, "d") == pairs{});
     value_of(me.call<&surfer::clear>(std::string("big")));
   }
-  CHECK(disk(directory.path()).count('C') == 1); // the default jar's, with what the handler set: an empty jar has no row
+  CHECK(disk(directory.path()).count('C') ==
+        1); // the default jar's, with what the handler set: an empty jar has no row
 }
 
 TEST_CASE_FIXTURE(fixture, "R7: cookies that arrived before the process ended are taken by the next") {
   {
     runtime running(settings()); // without a class: the result waits in the inbox
     create_proxy_browser(running.queue(), {.return_address = {"SURFER", "me"}})
-      .fetch(setting("a", {"a=1; Path=/"}).url)
-      .then<&surfer::on_page>(std::string("a"), std::string(default_jar));
+        .fetch(setting("a", {"a=1; Path=/"}).url)
+        .then<&surfer::on_page>(std::string("a"), std::string(default_jar));
     REQUIRE(eventually([&running] { return running.stats().undeliverable == 1; }));
   }
   CHECK(disk(directory.path()).count('C') == 0);
@@ -419,13 +471,16 @@ TEST_CASE_FIXTURE(fixture, "R7: cookies that arrived before the process ended ar
   CHECK(upstream.total() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: two fetches in flight on one jar do not undo each other, nor what the program does meanwhile") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "browser: two fetches in flight on one jar do not undo each other, nor what the program does meanwhile") {
   runtime running(settings());
   auto me = someone(running);
   const auto jar = std::string(default_jar);
   visited(me, setting("a", {"removed=1; Path=/", "replaced=old; Path=/", "dropped=1; Path=/"}));
-  value_of(me.call<&surfer::visit_all>(std::vector{setting("b", {"b=1; Path=/", "dropped=; Path=/; Max-Age=0"}, jar, "delay_ms=700"),
-                                                    setting("c", {"c=1; Path=/", "replaced=new; Path=/"}, jar, "delay_ms=700")}));
+  value_of(me.call<&surfer::visit_all>(
+      std::vector{setting("b", {"b=1; Path=/", "dropped=; Path=/; Max-Age=0"}, jar, "delay_ms=700"),
+                  setting("c", {"c=1; Path=/", "replaced=new; Path=/"}, jar, "delay_ms=700")}));
   REQUIRE(eventually([this] { return upstream.total() == 3; }));
   value_of(me.call<&surfer::set>(jar, std::string("d"), std::string("1"), at("/")));
   CHECK(value_of(me.call<&surfer::remove>(jar, std::string("removed"))) == 1);
@@ -435,7 +490,8 @@ TEST_CASE_FIXTURE(fixture, "browser: two fetches in flight on one jar do not und
   CHECK(value_of(me.call<&surfer::get>(jar, std::string("replaced"))) == "new");
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: a request carries the jar as it is when it really goes out, retries included") {
+TEST_CASE_FIXTURE(fixture,
+                  "browser: a request carries the jar as it is when it really goes out, retries included") {
   auto clock = std::make_shared<movable_clock>();
   runtime running(with_clock(settings(), clock));
   auto me = someone(running);
@@ -451,7 +507,7 @@ TEST_CASE_FIXTURE(fixture, "browser: a request carries the jar as it is when it 
   CHECK(upstream.total() == 2);
 }
 
-// --- jars -------------------------------------------------------------------------------------------------------------------------------
+// --- jars --------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "browser: jars of one object, and of two objects, know nothing of each other") {
   runtime running(settings());
@@ -474,7 +530,8 @@ TEST_CASE_FIXTURE(fixture, "browser: the name of a jar is 1 to 64 bytes of UTF-8
   runtime running(settings());
   auto me = someone(running);
   for (const std::string& name : {std::string(), std::string(65, 'j'), std::string("\xff")}) {
-    std::vector<error> refusals{error_of(me.call<&surfer::clear>(name)), error_of(me.call<&surfer::look>(name))};
+    std::vector<error> refusals{error_of(me.call<&surfer::clear>(name)),
+                                error_of(me.call<&surfer::look>(name))};
     if (!name.empty()) // of a proxy_fetch it is none
       refusals.push_back(error_of(me.call<&surfer::fetch_with_jar>(name, at("/"))));
     for (const auto& why : refusals) {
@@ -482,7 +539,9 @@ TEST_CASE_FIXTURE(fixture, "browser: the name of a jar is 1 to 64 bytes of UTF-8
       CHECK(contains(why.message, "1..64 bytes"));
     }
     if (!name.empty())
-      CHECK(error_thrown_by([&] { create_proxy_fetch(running.queue(), {.return_address = {"SURFER", "me"}, .jar = name}); }).code == errc::invalid_request);
+      CHECK(error_thrown_by([&] {
+              create_proxy_fetch(running.queue(), {.return_address = {"SURFER", "me"}, .jar = name});
+            }).code == errc::invalid_request);
   }
   CHECK(upstream.total() == 0);
   for (const std::string& name : {std::string(64, 'j'), std::string("gl\u00e4ser"), std::string("a\0b", 3)}) {
@@ -520,21 +579,28 @@ TEST_CASE_FIXTURE(fixture, "browser: a turn looks at a jar and changes it, a con
   CHECK(jar_of(me) == names{"b", "d"});
   value_of(me.call<&surfer::clear>(jar));
   CHECK(jar_of(me) == names{});
-  CHECK(error_of(me.call<&surfer::set>(jar, std::string("bad name"), std::string("1\n"), at("/"))).code == errc::invalid_cookie);
-  CHECK(error_of(me.call<&surfer::set>(jar, std::string("a"), std::string("1"), std::string("nowhere"))).code == errc::invalid_url);
-  CHECK(error_of(me.call<&surfer::get_for>(jar, std::string("a"), std::string("nowhere"))).code == errc::invalid_url);
+  CHECK(error_of(me.call<&surfer::set>(jar, std::string("bad name"), std::string("1\n"), at("/"))).code ==
+        errc::invalid_cookie);
+  CHECK(
+      error_of(me.call<&surfer::set>(jar, std::string("a"), std::string("1"), std::string("nowhere"))).code ==
+      errc::invalid_url);
+  CHECK(error_of(me.call<&surfer::get_for>(jar, std::string("a"), std::string("nowhere"))).code ==
+        errc::invalid_url);
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: over a proxy_fetch, and from outside of any object, the jar is that of the object which gets the result") {
+TEST_CASE_FIXTURE(fixture, "browser: over a proxy_fetch, and from outside of any object, the jar is that of "
+                           "the object which gets the result") {
   runtime running(settings());
   auto me = someone(running);
   auto from_outside = create_proxy_browser(running.queue(), {.return_address = {"SURFER", "me"}});
-  from_outside.fetch(setting("a", {"a=1; Path=/"}).url).then<&surfer::on_page>(std::string("a"), std::string(default_jar));
+  from_outside.fetch(setting("a", {"a=1; Path=/"}).url)
+      .then<&surfer::on_page>(std::string("a"), std::string(default_jar));
   text_of(me, "a");
   CHECK(jar_of(me) == names{"a"});
   from_outside.fetch(at("/cookies")).then<&surfer::on_page>(std::string("b"), std::string(default_jar));
   CHECK(nlohmann::json::parse(text_of(me, "b")).get<pairs>() == pairs{{"a", "1"}});
-  auto other_jar = create_proxy_browser(running.queue(), {.return_address = {"SURFER", "me"}, .jar = "other"});
+  auto other_jar =
+      create_proxy_browser(running.queue(), {.return_address = {"SURFER", "me"}, .jar = "other"});
   other_jar.fetch(at("/cookies")).then<&surfer::on_page>(std::string("c"), std::string("other"));
   CHECK(nlohmann::json::parse(text_of(me, "c")).get<pairs>() == pairs{});
 
@@ -544,9 +610,11 @@ TEST_CASE_FIXTURE(fixture, "browser: over a proxy_fetch, and from outside of any
   text_of(me, "e");
   CHECK(jar_of(me, "bound") == names{"e"});
 
-  for (const auto& action : std::vector<std::function<void()>>{[&] { from_outside.cookies(); }, [&] { from_outside.clear(); }, [&] { (void)from_outside.get_cookie("a"); },
-                                                               [&] { from_outside.set_cookie("a", "2", {.url = at("/")}); }, [&] { from_outside.remove_cookie("a"); },
-                                                               [&] { from_outside.cookies_for(at("/")); }}) {
+  for (const auto& action : std::vector<std::function<void()>>{
+           [&] { from_outside.cookies(); }, [&] { from_outside.clear(); },
+           [&] { (void)from_outside.get_cookie("a"); },
+           [&] { from_outside.set_cookie("a", "2", {.url = at("/")}); },
+           [&] { from_outside.remove_cookie("a"); }, [&] { from_outside.cookies_for(at("/")); }}) {
     const auto why = error_thrown_by(action);
     CHECK(why.code == errc::invalid_request);
     CHECK(contains(why.message, "turn"));
@@ -558,7 +626,8 @@ TEST_CASE_FIXTURE(fixture, "browser: a turn fetches with another object's jar, a
   runtime running(settings());
   auto me = someone(running);
   value_of(me.call<&surfer::set>(std::string("private"), std::string("a"), std::string("mine"), at("/")));
-  value_of(someone(running, "you").call<&surfer::set>(std::string("private"), std::string("a"), std::string("yours"), at("/")));
+  value_of(someone(running, "you")
+               .call<&surfer::set>(std::string("private"), std::string("a"), std::string("yours"), at("/")));
   for (std::uint64_t action = 0; action < 7; ++action) {
     CAPTURE(action);
     const auto why = error_of(me.call<&surfer::pry>(std::string("you"), action));
@@ -577,8 +646,10 @@ TEST_CASE_FIXTURE(fixture, "browser: a cookie goes until it expires, by the runt
   {
     runtime running(with_clock(settings(), clock));
     auto me = someone(running);
-    visited(me, setting("a", {"minute=1; Path=/; Max-Age=60", "hour=1; Path=/; Max-Age=3600", "always=1; Path=/"}));
-    value_of(me.call<&surfer::set_for>(std::string(default_jar), std::string("mine"), std::string("1"), at("/"), std::int64_t{60}));
+    visited(me, setting("a", {"minute=1; Path=/; Max-Age=60", "hour=1; Path=/; Max-Age=3600",
+                              "always=1; Path=/"}));
+    value_of(me.call<&surfer::set_for>(std::string(default_jar), std::string("mine"), std::string("1"),
+                                       at("/"), std::int64_t{60}));
     CHECK(sent(me, "b") == pairs{{"minute", "1"}, {"hour", "1"}, {"always", "1"}, {"mine", "1"}});
     clock->advance(61s);
     CHECK(sent(me, "c") == pairs{{"hour", "1"}, {"always", "1"}});
@@ -602,27 +673,33 @@ TEST_CASE_FIXTURE(fixture, "R12: a jar over max_state_bytes is refused by its na
   runtime running(chosen);
   auto me = someone(running);
   value_of(me.call<&surfer::set>(std::string("big"), std::string("kept"), std::string("1"), at("/")));
-  const auto why = error_of(me.call<&surfer::set_many>(std::string("big"), std::uint64_t{10}, std::uint64_t{2000}));
+  const auto why =
+      error_of(me.call<&surfer::set_many>(std::string("big"), std::uint64_t{10}, std::uint64_t{2000}));
   CHECK(why.code == errc::too_large);
   CHECK(contains(why.message, "'big'"));
   CHECK(contains(why.message, "options::max_state_bytes = 10000"));
   CHECK(jar_of(me, "big") == names{"kept"});
 }
 
-// --- damage -----------------------------------------------------------------------------------------------------------------------------
+// --- damage ------------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R21: a damaged jar is an error that names it, for calls and for fetches, and all else runs on") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R21: a damaged jar is an error that names it, for calls and for fetches, and all else runs on") {
   const std::vector<std::pair<std::string, std::function<void(std::string&)>>> damages{
-    {"flipped", flip_last_bit},
-    {"truncated", cut_in_half},
-    {"empty", [](std::string& row) { row.clear(); }},
-    {"another type", [](std::string& row) { row = seal(frame_type::object, row.substr(frame_header_bytes)); }},
-    {"sealed garbage", [](std::string& row) { row = seal(frame_type::cookie_jar, std::string(100, '\xff')); }},
-    {"a forbidden cookie", [](std::string& row) {
-       const auto found = row.find("value");
-       row.replace(found, 5, "va\nue");
-       row = seal(frame_type::cookie_jar, row.substr(frame_header_bytes));
-     }},
+      {"flipped", flip_last_bit},
+      {"truncated", cut_in_half},
+      {"empty", [](std::string& row) { row.clear(); }},
+      {"another type",
+       [](std::string& row) { row = seal(frame_type::object, row.substr(frame_header_bytes)); }},
+      {"sealed garbage",
+       [](std::string& row) { row = seal(frame_type::cookie_jar, std::string(100, '\xff')); }},
+      {"a forbidden cookie",
+       [](std::string& row) {
+         const auto found = row.find("value");
+         row.replace(found, 5, "va\nue");
+         row = seal(frame_type::cookie_jar, row.substr(frame_header_bytes));
+       }},
   };
   {
     runtime running(settings());
@@ -630,7 +707,9 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged jar is an error that names it, for ca
     for (const auto& [name, how] : damages)
       value_of(me.call<&surfer::set>(name, std::string("a"), std::string("value"), at("/")));
     value_of(me.call<&surfer::set>(std::string("sound"), std::string("a"), std::string("value"), at("/")));
-    value_of(someone(running, "you").call<&surfer::set>(std::string("flipped"), std::string("a"), std::string("value"), at("/")));
+    value_of(
+        someone(running, "you")
+            .call<&surfer::set>(std::string("flipped"), std::string("a"), std::string("value"), at("/")));
   }
   {
     disk rows(directory.path());
@@ -645,13 +724,16 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged jar is an error that names it, for ca
   auto me = someone(running);
   for (const auto& [name, how] : damages) {
     CAPTURE(name);
-    for (const auto& why : {error_of(me.call<&surfer::look>(name)), error_of(me.call<&surfer::names>(name)), error_of(me.call<&surfer::set>(name, std::string("b"), std::string("1"), at("/")))}) {
+    for (const auto& why :
+         {error_of(me.call<&surfer::look>(name)), error_of(me.call<&surfer::names>(name)),
+          error_of(me.call<&surfer::set>(name, std::string("b"), std::string("1"), at("/")))}) {
       CHECK(why.code == errc::corrupt);
       CHECK(contains(why.message, "'" + name + "'"));
       CHECK(contains(why.message, "SURFER"));
     }
     const auto before = running.stats().fetch_errors;
-    value_of(me.call<&surfer::visit>(page("of " + name, "/k/never-sent", name))); // its handler wants the jar, and fails too
+    value_of(me.call<&surfer::visit>(
+        page("of " + name, "/k/never-sent", name))); // its handler wants the jar, and fails too
     CHECK(eventually([&] { return running.stats().fetch_errors == before + 1; }));
   }
   CHECK(upstream.total() == 0);
@@ -671,7 +753,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged jar is an error that names it, for ca
   CHECK(sent(someone(running, "you"), "yours", "flipped") == pairs{{"a", "value"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a fetch whose jar is damaged is FETCH_FAILED, says which jar, and was not sent") {
+TEST_CASE_FIXTURE(fixture,
+                  "R21: a fetch whose jar is damaged is FETCH_FAILED, says which jar, and was not sent") {
   {
     runtime running(settings());
     auto what = key("a", "mode=hang&fail_first=1&set_cookie=a%3D1");
@@ -695,16 +778,18 @@ TEST_CASE_FIXTURE(fixture, "R21: a fetch whose jar is damaged is FETCH_FAILED, s
   CHECK(answered(fetched(mine, key("c"))).ok());
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: cookies for a jar that is damaged meanwhile: their result becomes a dead letter and no other object notices") {
+TEST_CASE_FIXTURE(fixture, "R21: cookies for a jar that is damaged meanwhile: their result becomes a dead "
+                           "letter and no other object notices") {
   {
     runtime running(settings());
-    value_of(someone(running).call<&surfer::set>(std::string(default_jar), std::string("a"), std::string("1"), at("/")));
+    value_of(someone(running).call<&surfer::set>(std::string(default_jar), std::string("a"), std::string("1"),
+                                                 at("/")));
   }
   {
     runtime running(settings()); // without a class
     create_proxy_browser(running.queue(), {.return_address = {"SURFER", "me"}})
-      .fetch(setting("a", {"a=2; Path=/"}).url)
-      .then<&surfer::on_page>(std::string("a"), std::string(default_jar));
+        .fetch(setting("a", {"a=2; Path=/"}).url)
+        .then<&surfer::on_page>(std::string("a"), std::string(default_jar));
     REQUIRE(eventually([&running] { return running.stats().undeliverable == 1; }));
   }
   CHECK(disk(directory.path()).change('C', cut_in_half) == 1);

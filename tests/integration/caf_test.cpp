@@ -35,21 +35,19 @@ public:
   int refuse() { throw std::runtime_error("no sums today"); }
   int refuse_reading() const { throw std::runtime_error("cannot read"); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(total_); }
 
-  using methods = dormouse::methods<"CALCULATOR", method<"add", &calculator::add>, method<"add_behind_gate", &calculator::add_behind_gate>, method<"total", &calculator::total>,
-                                    method<"reset", &calculator::reset>, method<"refuse", &calculator::refuse>, method<"refuse_reading", &calculator::refuse_reading>>;
+  using methods = dormouse::methods<
+      "CALCULATOR", method<"add", &calculator::add>, method<"add_behind_gate", &calculator::add_behind_gate>,
+      method<"total", &calculator::total>, method<"reset", &calculator::reset>,
+      method<"refuse", &calculator::refuse>, method<"refuse_reading", &calculator::refuse_reading>>;
 
 private:
   int total_ = 0;
 };
 
 /// The outcome of a request, told by an actor to a test.
-template <class R>
-class told {
+template <class R> class told {
 public:
   void value(R value) { outcome_.set_value(std::move(value)); }
   void failed(const error& why) { outcome_.set_exception(std::make_exception_ptr(failure(why))); }
@@ -66,18 +64,23 @@ struct fixture : upstream_fixture {
 
 /// Asks from an event-based actor.
 template <auto Method, class... Args>
-auto ask(caf::actor_system& system, const object_ref<calculator>& to, std::chrono::milliseconds timeout, Args... args) {
+auto ask(caf::actor_system& system, const object_ref<calculator>& to, std::chrono::milliseconds timeout,
+         Args... args) {
   using result = object_ref<calculator>::result_of<Method>;
   auto out = std::make_shared<told<result>>();
   system.spawn([out, to, timeout, args...](caf::event_based_actor* self) {
-    request_object<Method>(self, to, timeout, args...).then([out](result value) { out->value(std::move(value)); }, [out](const error& why) { out->failed(why); });
+    request_object<Method>(self, to, timeout, args...)
+        .then([out](result value) { out->value(std::move(value)); },
+              [out](const error& why) { out->failed(why); });
   });
   return out->future();
 }
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "embedded: a runtime works inside an actor system that is there already, and leaves it running") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "embedded: a runtime works inside an actor system that is there already, and leaves it running") {
   {
     runtime running(*system, settings());
     auto mine = object(running);
@@ -90,7 +93,8 @@ TEST_CASE_FIXTURE(fixture, "embedded: a runtime works inside an actor system tha
     CHECK(value_of(object(again).call<&fetcher::count>()) == 1);
   }
   caf::scoped_actor self{*system};
-  auto echo = system->spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int number) { return number; }}; });
+  auto echo = system->spawn(
+      [](caf::event_based_actor*) -> caf::behavior { return {[](int number) { return number; }}; });
   int got = 0;
   self->request(echo, 30s, 7).receive([&got](int number) { got = number; }, [](const caf::error&) {});
   CHECK(got == 7);
@@ -114,7 +118,8 @@ TEST_CASE_FIXTURE(fixture, "request_object: an event-based actor gets the value 
   auto sums = running.get<calculator>("x");
   CHECK(value_of(ask<&calculator::add>(*system, sums, 30s, 3)) == 3);
   CHECK(value_of(ask<&calculator::total>(*system, sums, 30s)) == 3);
-  for (const auto& why : {error_of(ask<&calculator::refuse>(*system, sums, 30s)), error_of(ask<&calculator::refuse_reading>(*system, sums, 30s))}) {
+  for (const auto& why : {error_of(ask<&calculator::refuse>(*system, sums, 30s)),
+                          error_of(ask<&calculator::refuse_reading>(*system, sums, 30s))}) {
     CHECK(why.code == errc::handler_failed);
     CHECK(contains(why.message, "CALCULATOR/x"));
     CHECK(why.origin == address{"CALCULATOR", "x"});
@@ -131,12 +136,15 @@ TEST_CASE_FIXTURE(fixture, "request_object: a scoped actor gets the value or the
   std::optional<int> got;
   std::optional<error> why;
   const auto failed_with = [&why](const error& what) { why = what; };
-  request_object<&calculator::add>(self, sums, 30s, 5).receive([&got](int value) { got = value; }, failed_with);
+  request_object<&calculator::add>(self, sums, 30s, 5)
+      .receive([&got](int value) { got = value; }, failed_with);
   CHECK(got == 5);
-  request_object<&calculator::total>(self, sums, 30s).receive([&got](int value) { got = value + 1; }, failed_with);
+  request_object<&calculator::total>(self, sums, 30s)
+      .receive([&got](int value) { got = value + 1; }, failed_with);
   CHECK(got == 6);
   bool was_reset = false;
-  request_object<&calculator::reset>(self, sums, 30s).receive([&was_reset] { was_reset = true; }, failed_with);
+  request_object<&calculator::reset>(self, sums, 30s)
+      .receive([&was_reset] { was_reset = true; }, failed_with);
   CHECK(was_reset);
   CHECK_FALSE(why);
   request_object<&calculator::refuse>(self, sums, 30s).receive([](int) {}, failed_with);
@@ -145,7 +153,8 @@ TEST_CASE_FIXTURE(fixture, "request_object: a scoped actor gets the value or the
   CHECK(contains(why->message, "no sums today"));
 }
 
-TEST_CASE_FIXTURE(fixture, "request_object: past its timeout the request fails, and the turn takes place all the same") {
+TEST_CASE_FIXTURE(
+    fixture, "request_object: past its timeout the request fails, and the turn takes place all the same") {
   runtime running(*system, settings());
   running.define<calculator>();
   auto sums = running.get<calculator>("x");
@@ -159,7 +168,8 @@ TEST_CASE_FIXTURE(fixture, "request_object: past its timeout the request fails, 
   CHECK(value_of(ask<&calculator::total>(*system, sums, 30s)) == 4);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: request_object: a read that could have seen what is not durable waits, and fails with it") {
+TEST_CASE_FIXTURE(
+    fixture, "R4: request_object: a read that could have seen what is not durable waits, and fails with it") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   running.define<calculator>();
@@ -170,7 +180,8 @@ TEST_CASE_FIXTURE(fixture, "R4: request_object: a read that could have seen what
     return std::async(std::launch::async, [this, &sums] {
       caf::scoped_actor self{*system};
       int total = 0;
-      request_object<&calculator::total>(self, sums, caf::infinite).receive([&total](int value) { total = value; }, [](const error& why) { throw failure(why); });
+      request_object<&calculator::total>(self, sums, caf::infinite)
+          .receive([&total](int value) { total = value; }, [](const error& why) { throw failure(why); });
       return total;
     });
   };
@@ -185,8 +196,7 @@ TEST_CASE_FIXTURE(fixture, "R4: request_object: a read that could have seen what
       waits = read();
       REQUIRE(eventually([&running, before] { return running.stats().reads == before + 1; }));
       CHECK_FALSE(is_ready(waits));
-      if (fails)
-        valve->fail_writes();
+      if (fails) valve->fail_writes();
     }
     if (fails) {
       CHECK(error_of(std::move(waits)).code == errc::storage_error);
@@ -228,7 +238,8 @@ TEST_CASE_FIXTURE(fixture, "R20: request_object: a runtime that has stopped answ
   CHECK(error_of(ask<&calculator::add>(*system, sums, 30s, 1)).code == errc::stopped);
 }
 
-TEST_CASE_FIXTURE(fixture, "R6: request_object: no request is lost while the object hibernates after every message") {
+TEST_CASE_FIXTURE(fixture,
+                  "R6: request_object: no request is lost while the object hibernates after every message") {
   constexpr int requests = 2000;
   auto chosen = settings();
   chosen.idle_after = 0ms;

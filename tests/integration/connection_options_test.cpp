@@ -1,4 +1,5 @@
-// options::proxy, client_certificate and client_key, against servers that we did not write; and what a runtime does not start with.
+// options::proxy, client_certificate and client_key, against servers that we did not write; and what a
+// runtime does not start with.
 
 #include "nginx_server.hpp"
 #include "node_server.hpp"
@@ -38,7 +39,8 @@ struct fixture : upstream_fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "options::proxy: http goes to it in absolute form, https through a tunnel, with certificates checked as ever") {
+TEST_CASE_FIXTURE(fixture, "options::proxy: http goes to it in absolute form, https through a tunnel, with "
+                           "certificates checked as ever") {
   const node_server node(&ca);
   const nginx_server nginx(&ca);
   auto chosen = settings();
@@ -48,8 +50,11 @@ TEST_CASE_FIXTURE(fixture, "options::proxy: http goes to it in absolute form, ht
     runtime running(chosen);
     auto x = object(running);
     CHECK(answered(fetched(x, key("apple", "bytes=10"))).text().size() == 10);
-    CHECK(answered(fetched(x, {.tag = "tls", .url = nginx.tls_url() + "/protocol"})).text().starts_with("HTTP/2.0"));
-    CHECK(error_of(x.call<&fetcher::send>(order{.tag = "elsewhere", .url = nginx.misnamed_url() + "/plain"})).code == errc::blocked); // R13 holds as ever
+    CHECK(answered(fetched(x, {.tag = "tls", .url = nginx.tls_url() + "/protocol"}))
+              .text()
+              .starts_with("HTTP/2.0"));
+    CHECK(error_of(x.call<&fetcher::send>(order{.tag = "elsewhere", .url = nginx.misnamed_url() + "/plain"}))
+              .code == errc::blocked); // R13 holds as ever
   }
   CHECK(upstream.hits("apple") == 1);
   const auto seen = asked(node, chosen);
@@ -60,7 +65,9 @@ TEST_CASE_FIXTURE(fixture, "options::proxy: http goes to it in absolute form, ht
   CHECK("https://" + seen[1]["target"].get<std::string>() == nginx.tls_url());
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: a proxy whose name does not resolve is a NETWORK_ERROR, was not sent to, and is tried again") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R9: a proxy whose name does not resolve is a NETWORK_ERROR, was not sent to, and is tried again") {
   auto chosen = settings();
   chosen.proxy = "http://no-such-proxy.invalid:3128";
   runtime running(chosen);
@@ -69,7 +76,8 @@ TEST_CASE_FIXTURE(fixture, "R9: a proxy whose name does not resolve is a NETWORK
   what.timeout_ms = 5000;
   what.max_retries = 1;
   const auto lost = failed(fetched(object(running), what));
-  CHECK((lost.code == fetch_errc::network_error || lost.code == fetch_errc::timeout)); // a machine without a resolver takes its time
+  CHECK((lost.code == fetch_errc::network_error ||
+         lost.code == fetch_errc::timeout)); // a machine without a resolver takes its time
   CHECK(lost.sent == sent_state::no);
   CHECK(lost.attempts == 2);
   if (lost.code == fetch_errc::network_error) {
@@ -86,7 +94,8 @@ TEST_CASE_FIXTURE(fixture, "options::proxy: its user and password are given to i
   chosen.proxy = "http://dormouse:acorn@" + at;
   {
     runtime running(chosen);
-    const auto headers = answered(fetched(object(running), {.tag = "headers", .url = this->at("/headers")})).text();
+    const auto headers =
+        answered(fetched(object(running), {.tag = "headers", .url = this->at("/headers")})).text();
     CHECK(headers.find("authorization") == std::string::npos);
   }
   chosen.directory /= "2";
@@ -110,19 +119,22 @@ TEST_CASE_FIXTURE(fixture, "options::client_certificate is shown to a server tha
   chosen.client_certificate = ca.client_certificate();
   chosen.client_key = ca.client_key();
   runtime running(chosen);
-  const auto answer = answered(fetched(object(running), {.tag = "client", .url = nginx.tls_url() + "/client"}));
+  const auto answer =
+      answered(fetched(object(running), {.tag = "client", .url = nginx.tls_url() + "/client"}));
   CHECK(answer.status() == 200);
   CHECK(answer.text().find("CN=test client") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "options::user_agent is what the server sees, unless the fetch has a User-Agent of its own") {
+TEST_CASE_FIXTURE(
+    fixture, "options::user_agent is what the server sees, unless the fetch has a User-Agent of its own") {
   const auto seen = [this](const options& chosen, const headers& own) {
     runtime running(chosen);
-    const auto answer = answered(fetched(object(running, dormouse::unique_id()), {.tag = "a", .url = at("/headers"), .headers = own})).json();
+    const auto answer = answered(fetched(object(running, dormouse::unique_id()),
+                                         {.tag = "a", .url = at("/headers"), .headers = own}))
+                            .json();
     std::vector<std::string> agents;
     for (const auto& field : answer)
-      if (field[0] == "user-agent")
-        agents.push_back(field[1]);
+      if (field[0] == "user-agent") agents.push_back(field[1]);
     return agents;
   };
   using agents = std::vector<std::string>;
@@ -155,7 +167,8 @@ TEST_CASE_FIXTURE(fixture, "options of connections, origins and queues that cann
   check("origins", [](options& o) { o.origins["https://example.com"] = {.max_in_flight = 0}; });
   check("rate_per_origin.per_second", [](options& o) { o.rate_per_origin = {.per_second = -1}; });
   check("rate_per_origin.burst", [](options& o) { o.rate_per_origin = {.per_second = 1, .burst = 0}; });
-  check("circuit_breaker.open_for", [](options& o) { o.circuit_breaker.open_for = std::chrono::milliseconds(0); });
+  check("circuit_breaker.open_for",
+        [](options& o) { o.circuit_breaker.open_for = std::chrono::milliseconds(0); });
   check("queues", [](options& o) { o.queues["not a name"] = {}; });
   check("queues", [](options& o) { o.queues["bulk"] = {.max_in_flight = 0}; });
 }

@@ -25,16 +25,13 @@ class grumbler : public durable_object {
 public:
   static inline std::atomic<bool> grumbles{true};
   void take(std::string what) {
-    if (grumbles)
-      throw std::runtime_error("will not take " + what);
+    if (grumbles) throw std::runtime_error("will not take " + what);
     taken_.push_back(std::move(what));
   }
   std::vector<std::string> taken() const { return taken_; }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(taken_);
-  }
-  using methods = dormouse::methods<"GRUMBLER", method<"take", &grumbler::take>, method<"taken", &grumbler::taken>>;
+  template <class Archive> void serialize(Archive& ar) { ar(taken_); }
+  using methods =
+      dormouse::methods<"GRUMBLER", method<"take", &grumbler::take>, method<"taken", &grumbler::taken>>;
 
 private:
   std::vector<std::string> taken_;
@@ -42,7 +39,8 @@ private:
 
 } // namespace
 
-TEST_CASE_FIXTURE(upstream_fixture, "a result whose handler keeps throwing is kept with request, response, error and history, and can be retried") {
+TEST_CASE_FIXTURE(upstream_fixture, "a result whose handler keeps throwing is kept with request, response, "
+                                    "error and history, and can be retried") {
   runtime running(settings());
   auto x = object(running);
   fetcher::refusals = tries;
@@ -78,9 +76,14 @@ TEST_CASE_FIXTURE(upstream_fixture, "a result whose handler keeps throwing is ke
   CHECK(code_of([&] { running.dead_letters().discard(letter.id); }) == errc::not_found);
 }
 
-TEST_CASE_FIXTURE(upstream_fixture, "a dead letter with a large body keeps it until it is retried or discarded, over a restart") {
+TEST_CASE_FIXTURE(
+    upstream_fixture,
+    "a dead letter with a large body keeps it until it is retried or discarded, over a restart") {
   constexpr std::size_t bytes = 3'000'000;
-  const auto files = [this] { return std::distance(std::filesystem::directory_iterator(directory.path() / "blobs"), std::filesystem::directory_iterator()); };
+  const auto files = [this] {
+    return std::distance(std::filesystem::directory_iterator(directory.path() / "blobs"),
+                         std::filesystem::directory_iterator());
+  };
   {
     runtime running(settings());
     auto x = object(running);
@@ -105,7 +108,8 @@ TEST_CASE_FIXTURE(upstream_fixture, "a dead letter with a large body keeps it un
   CHECK(running.dead_letters().list().empty());
 }
 
-TEST_CASE("a post that keeps throwing is a dead letter with its arguments. Pages, limits and a stopped runtime") {
+TEST_CASE(
+    "a post that keeps throwing is a dead letter with its arguments. Pages, limits and a stopped runtime") {
   scratch_directory directory;
   grumbler::grumbles = true;
   runtime running({.directory = directory.path(), .idle_after = std::chrono::milliseconds(0)});

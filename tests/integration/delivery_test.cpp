@@ -29,7 +29,9 @@ class clerk : public durable_object {
 public:
   void ask(std::string url, std::uint32_t first, std::uint32_t last) {
     for (auto i = first; i < last; ++i)
-      create_proxy_fetch(queue(), {.return_address = {"FETCHER", std::to_string(i % 7)}})(url + std::to_string(i)).then<&fetcher::on_result>(std::to_string(i));
+      create_proxy_fetch(queue(),
+                         {.return_address = {"FETCHER", std::to_string(i % 7)}})(url + std::to_string(i))
+          .then<&fetcher::on_result>(std::to_string(i));
   }
   using methods = dormouse::methods<"CLERK", method<"ask", &clerk::ask>>;
 };
@@ -44,13 +46,11 @@ struct fixture : upstream_fixture {
   }
 };
 
-bool is_response_row(const write_op& op) {
-  return op.key.front() == 'I' && op.value;
-}
+bool is_response_row(const write_op& op) { return op.key.front() == 'I' && op.value; }
 
 } // namespace
 
-// --- R3, R4: what a turn wants to send --------------------------------------------------------------------------------------------------
+// --- R3, R4: what a turn wants to send ---------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R3: a fetch of a turn that throws never goes out") {
   runtime running(settings());
@@ -77,7 +77,8 @@ TEST_CASE_FIXTURE(fixture, "R4: no fetch goes out before its turn's commit is du
     gate::closing held(valve->writes);
     sent = mine.call<&fetcher::send>(key("a"));
     REQUIRE(eventually([this] { return valve->writes.waiting() == 1; }));
-    running.define<bystander>(); // through the dispatcher's mailbox: had it been told of the fetch, it would have acted on it
+    running.define<bystander>(); // through the dispatcher's mailbox: had it been told of the fetch, it would
+                                 // have acted on it
     CHECK(running.stats().attempts == 0);
     CHECK(running.stats().fetches == 0);
     CHECK(upstream.total() == 0);
@@ -88,7 +89,8 @@ TEST_CASE_FIXTURE(fixture, "R4: no fetch goes out before its turn's commit is du
   CHECK(upstream.total() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: the fetches of a turn whose commit fails never go out, nor those of turns behind it") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: the fetches of a turn whose commit fails never go out, nor those of turns behind it") {
   runtime running(settings(), valved());
   auto mine = object(running);
   std::vector<std::future<void>> sent;
@@ -109,7 +111,8 @@ TEST_CASE_FIXTURE(fixture, "R4: the fetches of a turn whose commit fails never g
   CHECK(running.stats().queued_fetches == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: a request that must not be repeated does not go out before its mark is durable") {
+TEST_CASE_FIXTURE(fixture,
+                  "R9: a request that must not be repeated does not go out before its mark is durable") {
   runtime running(settings(), valved());
   auto mine = object(running);
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'A' && op.value; });
@@ -122,7 +125,7 @@ TEST_CASE_FIXTURE(fixture, "R9: a request that must not be repeated does not go 
   CHECK(upstream.hits("a") == 1);
 }
 
-// --- R7: exactly one result -------------------------------------------------------------------------------------------------------------
+// --- R7: exactly one result --------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R7: a thousand fetches get one result each, and leave no row behind") {
   constexpr std::uint32_t objects = 20;
@@ -138,10 +141,8 @@ TEST_CASE_FIXTURE(fixture, "R7: a thousand fetches get one result each, and leav
       for (std::uint32_t k = 0; k < each; ++k) {
         auto next = key(std::to_string(i) + "-" + std::to_string(k), k % 10 == 0 ? "fail_first=1" : "");
         next.priority = static_cast<fetch_priority>(k % 3);
-        if (k % 7 == 1)
-          next.method = "POST";
-        if (k % 5 == 0)
-          next.deadline_ms = 60'000;
+        if (k % 7 == 1) next.method = "POST";
+        if (k % 5 == 0) next.deadline_ms = 60'000;
         orders.push_back(std::move(next));
       }
       value_of(running.get<fetcher>(std::to_string(i)).call<&fetcher::send_all>(orders));
@@ -263,7 +264,8 @@ TEST_CASE_FIXTURE(fixture, "R7: an inbox of many batches is delivered in full, e
   object(running);
   CHECK(eventually([&running] { return running.stats().delivered == fetches; }));
   for (std::uint32_t i = 0; i < fetches; ++i) {
-    const auto all = value_of(running.get<fetcher>(std::to_string(i % 7)).call<&fetcher::results>(std::to_string(i)));
+    const auto all =
+        value_of(running.get<fetcher>(std::to_string(i % 7)).call<&fetcher::results>(std::to_string(i)));
     REQUIRE(all.size() == 1);
     CHECK(answered(all.front()).json().at("key") == std::to_string(i));
   }
@@ -288,9 +290,10 @@ TEST_CASE_FIXTURE(fixture, "R7: a reply whose caller went with its process is dr
   CHECK(running.stats().dead_letters == 0);
 }
 
-// --- R8: a response is stored first -----------------------------------------------------------------------------------------------------
+// --- R8: a response is stored first ------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R8: a response that cannot be stored is kept, and its request is not sent again") {
+TEST_CASE_FIXTURE(fixture,
+                  "R8: a response that cannot be stored is kept, and its request is not sent again") {
   runtime running(settings(), valved());
   auto mine = object(running);
   valve->fail_writes(is_response_row);
@@ -323,7 +326,9 @@ TEST_CASE_FIXTURE(fixture, "R8: a response is in its object's inbox before the o
   CHECK(fetcher::continuations_run == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R8: a POST whose response was lost before it could be stored is not sent again by the next process") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R8: a POST whose response was lost before it could be stored is not sent again by the next process") {
   {
     runtime running(settings(), valved());
     auto mine = object(running);
@@ -339,9 +344,10 @@ TEST_CASE_FIXTURE(fixture, "R8: a POST whose response was lost before it could b
   CHECK(upstream.hits("a") == 1);
 }
 
-// --- R15: replies that come later -------------------------------------------------------------------------------------------------------
+// --- R15: replies that come later --------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R15: a reply that comes later is what the continuation returns, though the object hibernated in between") {
+TEST_CASE_FIXTURE(fixture, "R15: a reply that comes later is what the continuation returns, though the "
+                           "object hibernated in between") {
   auto chosen = settings();
   chosen.idle_after = 0ms;
   runtime running(chosen);
@@ -354,7 +360,8 @@ TEST_CASE_FIXTURE(fixture, "R15: a reply that comes later is what the continuati
   CHECK(contains(value_of(std::move(reply)), R"("key":"a")"));
   CHECK(running.stats().waiting_callers == 0);
   CHECK(running.stats().wakes >= 2);
-  CHECK(value_of(mine.call<&fetcher::ask>(order{.tag = "b", .url = at("/k/b?mode=drop"), .method = "POST"})) == "NETWORK_ERROR");
+  CHECK(value_of(mine.call<&fetcher::ask>(
+            order{.tag = "b", .url = at("/k/b?mode=drop"), .method = "POST"})) == "NETWORK_ERROR");
   CHECK(running.stats().strangers_dropped == 0);
 }
 
@@ -385,10 +392,13 @@ TEST_CASE_FIXTURE(fixture, "R15: a caller is told when the turn that would reply
   CHECK(contains(value_of(mine.call<&fetcher::ask>(key("a"))), R"("hit":1)"));
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a reply that comes later is not given before the continuation's commit is durable") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: a reply that comes later is not given before the continuation's commit is durable") {
   runtime running(settings(), valved());
   auto mine = object(running);
-  valve->fail_writes([](const write_op& op) { return op.key.front() == 'I' && !op.value; }); // the turn that consumes the result
+  valve->fail_writes([](const write_op& op) {
+    return op.key.front() == 'I' && !op.value;
+  }); // the turn that consumes the result
   auto reply = mine.call<&fetcher::ask>(key("a"));
   REQUIRE(eventually([this] { return valve->failed() >= 2; }));
   CHECK(fetcher::continuations_run >= 2);
@@ -399,9 +409,11 @@ TEST_CASE_FIXTURE(fixture, "R4: a reply that comes later is not given before the
   CHECK(upstream.hits("a") == 1);
 }
 
-// --- from outside, and stopping ---------------------------------------------------------------------------------------------------------
+// --- from outside, and stopping ----------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "a fetch from outside any object returns to the object that is named, which need not exist yet") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a fetch from outside any object returns to the object that is named, which need not exist yet") {
   runtime running(settings());
   auto mine = object(running, "made by its first result");
   auto fetch = create_proxy_fetch(running.queue(), {.return_address = mine.where(), .timeout = 10s});
@@ -411,9 +423,13 @@ TEST_CASE_FIXTURE(fixture, "a fetch from outside any object returns to the objec
   CHECK(answered(result_under(mine, "a")).ok());
   CHECK(answered(result_under(mine, "b")).text() == "hello");
 
-  const auto elsewhere = error_thrown_by([&] { create_proxy_fetch(running.queue(), {.return_address = {"BYSTANDER", "x"}})(at("/k/a")).then<&fetcher::on_result>("a"); });
+  const auto elsewhere = error_thrown_by([&] {
+    create_proxy_fetch(running.queue(), {.return_address = {"BYSTANDER", "x"}})(at("/k/a"))
+        .then<&fetcher::on_result>("a");
+  });
   CHECK(elsewhere.code == errc::unknown_method);
-  CHECK(error_thrown_by([&] { fetch("http://example.com/").then<&fetcher::on_result>("a"); }).code == errc::blocked);
+  CHECK(error_thrown_by([&] { fetch("http://example.com/").then<&fetcher::on_result>("a"); }).code ==
+        errc::blocked);
   running.stop();
   CHECK(error_thrown_by([&] { fetch(at("/k/a")).then<&fetcher::on_result>("a"); }).code == errc::stopped);
 }
@@ -429,7 +445,8 @@ TEST_CASE_FIXTURE(fixture, "a fetch from outside survives a restart") {
   CHECK(answered(result_under(object(running), "a")).json().at("hit") == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for a slow upstream, and what was queued finishes later") {
+TEST_CASE_FIXTURE(fixture,
+                  "R20: stopping does not wait for a slow upstream, and what was queued finishes later") {
   constexpr std::uint64_t fetches = 50;
   {
     runtime running(settings());
@@ -453,13 +470,16 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for a slow upstream, and
   CHECK(value_of(mine.call<&fetcher::count>()) == fetches);
 }
 
-TEST_CASE_FIXTURE(fixture, "R7: who shares the request of a fetch whose own time is over goes on without it") {
+TEST_CASE_FIXTURE(fixture,
+                  "R7: who shares the request of a fetch whose own time is over goes on without it") {
   runtime running(settings());
   auto mine = object(running);
-  const auto share = [&](const std::string& tag, abort_signal signal, std::optional<std::chrono::milliseconds> deadline) {
+  const auto share = [&](const std::string& tag, abort_signal signal,
+                         std::optional<std::chrono::milliseconds> deadline) {
     create_proxy_fetch(running.queue(), {.return_address = mine.where()})(
-      at("/k/shared-" + tag.substr(0, 1) + "?mode=hang&fail_first=1"), {.deadline = deadline, .sharing = sharing::single_flight, .signal = std::move(signal)})
-      .then<&fetcher::on_result>(tag);
+        at("/k/shared-" + tag.substr(0, 1) + "?mode=hang&fail_first=1"),
+        {.deadline = deadline, .sharing = sharing::single_flight, .signal = std::move(signal)})
+        .then<&fetcher::on_result>(tag);
   };
   share("a first", abort_signal::timeout(1s), std::nullopt);
   share("b first", {}, 1s);

@@ -52,10 +52,7 @@ struct receipt {
   std::string message;
   sent_state sent{};
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(status, bytes, crc, code, message, sent);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(status, bytes, crc, code, message, sent); }
 };
 
 class carrier : public durable_object {
@@ -66,8 +63,7 @@ public:
   void send(order what, std::uint64_t bytes, std::uint64_t seed) {
     auto init = what.init();
     const auto body = binary(bytes, seed);
-    if (bytes != 0)
-      init.body = std::as_bytes(std::span(body));
+    if (bytes != 0) init.body = std::as_bytes(std::span(body));
     fetch(what.url, std::move(init)).then<&carrier::on_result>(what.tag);
   }
   void send_and_throw(order what, std::uint64_t bytes) {
@@ -81,8 +77,7 @@ public:
   }
   void on_result(fetch_result result, std::string tag) {
     ++handled;
-    if (refusals > 0 && refusals-- > 0)
-      throw std::runtime_error("the continuation refuses");
+    if (refusals > 0 && refusals-- > 0) throw std::runtime_error("the continuation refuses");
     receipt got;
     if (result) {
       got.status = result->status();
@@ -102,13 +97,11 @@ public:
   }
   std::uint64_t results() const { return results_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(receipts_, results_, ballast_);
-  }
-  using methods = dormouse::methods<"CARRIER", method<"send", &carrier::send>, method<"send_and_throw", &carrier::send_and_throw>,
-                                    method<"send_and_grow", &carrier::send_and_grow>, method<"on_result", &carrier::on_result>, method<"receipts", &carrier::receipts>,
-                                    method<"results", &carrier::results>>;
+  template <class Archive> void serialize(Archive& ar) { ar(receipts_, results_, ballast_); }
+  using methods = dormouse::methods<
+      "CARRIER", method<"send", &carrier::send>, method<"send_and_throw", &carrier::send_and_throw>,
+      method<"send_and_grow", &carrier::send_and_grow>, method<"on_result", &carrier::on_result>,
+      method<"receipts", &carrier::receipts>, method<"results", &carrier::results>>;
 
 private:
   std::map<std::string, receipt> receipts_;
@@ -140,15 +133,20 @@ struct fixture : upstream_fixture {
     return got.front();
   }
 
-  receipt carried(const object_ref<carrier>& mine, const order& what, std::uint64_t bytes = 0, std::uint64_t seed = 0) {
+  receipt carried(const object_ref<carrier>& mine, const order& what, std::uint64_t bytes = 0,
+                  std::uint64_t seed = 0) {
     value_of(mine.call<&carrier::send>(what, bytes, seed));
     return receipt_of(mine, what.tag);
   }
 
   /// A large GET; the key is the tag.
-  order get(const std::string& name, std::uint64_t bytes, const std::string& more = "") const { return key(name, "bytes=" + std::to_string(bytes) + more); }
+  order get(const std::string& name, std::uint64_t bytes, const std::string& more = "") const {
+    return key(name, "bytes=" + std::to_string(bytes) + more);
+  }
 
-  order echo(const std::string& name, const std::string& parameters = "") const { return {.tag = name, .url = at("/echo?" + parameters), .method = "PUT"}; }
+  order echo(const std::string& name, const std::string& parameters = "") const {
+    return {.tag = name, .url = at("/echo?" + parameters), .method = "PUT"};
+  }
 
   static void is_body_of(const receipt& got, const std::string& key, std::uint64_t bytes) {
     CHECK(got.status == 200);
@@ -183,14 +181,18 @@ struct fixture : upstream_fixture {
   }
 
   /// A GET that gets no answer in the process that queued it.
-  order waits(const std::string& name, std::uint64_t bytes) const { return get(name, bytes, "&mode=hang&fail_first=1"); }
+  order waits(const std::string& name, std::uint64_t bytes) const {
+    return get(name, bytes, "&mode=hang&fail_first=1");
+  }
 
   /// Requests in the queue, each body in its file.
   void leave_queued(const std::vector<std::string>& names, std::uint64_t bytes) {
     runtime running(settings());
     auto mine = object(running);
     for (const auto& name : names)
-      value_of(mine.call<&carrier::send>(order{.tag = name, .url = at("/k/" + name + "?mode=hang&fail_first=1"), .method = "PUT"}, bytes, std::uint64_t{1}));
+      value_of(mine.call<&carrier::send>(
+          order{.tag = name, .url = at("/k/" + name + "?mode=hang&fail_first=1"), .method = "PUT"}, bytes,
+          std::uint64_t{1}));
     REQUIRE(eventually([&] { return upstream.total() == names.size(); }));
   }
 };
@@ -198,18 +200,22 @@ struct fixture : upstream_fixture {
 using damage = std::pair<std::string, std::function<void(const std::filesystem::path&)>>;
 
 const std::vector<damage> damages{
-  {"flipped", [](const std::filesystem::path& file) {
-     auto bytes = read_file(file);
-     flip_middle_bit(bytes);
-     write_file(file, bytes);
-   }},
-  {"truncated", [](const std::filesystem::path& file) { std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2); }},
-  {"missing", [](const std::filesystem::path& file) { std::filesystem::remove(file); }},
+    {"flipped",
+     [](const std::filesystem::path& file) {
+       auto bytes = read_file(file);
+       flip_middle_bit(bytes);
+       write_file(file, bytes);
+     }},
+    {"truncated",
+     [](const std::filesystem::path& file) {
+       std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+     }},
+    {"missing", [](const std::filesystem::path& file) { std::filesystem::remove(file); }},
 };
 
 } // namespace
 
-// --- both ways --------------------------------------------------------------------------------------------------------------------------
+// --- both ways ---------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R12: 5 MiB of any bytes go out and come back as they are, and leave nothing") {
   {
@@ -228,8 +234,10 @@ TEST_CASE_FIXTURE(fixture, "R12: 5 MiB of any bytes go out and come back as they
   is_clean();
 }
 
-TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or not enough, are streamed into their files and read from there") {
-  for (const std::size_t room : {std::size_t{0}, std::size_t{300'000}, std::size_t{3 * mib}, std::size_t{64 * mib}}) {
+TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or not enough, are streamed into "
+                           "their files and read from there") {
+  for (const std::size_t room :
+       {std::size_t{0}, std::size_t{300'000}, std::size_t{3 * mib}, std::size_t{64 * mib}}) {
     CAPTURE(room);
     auto chosen = settings();
     chosen.body_memory_bytes = room;
@@ -237,7 +245,8 @@ TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or no
     std::vector<object_ref<carrier>> objects;
     for (int i = 0; i < 6; ++i)
       objects.push_back(object(running, std::to_string(room) + "/" + std::to_string(i)));
-    const std::vector<std::pair<std::string, std::string>> kinds{{"plain", ""}, {"chunked", "&mode=chunked&chunks=40"}, {"packed", "&encoding=gzip"}};
+    const std::vector<std::pair<std::string, std::string>> kinds{
+        {"plain", ""}, {"chunked", "&mode=chunked&chunks=40"}, {"packed", "&encoding=gzip"}};
     for (const auto& [name, more] : kinds) {
       CAPTURE(name);
       for (const auto& mine : objects)
@@ -251,7 +260,8 @@ TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or no
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: bodies around max_inline_bytes are the same to the handler, a byte more is a file") {
+TEST_CASE_FIXTURE(fixture,
+                  "R12: bodies around max_inline_bytes are the same to the handler, a byte more is a file") {
   const auto limit = settings().max_inline_bytes;
   runtime running(settings(), valved());
   auto mine = object(running);
@@ -263,7 +273,9 @@ TEST_CASE_FIXTURE(fixture, "R12: bodies around max_inline_bytes are the same to 
       gate::closing held(valve->writes); // the result is handled, and not erased yet
       value_of(mine.call<&carrier::send>(echo(tag), std::uint64_t{bytes}, std::uint64_t{3}));
       REQUIRE(eventually([this] { return valve->writes.waiting() == 1; }));
-      CHECK(eventually([&] { return blob_files(directory.path()).size() == (bytes > limit ? 1 : 0); })); // the response's; the request's is gone
+      CHECK(eventually([&] {
+        return blob_files(directory.path()).size() == (bytes > limit ? 1 : 0);
+      })); // the response's; the request's is gone
     }
     is_echo(receipt_of(mine, tag), bytes, 3);
     CHECK(no_blob_files(directory.path()));
@@ -274,7 +286,8 @@ TEST_CASE_FIXTURE(fixture, "R12: a large body goes out whole again on a redirect
   runtime running(settings());
   auto mine = object(running);
   for (const std::string status : {"307", "308"}) {
-    const order redirected{.tag = status, .url = at("/redirect?to=%2Fecho&status=" + status), .method = "POST"};
+    const order redirected{
+        .tag = status, .url = at("/redirect?to=%2Fecho&status=" + status), .method = "POST"};
     is_echo(carried(mine, redirected, 2 * mib, 4), 2 * mib, 4);
   }
   is_echo(carried(mine, echo("again", "fail_first=4"), 2 * mib, 5), 2 * mib, 5); // two have been
@@ -302,13 +315,16 @@ TEST_CASE_FIXTURE(fixture, "R12: large bodies of attempts that do not count are 
   CHECK(no_blob_files(directory.path()));
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: a large body queued from outside any object arrives, and one that cannot be stored is refused") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R12: a large body queued from outside any object arrives, and one that cannot be stored is refused") {
   runtime running(settings());
   auto mine = object(running);
   const auto outside = create_proxy_fetch(running.queue(), {.return_address = mine.where()});
   const auto body = binary(3 * mib, 7);
   const auto send = [&](const std::string& tag) {
-    outside(at("/echo"), {.method = "POST", .body = std::as_bytes(std::span(body))}).then<&carrier::on_result>(tag);
+    outside(at("/echo"), {.method = "POST", .body = std::as_bytes(std::span(body))})
+        .then<&carrier::on_result>(tag);
   };
   send("a");
   is_echo(receipt_of(mine, "a"), 3 * mib, 7);
@@ -322,7 +338,7 @@ TEST_CASE_FIXTURE(fixture, "R12: a large body queued from outside any object arr
   CHECK(no_blob_files(directory.path()));
 }
 
-// --- R3, R4: turns that do not happen ---------------------------------------------------------------------------------------------------
+// --- R3, R4: turns that do not happen ----------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R3: a turn that throws leaves no body behind") {
   runtime running(settings());
@@ -362,7 +378,8 @@ TEST_CASE_FIXTURE(fixture, "R4: no request goes out before its turn, body and al
   is_echo(receipt_of(mine, "a"), mib, 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a body that cannot be written fails its turn by name, and nothing is committed") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: a body that cannot be written fails its turn by name, and nothing is committed") {
   runtime running(settings());
   auto mine = object(running);
   {
@@ -374,7 +391,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a body that cannot be written fails its turn by 
     CHECK(running.stats().turns == 0);
     // A stored call is not given up for that: its turn is tried until the disk takes it.
     value_of(mine.post<&carrier::send>(echo("b"), mib, std::uint64_t{2}));
-    REQUIRE(eventually([&running] { return running.stats().failed_turns >= 7; })); // a handler that throws has five tries
+    REQUIRE(eventually(
+        [&running] { return running.stats().failed_turns >= 7; })); // a handler that throws has five tries
     CHECK(running.stats().dead_letters == 0);
   }
   is_echo(receipt_of(mine, "b"), mib, 2);
@@ -382,9 +400,11 @@ TEST_CASE_FIXTURE(fixture, "R4: a body that cannot be written fails its turn by 
   CHECK(no_blob_files(directory.path()));
 }
 
-// --- R8: responses ----------------------------------------------------------------------------------------------------------------------
+// --- R8: responses -----------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R8: a large response whose commit fails is kept in its file, and its request is not sent again") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R8: a large response whose commit fails is kept in its file, and its request is not sent again") {
   runtime running(settings(), valved());
   auto mine = object(running);
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'I' && op.value; });
@@ -398,7 +418,9 @@ TEST_CASE_FIXTURE(fixture, "R8: a large response whose commit fails is kept in i
   CHECK(no_blob_files(directory.path()));
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: a large response that the disk does not take is asked for again, or is a QUEUE_ERROR that says so") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R9: a large response that the disk does not take is asked for again, or is a QUEUE_ERROR that says so") {
   runtime running(settings());
   auto mine = object(running);
   auto once = get("once", 2 * mib);
@@ -418,24 +440,32 @@ TEST_CASE_FIXTURE(fixture, "R9: a large response that the disk does not take is 
   CHECK(upstream.hits("once") == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "browser: a result that is a QUEUE_ERROR brings the cookies that came with the response which was lost") {
-  for (const std::size_t room : {std::size_t{0}, std::size_t{64 * mib}}) { // lost while it comes, or when it is committed
+TEST_CASE_FIXTURE(
+    fixture,
+    "browser: a result that is a QUEUE_ERROR brings the cookies that came with the response which was lost") {
+  for (const std::size_t room :
+       {std::size_t{0}, std::size_t{64 * mib}}) { // lost while it comes, or when it is committed
     CAPTURE(room);
     auto chosen = settings();
     chosen.body_memory_bytes = room;
     runtime running(chosen);
     auto mine = upstream_fixture::object(running, "room " + std::to_string(room));
     const auto last = get("last" + std::to_string(room), 2 * mib, "&set_cookie=last%3D2%3B%20Path%3D%2F").url;
-    const order all{.tag = "all", .url = at("/redirect?set_cookie=first%3D1%3B%20Path%3D%2F&to=" + url_encoded(last)), .max_retries = 0, .jar = "jar"};
+    const order all{.tag = "all",
+                    .url = at("/redirect?set_cookie=first%3D1%3B%20Path%3D%2F&to=" + url_encoded(last)),
+                    .max_retries = 0,
+                    .jar = "jar"};
     {
       const no_blob_folder away(directory.path());
       CHECK(failed(fetched(mine, all)).code == fetch_errc::queue_error);
     }
-    CHECK(answered(fetched(mine, {.tag = "sent", .url = at("/cookies"), .jar = "jar"})).text() == R"([["first","1"],["last","2"]])");
+    CHECK(answered(fetched(mine, {.tag = "sent", .url = at("/cookies"), .jar = "jar"})).text() ==
+          R"([["first","1"],["last","2"]])");
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "circuit: trouble with the disk of this machine does not count against the origin") {
+TEST_CASE_FIXTURE(fixture,
+                  "circuit: trouble with the disk of this machine does not count against the origin") {
   for (const std::size_t room : {std::size_t{0}, std::size_t{64 * mib}}) {
     CAPTURE(room);
     auto chosen = settings();
@@ -514,9 +544,11 @@ TEST_CASE_FIXTURE(fixture, "R7: a large result that cannot be read for the momen
   CHECK(no_blob_files(directory.path()));
 }
 
-// --- restarts and damage ----------------------------------------------------------------------------------------------------------------
+// --- restarts and damage -----------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R12: large bodies in the queue and in the inbox survive a restart, what no row names does not") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R12: large bodies in the queue and in the inbox survive a restart, what no row names does not") {
   const auto put = echo("echo", "mode=hang&fail_first=1");
   {
     runtime running(settings());
@@ -526,7 +558,8 @@ TEST_CASE_FIXTURE(fixture, "R12: large bodies in the queue and in the inbox surv
   const auto live = blob_files(directory.path());
   REQUIRE(live.size() == 1);
   const auto orphan = [this](std::uint64_t id, blob_side side) {
-    write_file(directory.path() / "blobs" / blob_ref{.fetch_id = id, .side = side, .number = 77}.file_name(), "left by a crash");
+    write_file(directory.path() / "blobs" / blob_ref{.fetch_id = id, .side = side, .number = 77}.file_name(),
+               "left by a crash");
   };
   const auto owner = parse_blob_name(live.front().filename().string());
   orphan(12345, blob_side::request);
@@ -574,7 +607,8 @@ TEST_CASE_FIXTURE(fixture, "R18: large bodies that an earlier version kept in ro
   is_clean();
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a response's damaged body file makes a dead letter of its result, and the others go on") {
+TEST_CASE_FIXTURE(
+    fixture, "R21: a response's damaged body file makes a dead letter of its result, and the others go on") {
   std::vector<order> orders{waits("sound", mib)};
   for (const auto& [name, how] : damages)
     orders.push_back(waits(name, mib + orders.size()));
@@ -601,7 +635,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a response's damaged body file makes a dead let
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body file is a result that says so, and the request is not received") {
+TEST_CASE_FIXTURE(
+    fixture, "R21: a request's damaged body file is a result that says so, and the request is not received") {
   std::vector<std::string> names{"sound"};
   for (const auto& [name, how] : damages)
     names.push_back(name);
@@ -612,7 +647,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body file is a result that 
       const auto fetch = value_or_throw(unseal_value<fetch_message>(frame_type::fetch, row));
       for (const auto& file : blob_files(directory.path()))
         for (const auto& [name, how] : damages)
-          if (contains(fetch.url, "/k/" + name + "?") && parse_blob_name(file.filename().string())->fetch_id == fetch.id)
+          if (contains(fetch.url, "/k/" + name + "?") &&
+              parse_blob_name(file.filename().string())->fetch_id == fetch.id)
             how(file);
     }
   }
@@ -625,7 +661,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body file is a result that 
       const auto lost = receipt_of(mine, name);
       CHECK(lost.code == "FETCH_FAILED");
       CHECK(contains(lost.message, (directory.path() / "blobs").string()));
-      CHECK(lost.sent == (name == "flipped" ? sent_state::maybe : sent_state::no)); // of the flipped one all but the end went out
+      CHECK(lost.sent == (name == "flipped" ? sent_state::maybe
+                                            : sent_state::no)); // of the flipped one all but the end went out
       CHECK(upstream.hits(name) == 1);
     }
     CHECK(running.stats().in_flight_fetches == 0);
@@ -633,7 +670,7 @@ TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body file is a result that 
   is_clean();
 }
 
-// --- R12: limits ------------------------------------------------------------------------------------------------------------------------
+// --- R12: limits -------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R12: max_body_bytes holds for bodies in files, while they are received") {
   auto chosen = settings();
@@ -662,7 +699,8 @@ TEST_CASE_FIXTURE(fixture, "R12: max_body_bytes holds for what a small compresse
   auto mine = object(running);
   const auto answer = [](std::uint64_t zeros) {
     const auto body = gzip_of_zeros(zeros);
-    return "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+    return "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\nConnection: close\r\n\r\n" + body;
   };
   raw_server fits(answer(3 * mib));
   const auto whole = carried(mine, {.tag = "fits", .url = fits.url()});

@@ -51,7 +51,8 @@ public:
   std::vector<seen_event> of(const std::string& part) const {
     std::lock_guard guard(mutex_);
     std::vector<seen_event> out;
-    std::copy_if(events_.begin(), events_.end(), std::back_inserter(out), [&part](const seen_event& each) { return contains(each.url, part); });
+    std::copy_if(events_.begin(), events_.end(), std::back_inserter(out),
+                 [&part](const seen_event& each) { return contains(each.url, part); });
     return out;
   }
 
@@ -71,8 +72,9 @@ public:
 private:
   void note(std::string what, const fetch_event& e) {
     std::lock_guard guard(mutex_);
-    events_.push_back({std::move(what), e.fetch_id, to_string(e.object), std::string(e.queue), std::string(e.method), std::string(e.url), e.attempts, e.since_queued,
-                       e.attempt, e.delay, e.status, e.error});
+    events_.push_back({std::move(what), e.fetch_id, to_string(e.object), std::string(e.queue),
+                       std::string(e.method), std::string(e.url), e.attempts, e.since_queued, e.attempt,
+                       e.delay, e.status, e.error});
   }
 
   mutable std::mutex mutex_;
@@ -92,20 +94,21 @@ struct fixture : upstream_fixture {
 
   /// Whether these and no others were seen.
   bool saw(const std::string& name, const steps& expected) const {
-    return eventually([&] { return seen->steps("/k/" + name).size() >= expected.size(); }) && seen->steps("/k/" + name) == expected;
+    return eventually([&] { return seen->steps("/k/" + name).size() >= expected.size(); }) &&
+           seen->steps("/k/" + name) == expected;
   }
 
   static origin_stats of_origin(const runtime& running, const std::string& url) {
     for (auto& each : running.stats().origins)
-      if (each.origin == url)
-        return each;
+      if (each.origin == url) return each;
     return {};
   }
 };
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "observer: a fetch is queued, started, stored and delivered, once each and in this order") {
+TEST_CASE_FIXTURE(fixture,
+                  "observer: a fetch is queued, started, stored and delivered, once each and in this order") {
   auto chosen = settings();
   chosen.queues = {{"bulk", {}}};
   runtime running(chosen);
@@ -136,7 +139,9 @@ TEST_CASE_FIXTURE(fixture, "observer: a fetch is queued, started, stored and del
   CHECK(events[2].attempt <= events[2].since_queued + 1ms);
 }
 
-TEST_CASE_FIXTURE(fixture, "observer: each attempt that is repeated is told with what came of it and how long the next one waits") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "observer: each attempt that is repeated is told with what came of it and how long the next one waits") {
   runtime running(settings());
   auto mine = object(running);
   auto what = key("a", "fail_first=2");
@@ -147,7 +152,8 @@ TEST_CASE_FIXTURE(fixture, "observer: each attempt that is repeated is told with
     const auto& retried = events[2 * attempt];
     CHECK(retried.attempts == attempt);
     CHECK(retried.status == 503);
-    CHECK(retried.delay <= std::chrono::milliseconds(10 * attempt)); // full jitter below what.initial_delay_ms, doubled
+    CHECK(retried.delay <=
+          std::chrono::milliseconds(10 * attempt)); // full jitter below what.initial_delay_ms, doubled
     CHECK(events[2 * attempt + 1].attempts == attempt);
   }
   CHECK(events[6].attempts == 3);
@@ -165,7 +171,9 @@ TEST_CASE_FIXTURE(fixture, "observer: each attempt that is repeated is told with
   CHECK(events[5].attempts == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "observer: what never went out is not started, and what a turn that throws asked for is not queued") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "observer: what never went out is not started, and what a turn that throws asked for is not queued") {
   auto chosen = settings();
   chosen.max_in_flight = 1;
   runtime running(chosen);
@@ -184,7 +192,8 @@ TEST_CASE_FIXTURE(fixture, "observer: what never went out is not started, and wh
   CHECK(saw("in-front", {"queued", "started"}));
 }
 
-TEST_CASE_FIXTURE(fixture, "observer: delivered is when the handler's turn is durable, however often it threw before") {
+TEST_CASE_FIXTURE(
+    fixture, "observer: delivered is when the handler's turn is durable, however often it threw before") {
   runtime running(settings());
   fetcher::refusals = 2;
   CHECK(answered(fetched(object(running), key("a"))).ok());
@@ -220,7 +229,8 @@ TEST_CASE_FIXTURE(fixture, "observer: after a restart it goes on with what the f
 TEST_CASE_FIXTURE(fixture, "observer: a fetch from outside, and those that share a request") {
   runtime running(settings());
   auto mine = object(running);
-  create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside")).then<&fetcher::on_result>(std::string("outside"));
+  create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside"))
+      .then<&fetcher::on_result>(std::string("outside"));
   CHECK(answered(result_under(mine, "outside")).ok());
   CHECK(saw("outside", {"queued", "started", "stored", "delivered"}));
   std::vector<order> orders(3, key("shared", "delay_ms=50"));
@@ -232,10 +242,10 @@ TEST_CASE_FIXTURE(fixture, "observer: a fetch from outside, and those that share
   REQUIRE(eventually([this] { return seen->steps("/k/shared").size() == 10; }));
   auto all = seen->steps("/k/shared");
   std::sort(all.begin(), all.end());
-  CHECK(all == steps{"delivered", "delivered", "delivered", "queued", "queued", "queued", "started", "stored", "stored", "stored"});
+  CHECK(all == steps{"delivered", "delivered", "delivered", "queued", "queued", "queued", "started", "stored",
+                     "stored", "stored"});
   for (const auto& each : seen->of("/k/shared"))
-    if (each.what == "stored")
-      CHECK(each.attempts == 1);
+    if (each.what == "stored") CHECK(each.attempts == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "observer: an attempt that was lost with its worker is one that is repeated") {
@@ -254,7 +264,8 @@ TEST_CASE_FIXTURE(fixture, "stats: each origin has its counts, its classes of st
   other.start();
   runtime running(settings());
   auto mine = object(running);
-  const std::vector<std::pair<std::string, int>> plan{{"status=200", 3}, {"status=204", 2}, {"status=304", 1}, {"status=404", 4}, {"status=500", 2}, {"mode=drop", 2}};
+  const std::vector<std::pair<std::string, int>> plan{{"status=200", 3}, {"status=204", 2}, {"status=304", 1},
+                                                      {"status=404", 4}, {"status=500", 2}, {"mode=drop", 2}};
   int count = 0;
   for (const auto& [parameters, times] : plan)
     for (int i = 0; i < times; ++i) {

@@ -21,7 +21,8 @@ using namespace dormouse::test;
 namespace {
 
 struct fixture : upstream_fixture {
-  /// Orders that are still queued when this returns: their first request got no answer, their second one will.
+  /// Orders that are still queued when this returns: their first request got no answer, their second one
+  /// will.
   void leave_queued(const std::vector<order>& orders) {
     runtime running(settings());
     value_of(object(running).call<&fetcher::send_all>(orders));
@@ -49,8 +50,7 @@ struct fixture : upstream_fixture {
   /// The row of a queued fetch, by the name of its key.
   std::pair<std::string, std::string> row_of(disk& rows, const std::string& name) const {
     for (auto& [key, row] : rows.rows('Q'))
-      if (contains(row, "/k/" + name + "?"))
-        return {key, row};
+      if (contains(row, "/k/" + name + "?")) return {key, row};
     throw std::runtime_error("no queue row for " + name);
   }
 };
@@ -59,9 +59,11 @@ using counts = std::map<std::string, std::uint64_t>;
 
 } // namespace
 
-// --- restarts ---------------------------------------------------------------------------------------------------------------------------
+// --- restarts ----------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R9: a POST that was on its way when the process ended may have been received, and is not repeated") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R9: a POST that was on its way when the process ended may have been received, and is not repeated") {
   auto with_key = posted("with-key");
   with_key.idempotency_key = "order-7";
   leave_queued({posted("without-key"), with_key, hangs_once("get")});
@@ -79,20 +81,22 @@ TEST_CASE_FIXTURE(fixture, "R9: a POST that was on its way when the process ende
   CHECK(running.stats().queued_fetches == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read later, and nothing that must not be repeated goes out before") {
+TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read later, and nothing that must "
+                           "not be repeated goes out before") {
   struct trouble {
     const char* scan;
     std::size_t after;
     bool damaged_mark; ///< the queues are looked through for its fetch
   };
-  for (const auto& [scan, after, damaged_mark] : {trouble{"A", 0, false}, trouble{"A", 1, false}, trouble{"N", 0, true}}) {
+  for (const auto& [scan, after, damaged_mark] :
+       {trouble{"A", 0, false}, trouble{"A", 1, false}, trouble{"N", 0, true}}) {
     const auto name = "post-" + std::to_string(upstream.total());
     const auto other = name + "-other";
     leave_queued_more({posted(name), posted(other)});
-    if (damaged_mark)
-      disk(directory.path()).change('A', flip_last_bit);
+    if (damaged_mark) disk(directory.path()).change('A', flip_last_bit);
     auto valve = std::make_shared<storage_valve>();
-    valve->fail_scans(scan, damaged_mark ? 3 : 2, after, damaged_mark ? 1 : 0); // what is queued is counted first
+    valve->fail_scans(scan, damaged_mark ? 3 : 2, after,
+                      damaged_mark ? 1 : 0); // what is queued is counted first
     runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
     for (const auto& each : {name, other}) {
       const auto lost = failed(result_under(object(running), each));
@@ -108,12 +112,14 @@ TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read 
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its deadline and aborted, though the first scans for it fail") {
+TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its deadline and aborted, though "
+                           "the first scans for it fail") {
   struct trouble {
     std::string scan;
     std::size_t after;
   };
-  for (const auto& each : {trouble{"Q", 0}, trouble{"Q", 1}, trouble{"N", 0}, trouble{"E", 0}, trouble{"E", 1}, trouble{"G", 0}, trouble{"S", 0}}) {
+  for (const auto& each : {trouble{"Q", 0}, trouble{"Q", 1}, trouble{"N", 0}, trouble{"E", 0},
+                           trouble{"E", 1}, trouble{"G", 0}, trouble{"S", 0}}) {
     const auto name = each.scan + std::to_string(each.after);
     CAPTURE(name);
     const abort_controller stop;
@@ -132,7 +138,10 @@ TEST_CASE_FIXTURE(fixture, "R8: what is queued is counted, sent, ended by its de
       value_of(object(running).call<&fetcher::send_all>(orders));
       REQUIRE(eventually([&] { return upstream.total() == before + orders.size(); }));
     }
-    const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(), "by now"};
+    const abort_mark mark{std::chrono::duration_cast<std::chrono::milliseconds>(
+                              std::chrono::system_clock::now().time_since_epoch())
+                              .count(),
+                          "by now"};
     disk(directory.path()).put(keys::abort_mark(stop.id()), seal_value(frame_type::abort_mark, mark));
     auto valve = std::make_shared<storage_valve>();
     valve->fail_scans(each.scan, 4, each.after);
@@ -165,7 +174,9 @@ TEST_CASE_FIXTURE(fixture, "R14: an abort whose fetches cannot be looked for is 
   CHECK(valve->failed_reads() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R8 R12: a queue longer than the window is served in full though scans of it fail now and then") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R8 R12: a queue longer than the window is served in full though scans of it fail now and then") {
   auto chosen = settings();
   chosen.max_window = 8;
   chosen.max_in_flight_per_origin = 2;
@@ -216,7 +227,8 @@ TEST_CASE_FIXTURE(fixture, "R12: large bodies survive restarts, in the queue and
   CHECK(rows.count('I') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R7: every fetch has one result, however often the process is stopped in between") {
+TEST_CASE_FIXTURE(fixture,
+                  "R7: every fetch has one result, however often the process is stopped in between") {
   constexpr std::uint64_t fetches = 200;
   std::vector<order> orders;
   for (std::uint64_t i = 0; i < fetches; ++i) {
@@ -228,10 +240,10 @@ TEST_CASE_FIXTURE(fixture, "R7: every fetch has one result, however often the pr
   for (int process = 0; process < 4; ++process) {
     runtime running(chosen);
     auto mine = object(running);
-    if (process == 0)
-      value_of(mine.call<&fetcher::send_all>(orders));
+    if (process == 0) value_of(mine.call<&fetcher::send_all>(orders));
     const auto before = upstream.total();
-    REQUIRE(eventually([&] { return upstream.total() > before + 20 || value_of(mine.call<&fetcher::count>()) == fetches; }));
+    REQUIRE(eventually(
+        [&] { return upstream.total() > before + 20 || value_of(mine.call<&fetcher::count>()) == fetches; }));
   }
   runtime running(chosen);
   auto mine = object(running);
@@ -241,21 +253,22 @@ TEST_CASE_FIXTURE(fixture, "R7: every fetch has one result, however often the pr
   CHECK(value_of(mine.call<&fetcher::orders>()) == fetches);
 }
 
-// --- R21: damage ------------------------------------------------------------------------------------------------------------------------
+// --- R21: damage -------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R21: a damaged row of the queue becomes a dead letter, and the others go on") {
   const std::vector<std::pair<std::string, std::function<void(std::string&)>>> damages{
-    {"flipped", flip_last_bit},
-    {"truncated", cut_in_half},
-    {"empty", [](std::string& row) { row.clear(); }},
-    {"garbage", [](std::string& row) { row = "garbage"; }},
-    {"sealed-garbage", [](std::string& row) { row = seal(frame_type::fetch, std::string(200, '\xff')); }},
-    {"another-fetch", [](std::string& row) { row = seal_value(frame_type::fetch, fetch_message{}); }},
-    {"no-return-path", [](std::string& row) {
-       auto fetch = value_or_throw(unseal_value<fetch_message>(frame_type::fetch, row));
-       fetch.path = {};
-       row = seal_value(frame_type::fetch, fetch);
-     }},
+      {"flipped", flip_last_bit},
+      {"truncated", cut_in_half},
+      {"empty", [](std::string& row) { row.clear(); }},
+      {"garbage", [](std::string& row) { row = "garbage"; }},
+      {"sealed-garbage", [](std::string& row) { row = seal(frame_type::fetch, std::string(200, '\xff')); }},
+      {"another-fetch", [](std::string& row) { row = seal_value(frame_type::fetch, fetch_message{}); }},
+      {"no-return-path",
+       [](std::string& row) {
+         auto fetch = value_or_throw(unseal_value<fetch_message>(frame_type::fetch, row));
+         fetch.path = {};
+         row = seal_value(frame_type::fetch, fetch);
+       }},
   };
   std::vector<order> orders{hangs_once("sound")};
   for (const auto& [name, how] : damages) {
@@ -297,7 +310,9 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged row of the queue becomes a dead lette
 }
 
 TEST_CASE_FIXTURE(fixture, "R21: a damaged mark does not make a POST go out twice") {
-  for (const auto& how : std::vector<std::function<void(std::string&)>>{flip_last_bit, cut_in_half, [](std::string& row) { row.clear(); }, [](std::string& row) { row[1] = '\x02'; }}) {
+  for (const auto& how : std::vector<std::function<void(std::string&)>>{
+           flip_last_bit, cut_in_half, [](std::string& row) { row.clear(); },
+           [](std::string& row) { row[1] = '\x02'; }}) {
     const auto name = "post-" + std::to_string(upstream.total());
     {
       runtime running(settings());
@@ -316,7 +331,9 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged mark does not make a POST go out twic
 }
 
 TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body is a result that says so") {
-  const auto upload = [this](const std::string& name) { return order{.tag = name, .url = at("/k/" + name + "?mode=hang&fail_first=1"), .method = "PUT"}; };
+  const auto upload = [this](const std::string& name) {
+    return order{.tag = name, .url = at("/k/" + name + "?mode=hang&fail_first=1"), .method = "PUT"};
+  };
   {
     runtime running(settings());
     auto mine = object(running);
@@ -340,7 +357,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a request's damaged body is a result that says 
 TEST_CASE_FIXTURE(fixture, "R21: a response's damaged row or body becomes a dead letter") {
   std::vector<order> orders;
   for (const std::string name : {"small", "large", "sound"})
-    orders.push_back(key(name, std::string("mode=hang&fail_first=1") + (name == "large" ? "&bytes=300000" : "")));
+    orders.push_back(
+        key(name, std::string("mode=hang&fail_first=1") + (name == "large" ? "&bytes=300000" : "")));
   leave_queued(orders);
   {
     runtime running(settings()); // without a class
@@ -363,7 +381,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a response's damaged row or body becomes a dead
   CHECK(value_of(mine.call<&fetcher::count>()) == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: deadline rows that lead nowhere are cleared away and do not keep others from expiring") {
+TEST_CASE_FIXTURE(
+    fixture, "R21: deadline rows that lead nowhere are cleared away and do not keep others from expiring") {
   auto late = hangs_once("late");
   late.deadline_ms = 3'600'000;
   leave_queued({late});
@@ -371,7 +390,9 @@ TEST_CASE_FIXTURE(fixture, "R21: deadline rows that lead nowhere are cleared awa
     disk rows(directory.path());
     write_set stale{{"Enonsense", "x"}};
     for (std::uint64_t i = 0; i < 3000; ++i)
-      stale.push_back({keys::deadline(1000, i), i % 3 == 0 ? keys::queue("", fetch_priority::normal, 1000, i) : i % 3 == 1 ? "garbage" : ""});
+      stale.push_back({keys::deadline(1000, i), i % 3 == 0 ? keys::queue("", fetch_priority::normal, 1000, i)
+                                                : i % 3 == 1 ? "garbage"
+                                                             : ""});
     rows.put_all(stale);
   }
   {
@@ -389,7 +410,8 @@ TEST_CASE_FIXTURE(fixture, "R21: deadline rows that lead nowhere are cleared awa
   CHECK(disk(directory.path()).count('E') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a deadline or a mark that leads to a damaged fetch, or to another one, harms nobody") {
+TEST_CASE_FIXTURE(
+    fixture, "R21: a deadline or a mark that leads to a damaged fetch, or to another one, harms nobody") {
   auto late = hangs_once("late");
   late.deadline_ms = 3'600'000;
   leave_queued({late, hangs_once("no-return-path"), posted("no-path-either"), hangs_once("sound")});
@@ -454,9 +476,14 @@ TEST_CASE_FIXTURE(fixture, "R21: a store with random damage answers every call w
         auto damaged = row;
         for (auto changes = random() % 4; changes > 0 && !damaged.empty(); --changes)
           switch (random() % 3) {
-            case 0: damaged[random() % damaged.size()] ^= static_cast<char>(1U << (random() % 8)); break;
-            case 1: damaged.resize(random() % damaged.size()); break;
-            default: damaged.insert(random() % damaged.size(), 1, static_cast<char>(random()));
+          case 0:
+            damaged[random() % damaged.size()] ^= static_cast<char>(1U << (random() % 8));
+            break;
+          case 1:
+            damaged.resize(random() % damaged.size());
+            break;
+          default:
+            damaged.insert(random() % damaged.size(), 1, static_cast<char>(random()));
           }
         rows.put(key, damaged);
       }

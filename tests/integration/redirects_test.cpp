@@ -16,7 +16,9 @@ using namespace dormouse::test;
 namespace {
 
 struct fixture : upstream_fixture {
-  std::string redirect_to(const std::string& location, const std::string& more = "") const { return at("/redirect?to=" + url_encoded(location) + more); }
+  std::string redirect_to(const std::string& location, const std::string& more = "") const {
+    return at("/redirect?to=" + url_encoded(location) + more);
+  }
 
   std::string authority() const { return "127.0.0.1:" + std::to_string(upstream.port()); }
 };
@@ -33,29 +35,42 @@ struct change {
 constexpr auto payload = "payload";
 
 const std::array changes{
-  change{"301", "GET", "GET", ""}, change{"302", "GET", "GET", ""},
-  change{"303", "GET", "GET", ""}, change{"307", "GET", "GET", ""},
-  change{"308", "GET", "GET", ""},
-  change{"301", "POST", "GET", ""}, change{"302", "POST", "GET", ""},
-  change{"303", "POST", "GET", ""}, change{"307", "POST", "POST", payload},
-  change{"308", "POST", "POST", payload},
-  change{"301", "PUT", "PUT", payload}, change{"302", "PUT", "PUT", payload},
-  change{"303", "PUT", "GET", ""}, change{"307", "PUT", "PUT", payload},
-  change{"308", "PUT", "PUT", payload},
-  change{"301", "DELETE", "DELETE", payload}, change{"302", "DELETE", "DELETE", payload},
-  change{"303", "DELETE", "GET", ""}, change{"307", "DELETE", "DELETE", payload},
-  change{"308", "DELETE", "DELETE", payload},
-  change{"301", "PATCH", "PATCH", payload}, change{"302", "PATCH", "PATCH", payload},
-  change{"303", "PATCH", "GET", ""}, change{"307", "PATCH", "PATCH", payload},
-  change{"308", "PATCH", "PATCH", payload},
-  change{"301", "HEAD", "HEAD", ""}, change{"302", "HEAD", "HEAD", ""},
-  change{"303", "HEAD", "HEAD", ""}, change{"307", "HEAD", "HEAD", ""},
-  change{"308", "HEAD", "HEAD", ""},
+    change{"301", "GET", "GET", ""},
+    change{"302", "GET", "GET", ""},
+    change{"303", "GET", "GET", ""},
+    change{"307", "GET", "GET", ""},
+    change{"308", "GET", "GET", ""},
+    change{"301", "POST", "GET", ""},
+    change{"302", "POST", "GET", ""},
+    change{"303", "POST", "GET", ""},
+    change{"307", "POST", "POST", payload},
+    change{"308", "POST", "POST", payload},
+    change{"301", "PUT", "PUT", payload},
+    change{"302", "PUT", "PUT", payload},
+    change{"303", "PUT", "GET", ""},
+    change{"307", "PUT", "PUT", payload},
+    change{"308", "PUT", "PUT", payload},
+    change{"301", "DELETE", "DELETE", payload},
+    change{"302", "DELETE", "DELETE", payload},
+    change{"303", "DELETE", "GET", ""},
+    change{"307", "DELETE", "DELETE", payload},
+    change{"308", "DELETE", "DELETE", payload},
+    change{"301", "PATCH", "PATCH", payload},
+    change{"302", "PATCH", "PATCH", payload},
+    change{"303", "PATCH", "GET", ""},
+    change{"307", "PATCH", "PATCH", payload},
+    change{"308", "PATCH", "PATCH", payload},
+    change{"301", "HEAD", "HEAD", ""},
+    change{"302", "HEAD", "HEAD", ""},
+    change{"303", "HEAD", "HEAD", ""},
+    change{"307", "HEAD", "HEAD", ""},
+    change{"308", "HEAD", "HEAD", ""},
 };
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "redirects: each status leaves each method and body alone, or makes it a GET without one") {
+TEST_CASE_FIXTURE(fixture,
+                  "redirects: each status leaves each method and body alone, or makes it a GET without one") {
   runtime running(settings());
   auto mine = object(running);
   for (const auto& each : changes) {
@@ -63,14 +78,17 @@ TEST_CASE_FIXTURE(fixture, "redirects: each status leaves each method and body a
     CAPTURE(each.method);
     upstream.reset_counters();
     const bool has_body = each.method != "GET" && each.method != "HEAD";
-    order what{.tag = each.status + each.method, .url = redirect_to("/echo?a=b", "&status=" + each.status), .method = each.method};
+    order what{.tag = each.status + each.method,
+               .url = redirect_to("/echo?a=b", "&status=" + each.status),
+               .method = each.method};
     what.body = has_body ? payload : "";
     const auto got = answered(fetched(mine, what));
     CHECK(got.status() == 200);
     CHECK(got.headers().get("X-Method") == each.becomes);
     CHECK(got.text() == each.body);
     // Without a body nothing that describes one.
-    CHECK(got.headers().get("Content-Type") == (!each.body.empty() ? "text/plain;charset=UTF-8" : "application/octet-stream"));
+    CHECK(got.headers().get("Content-Type") ==
+          (!each.body.empty() ? "text/plain;charset=UTF-8" : "application/octet-stream"));
     CHECK(got.url() == at("/echo?a=b"));
     CHECK(got.redirected());
     CHECK(upstream.hits("/redirect") == 1);
@@ -81,8 +99,16 @@ TEST_CASE_FIXTURE(fixture, "redirects: each status leaves each method and body a
 
 TEST_CASE_FIXTURE(fixture, "redirects: a GET that was a POST has none of the headers that describe a body") {
   runtime running(settings());
-  const headers all{{"Content-Encoding", "x"}, {"Content-Language", "en"}, {"Content-Location", "/a"}, {"Content-Type", "text/x"}, {"X-Kept", "yes"}};
-  const order what{.tag = "a", .url = redirect_to("/headers", "&status=303"), .method = "POST", .body = payload, .headers = all};
+  const headers all{{"Content-Encoding", "x"},
+                    {"Content-Language", "en"},
+                    {"Content-Location", "/a"},
+                    {"Content-Type", "text/x"},
+                    {"X-Kept", "yes"}};
+  const order what{.tag = "a",
+                   .url = redirect_to("/headers", "&status=303"),
+                   .method = "POST",
+                   .body = payload,
+                   .headers = all};
   const auto seen = answered(fetched(object(running), what)).text();
   CHECK_FALSE(contains(seen, "content-"));
   CHECK(contains(seen, "x-kept"));
@@ -96,17 +122,17 @@ TEST_CASE_FIXTURE(fixture, "redirects: a Location is resolved against the URL it
     std::string target;
   };
   const std::vector<place> places{
-    {"/echo?a=1", "/echo?a=1"},
-    {"echo", "/echo"},
-    {"./echo?b", "/echo?b"},
-    {"../../echo", "/echo"},
-    {"/x/./../echo", "/echo"},
-    {"//" + authority() + "/echo?c", "/echo?c"},
-    {"HTTP://" + authority() + "/echo", "/echo"},
-    {"?to=%2Fecho%3Fd", "/echo?d"}, // over two hops
-    {"/echo?with space", "/echo?with%20space"},
-    {"/echo?\xc3\xbc", "/echo?%c3%bc"},
-    {"/echo?e#fragment", "/echo?e"},
+      {"/echo?a=1", "/echo?a=1"},
+      {"echo", "/echo"},
+      {"./echo?b", "/echo?b"},
+      {"../../echo", "/echo"},
+      {"/x/./../echo", "/echo"},
+      {"//" + authority() + "/echo?c", "/echo?c"},
+      {"HTTP://" + authority() + "/echo", "/echo"},
+      {"?to=%2Fecho%3Fd", "/echo?d"}, // over two hops
+      {"/echo?with space", "/echo?with%20space"},
+      {"/echo?\xc3\xbc", "/echo?%c3%bc"},
+      {"/echo?e#fragment", "/echo?e"},
   };
   for (const auto& each : places) {
     CAPTURE(each.location);
@@ -133,7 +159,10 @@ TEST_CASE_FIXTURE(fixture, "redirects: credentials stay with their origin, and d
   chosen.allow.push_back("localhost");
   runtime running(chosen);
   auto mine = object(running);
-  const headers secrets{{"Authorization", "Bearer secret"}, {"Cookie", "secret=1"}, {"Proxy-Authorization", "secret"}, {"X-Kept", "yes"}};
+  const headers secrets{{"Authorization", "Bearer secret"},
+                        {"Cookie", "secret=1"},
+                        {"Proxy-Authorization", "secret"},
+                        {"X-Kept", "yes"}};
   const auto seen = [&](const std::string& tag, const std::string& url) {
     const auto got = answered(fetched(mine, {.tag = tag, .url = url, .headers = secrets}));
     CHECK(contains(got.text(), R"(["x-kept","yes"])"));
@@ -143,16 +172,24 @@ TEST_CASE_FIXTURE(fixture, "redirects: credentials stay with their origin, and d
   CHECK(contains(kept, R"(["authorization","Bearer secret"])"));
   CHECK(contains(kept, R"(["cookie","secret=1"])"));
   CHECK_FALSE(contains(seen("other port", redirect_to(other.url() + "/headers")), "secret"));
-  CHECK_FALSE(contains(seen("other name", redirect_to("http://localhost:" + std::to_string(upstream.port()) + "/headers")), "secret"));
-  CHECK_FALSE(contains(seen("and back", redirect_to(other.url() + "/redirect?to=" + url_encoded(at("/headers")))), "secret"));
-  const auto with_user = seen("user in the Location", redirect_to("http://user:word@" + authority() + "/headers"));
+  CHECK_FALSE(contains(
+      seen("other name", redirect_to("http://localhost:" + std::to_string(upstream.port()) + "/headers")),
+      "secret"));
+  CHECK_FALSE(contains(
+      seen("and back", redirect_to(other.url() + "/redirect?to=" + url_encoded(at("/headers")))), "secret"));
+  const auto with_user =
+      seen("user in the Location", redirect_to("http://user:word@" + authority() + "/headers"));
   CHECK_FALSE(contains(with_user, "Basic")); // those of a Location are nobody's
-  const auto posted = answered(fetched(mine, {.tag = "body", .url = redirect_to(other.url() + "/echo", "&status=307"), .method = "POST", .body = payload}));
+  const auto posted = answered(fetched(mine, {.tag = "body",
+                                              .url = redirect_to(other.url() + "/echo", "&status=307"),
+                                              .method = "POST",
+                                              .body = payload}));
   CHECK(posted.text() == payload);
   CHECK(posted.url() == other.url() + "/echo");
 }
 
-TEST_CASE_FIXTURE(fixture, "redirects: a hop to another origin counts for the origin that was asked for, whose limits and circuit breaker alone it meets") {
+TEST_CASE_FIXTURE(fixture, "redirects: a hop to another origin counts for the origin that was asked for, "
+                           "whose limits and circuit breaker alone it meets") {
   samples::upstream_server elsewhere;
   elsewhere.start();
   auto guarded = settings();
@@ -162,10 +199,14 @@ TEST_CASE_FIXTURE(fixture, "redirects: a hop to another origin counts for the or
   auto mine = object(running);
   const auto away = [&](const std::string& target) { return redirect_to(elsewhere.url() + target); };
   for (const std::string tag : {"a", "b", "c"})
-    CHECK(answered(fetched(mine, {.tag = tag, .url = away("/plain")})).url() == elsewhere.url() + "/plain"); // at once, though one token is all that there is
-  CHECK(answered(fetched(mine, {.tag = "fails", .url = away("/k/f?status=500"), .max_retries = 0})).status() == 500);
+    CHECK(answered(fetched(mine, {.tag = tag, .url = away("/plain")})).url() ==
+          elsewhere.url() + "/plain"); // at once, though one token is all that there is
+  CHECK(
+      answered(fetched(mine, {.tag = "fails", .url = away("/k/f?status=500"), .max_retries = 0})).status() ==
+      500);
   CHECK(failed(fetched(mine, {.tag = "refused", .url = at("/plain")})).code == fetch_errc::circuit_open);
-  CHECK(answered(fetched(mine, {.tag = "direct", .url = elsewhere.url() + "/plain"})).status() == 200); // its circuit is closed and its token is there
+  CHECK(answered(fetched(mine, {.tag = "direct", .url = elsewhere.url() + "/plain"})).status() ==
+        200); // its circuit is closed and its token is there
 
   const auto seen = running.stats().origins;
   REQUIRE(seen.size() == 2);
@@ -183,7 +224,8 @@ TEST_CASE_FIXTURE(fixture, "redirects: from http to https is to another origin")
   chosen.ca_file = ca.file();
   runtime running(chosen);
   const headers secrets{{"Authorization", "Bearer secret"}, {"X-Kept", "yes"}};
-  const auto got = answered(fetched(object(running), {.tag = "a", .url = redirect_to(node.tls_url() + "/echo"), .headers = secrets}));
+  const auto got = answered(fetched(
+      object(running), {.tag = "a", .url = redirect_to(node.tls_url() + "/echo"), .headers = secrets}));
   CHECK(got.json().at("version") == "2.0");
   CHECK(contains(got.text(), "x-kept"));
   CHECK_FALSE(contains(got.text(), "secret"));
@@ -192,35 +234,41 @@ TEST_CASE_FIXTURE(fixture, "redirects: from http to https is to another origin")
 TEST_CASE_FIXTURE(fixture, "redirects: twenty are followed with the body each time, and not one more") {
   runtime running(settings());
   auto mine = object(running);
-  const auto far = answered(fetched(mine, {.tag = "20", .url = at("/redirect_chain?n=20&status=308"), .method = "PUT", .body = payload}));
+  const auto far = answered(fetched(
+      mine, {.tag = "20", .url = at("/redirect_chain?n=20&status=308"), .method = "PUT", .body = payload}));
   CHECK(far.json().at("method") == "PUT");
   CHECK(far.url() == at("/redirect_chain?n=0&status=308"));
   CHECK(upstream.hits("/redirect_chain") == 21);
   upstream.reset_counters();
-  const auto too_far = failed(fetched(mine, {.tag = "21", .url = at("/redirect_chain?n=21&status=308"), .method = "PUT", .body = payload}));
+  const auto too_far = failed(fetched(
+      mine, {.tag = "21", .url = at("/redirect_chain?n=21&status=308"), .method = "PUT", .body = payload}));
   CHECK(too_far.code == fetch_errc::network_error);
   CHECK(too_far.message == "more than 20 redirects");
   CHECK(too_far.sent == sent_state::yes);
   CHECK(too_far.attempts == 1);
   CHECK(upstream.hits("/redirect_chain") == 21);
   upstream.reset_counters();
-  CHECK(failed(fetched(mine, {.tag = "to itself", .url = at("/k/a?status=302&header=location:")})).code == fetch_errc::network_error);
+  CHECK(failed(fetched(mine, {.tag = "to itself", .url = at("/k/a?status=302&header=location:")})).code ==
+        fetch_errc::network_error);
   CHECK(upstream.hits("a") == 21);
 }
 
-TEST_CASE_FIXTURE(fixture, "redirects: mode manual hands out the redirect, and mode error takes it for a failure") {
+TEST_CASE_FIXTURE(fixture,
+                  "redirects: mode manual hands out the redirect, and mode error takes it for a failure") {
   runtime running(settings());
   auto mine = object(running);
   for (const std::string status : statuses) {
     CAPTURE(status);
     upstream.reset_counters();
     const auto url = redirect_to("/echo", "&status=" + status);
-    const auto manual = answered(fetched(mine, {.tag = "manual" + status, .url = url, .redirect = redirect_mode::manual}));
+    const auto manual =
+        answered(fetched(mine, {.tag = "manual" + status, .url = url, .redirect = redirect_mode::manual}));
     CHECK(manual.status() == std::stoi(status));
     CHECK(manual.headers().get("Location") == "/echo");
     CHECK(manual.url() == url);
     CHECK_FALSE(manual.redirected());
-    const auto refused = failed(fetched(mine, {.tag = "error" + status, .url = url, .redirect = redirect_mode::error}));
+    const auto refused =
+        failed(fetched(mine, {.tag = "error" + status, .url = url, .redirect = redirect_mode::error}));
     CHECK(refused.code == fetch_errc::network_error);
     CHECK(refused.sent == sent_state::yes);
     CHECK(refused.attempts == 1);
@@ -228,7 +276,8 @@ TEST_CASE_FIXTURE(fixture, "redirects: mode manual hands out the redirect, and m
     CHECK(upstream.hits("/redirect") == 2);
     CHECK(upstream.hits("/echo") == 0);
   }
-  const auto direct = answered(fetched(mine, {.tag = "none", .url = at("/echo"), .redirect = redirect_mode::error}));
+  const auto direct =
+      answered(fetched(mine, {.tag = "none", .url = at("/echo"), .redirect = redirect_mode::error}));
   CHECK(direct.url() == at("/echo"));
   CHECK_FALSE(direct.redirected());
 }
@@ -242,19 +291,24 @@ TEST_CASE_FIXTURE(fixture, "redirects: what is none is a response") {
     const auto got = answered(fetched(mine, {.tag = status, .url = url}));
     CHECK(got.status() == std::stoi(status));
     CHECK_FALSE(got.redirected());
-    CHECK(answered(fetched(mine, {.tag = "error" + status, .url = url, .redirect = redirect_mode::error})).status() == std::stoi(status));
+    CHECK(answered(fetched(mine, {.tag = "error" + status, .url = url, .redirect = redirect_mode::error}))
+              .status() == std::stoi(status));
   }
   CHECK(answered(fetched(mine, {.tag = "leads nowhere", .url = at("/k/a?status=302")})).status() == 302);
 }
 
 TEST_CASE_FIXTURE(fixture, "redirects: mode error refuses a redirect that leads nowhere too") {
   runtime running(settings());
-  CHECK(failed(fetched(object(running), {.tag = "a", .url = at("/k/a?status=302"), .redirect = redirect_mode::error})).code == fetch_errc::network_error);
+  CHECK(failed(fetched(object(running),
+                       {.tag = "a", .url = at("/k/a?status=302"), .redirect = redirect_mode::error}))
+            .code == fetch_errc::network_error);
 }
 
 TEST_CASE_FIXTURE(fixture, "redirects: one that leads to two places leads nowhere") {
   runtime running(settings());
-  const auto torn = failed(fetched(object(running), {.tag = "a", .url = at("/k/a?status=302&header=location:%2Fk%2Fb&header=location:%2Fk%2Fc")}));
+  const auto torn = failed(
+      fetched(object(running),
+              {.tag = "a", .url = at("/k/a?status=302&header=location:%2Fk%2Fb&header=location:%2Fk%2Fc")}));
   CHECK(torn.code == fetch_errc::network_error);
   CHECK(contains(torn.message, "Location"));
   CHECK(torn.attempts == 1);
@@ -264,13 +318,16 @@ TEST_CASE_FIXTURE(fixture, "redirects: one that leads to two places leads nowher
 TEST_CASE_FIXTURE(fixture, "redirects: a Location that leads nowhere is not told on") {
   runtime running(settings());
   auto mine = object(running);
-  for (const auto& [location, code] : {std::pair{"http://127.0.0.1:99999/?token=secret", fetch_errc::network_error}, std::pair{"ftp://secret/", fetch_errc::blocked}}) {
+  for (const auto& [location, code] :
+       {std::pair{"http://127.0.0.1:99999/?token=secret", fetch_errc::network_error},
+        std::pair{"ftp://secret/", fetch_errc::blocked}}) {
     CAPTURE(location);
     const auto refused = failed(fetched(mine, {.tag = location, .url = redirect_to(location)}));
     CHECK(refused.code == code);
     CHECK(refused.sent == sent_state::yes);
     CHECK(refused.attempts == 1);
-    CHECK(contains(refused.message, "Location of " + std::to_string(std::string(location).size()) + " bytes"));
+    CHECK(
+        contains(refused.message, "Location of " + std::to_string(std::string(location).size()) + " bytes"));
     CHECK_FALSE(contains(refused.message, "secret"));
   }
 }

@@ -1,5 +1,5 @@
-// When a fetch goes out, and whether: delays, priorities, named queues, rates, the window on the queue, circuit breakers, shared requests, and
-// delivery at most once.
+// When a fetch goes out, and whether: delays, priorities, named queues, rates, the window on the queue,
+// circuit breakers, shared requests, and delivery at most once.
 
 #include "disk.hpp"
 #include "movable_clock.hpp"
@@ -72,8 +72,7 @@ struct fixture : upstream_fixture {
 
   static origin_stats of_origin(const runtime& running, const std::string& url) {
     for (auto& each : running.stats().origins)
-      if (each.origin == url)
-        return each;
+      if (each.origin == url) return each;
     return {};
   }
 
@@ -94,7 +93,7 @@ std::int64_t in_ms(std::chrono::system_clock::time_point when) {
 
 } // namespace
 
-// --- later ------------------------------------------------------------------------------------------------------------------------------
+// --- later -------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "delay: a fetch goes out that much later, and never earlier") {
   runtime running(settings());
@@ -106,7 +105,8 @@ TEST_CASE_FIXTURE(fixture, "delay: a fetch goes out that much later, and never e
   CHECK(steady_clock::now() - begin >= 400ms);
 }
 
-TEST_CASE_FIXTURE(fixture, "delay and not_before: the later one counts, by the runtime's clock and across restarts") {
+TEST_CASE_FIXTURE(fixture,
+                  "delay and not_before: the later one counts, by the runtime's clock and across restarts") {
   auto in_an_hour = key("hour");
   in_an_hour.delay_ms = 3'600'000;
   auto at_two = key("two");
@@ -173,9 +173,10 @@ TEST_CASE_FIXTURE(fixture, "delay: many that become due one after the other go i
   CHECK(sequence(mine, "d") == expected);
 }
 
-// --- priorities -------------------------------------------------------------------------------------------------------------------------
+// --- priorities --------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "priority: under a full origin 16 of 21 are high, 4 normal and 1 low, so that none starves") {
+TEST_CASE_FIXTURE(
+    fixture, "priority: under a full origin 16 of 21 are high, 4 normal and 1 low, so that none starves") {
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 1;
   runtime running(chosen);
@@ -187,7 +188,9 @@ TEST_CASE_FIXTURE(fixture, "priority: under a full origin 16 of 21 are high, 4 n
   REQUIRE(came("occupant"));
   std::vector<order> orders;
   for (int i = 0; i < 40; ++i)
-    for (auto [priority, letter] : {std::pair{fetch_priority::low, 'l'}, std::pair{fetch_priority::normal, 'n'}, std::pair{fetch_priority::high, 'h'}}) {
+    for (auto [priority, letter] :
+         {std::pair{fetch_priority::low, 'l'}, std::pair{fetch_priority::normal, 'n'},
+          std::pair{fetch_priority::high, 'h'}}) {
       orders.push_back(key(std::string("p") + letter + std::to_string(i)));
       orders.back().priority = priority;
     }
@@ -196,7 +199,8 @@ TEST_CASE_FIXTURE(fixture, "priority: under a full origin 16 of 21 are high, 4 n
   REQUIRE(all_came(mine, orders.size() + 1));
   const auto order_of_going = sequence(mine, "p");
   const auto among = [&order_of_going](std::size_t first, char letter) {
-    return std::count_if(order_of_going.begin(), order_of_going.begin() + static_cast<std::ptrdiff_t>(first), [letter](const std::string& tag) { return tag[1] == letter; });
+    return std::count_if(order_of_going.begin(), order_of_going.begin() + static_cast<std::ptrdiff_t>(first),
+                         [letter](const std::string& tag) { return tag[1] == letter; });
   };
   CHECK(among(42, 'h') + among(42, 'n') + among(42, 'l') == 42);
   // The occupant had a turn of the round too.
@@ -232,7 +236,7 @@ TEST_CASE_FIXTURE(fixture, "priority: one full window of high ones does not keep
   CHECK(answered(result_under(mine, "low")).ok());
 }
 
-// --- named queues -----------------------------------------------------------------------------------------------------------------------
+// --- named queues ------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "queues: a named queue has its own limit in flight, and others pass it") {
   auto chosen = settings();
@@ -256,7 +260,8 @@ TEST_CASE_FIXTURE(fixture, "queues: a named queue has its own limit in flight, a
   CHECK(running.stats().queued_fetches == 20);
 }
 
-TEST_CASE_FIXTURE(fixture, "queues: past max_queued a fetch is refused with the queue's name, and an undone turn gives its places back") {
+TEST_CASE_FIXTURE(fixture, "queues: past max_queued a fetch is refused with the queue's name, and an undone "
+                           "turn gives its places back") {
   auto chosen = settings();
   chosen.queues = {{"bulk", {.max_in_flight = 1, .max_queued = 3}}};
   const auto bulk = [this](const std::string& name) {
@@ -282,7 +287,9 @@ TEST_CASE_FIXTURE(fixture, "queues: past max_queued a fetch is refused with the 
   }
   runtime running(chosen); // what an earlier process left counts
   auto mine = object(running);
-  CHECK(error_of(mine.call<&fetcher::send_all>(std::vector{bulk("g"), bulk("h"), bulk("i"), bulk("j")})).code == errc::queue_full);
+  CHECK(
+      error_of(mine.call<&fetcher::send_all>(std::vector{bulk("g"), bulk("h"), bulk("i"), bulk("j")})).code ==
+      errc::queue_full);
   CHECK(answered(result_under(mine, "a")).ok());
   REQUIRE(eventually([&running] { return running.stats().queued_fetches == 2; }));
   value_of(mine.call<&fetcher::send>(bulk("k")));
@@ -340,7 +347,8 @@ TEST_CASE_FIXTURE(fixture, "queues: rows of a queue that the next process does n
   CHECK(disk(directory.path()).count('N') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "queues: a fetch that is queued from outside while the start counts the rows is counted once") {
+TEST_CASE_FIXTURE(
+    fixture, "queues: a fetch that is queued from outside while the start counts the rows is counted once") {
   {
     runtime running(settings());
     value_of(object(running).call<&fetcher::send>(key("earlier", "mode=hang&fail_first=1")));
@@ -352,7 +360,8 @@ TEST_CASE_FIXTURE(fixture, "queues: a fetch that is queued from outside while th
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   std::optional<gate::closing> held(valve->scans);
   REQUIRE(eventually([&] { return valve->scans.waiting() == 1; }));
-  create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside?mode=hang")).then<&fetcher::on_result>(std::string("outside"));
+  create_proxy_fetch(running.queue(), {.return_address = {"FETCHER", "x"}})(at("/k/outside?mode=hang"))
+      .then<&fetcher::on_result>(std::string("outside"));
   held.reset();
   REQUIRE(came("outside"));
   REQUIRE(eventually([&] { return running.stats().queued_fetches == 1; })); // the earlier one is answered
@@ -372,10 +381,12 @@ TEST_CASE_FIXTURE(fixture, "queues: a proxy_fetch is bound to one") {
   CHECK(upstream.hits("b") == 0);
 }
 
-// --- limits of an origin ----------------------------------------------------------------------------------------------------------------
+// --- limits of an origin -----------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "rate: no more go out than the bucket has tokens, and a pause fills it up to its burst") {
-  auto chosen = limited({.rate = {.per_second = 0.01, .burst = 2}}); // one in 100 s: what the real clock adds is nothing
+TEST_CASE_FIXTURE(fixture,
+                  "rate: no more go out than the bucket has tokens, and a pause fills it up to its burst") {
+  auto chosen = limited(
+      {.rate = {.per_second = 0.01, .burst = 2}}); // one in 100 s: what the real clock adds is nothing
   runtime running(with_clock(chosen, clock));
   auto mine = object(running);
   std::vector<order> orders;
@@ -419,7 +430,8 @@ TEST_CASE_FIXTURE(fixture, "rate: what the other side sees in a time is bounded,
 }
 
 TEST_CASE_FIXTURE(fixture, "rate: what is refused or shares another's request uses none of it") {
-  runtime running(limited({.rate = {.per_second = 0.001, .burst = 3}, .circuit = {.failures = 1, .open_for = 1h}}));
+  runtime running(
+      limited({.rate = {.per_second = 0.001, .burst = 3}, .circuit = {.failures = 1, .open_for = 1h}}));
   auto mine = object(running);
   std::vector<order> orders;
   for (int i = 0; i < 6; ++i)
@@ -434,7 +446,8 @@ TEST_CASE_FIXTURE(fixture, "rate: what is refused or shares another's request us
   CHECK(upstream.total() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "origins: one that the options name has its own limits, the others the general ones") {
+TEST_CASE_FIXTURE(fixture,
+                  "origins: one that the options name has its own limits, the others the general ones") {
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 4;
   chosen.origins = {{upstream.url() + "/", {.max_in_flight = 1}}};
@@ -462,24 +475,39 @@ TEST_CASE("origins: options that cannot be are refused by their names") {
     CHECK(why.code == errc::invalid_option);
     return why.message;
   };
-  for (const std::string text : {"api.example.com", "https://api.example.com/path", "https://user@api.example.com", "https://api.example.com/?q", ""}) {
+  for (const std::string text : {"api.example.com", "https://api.example.com/path",
+                                 "https://user@api.example.com", "https://api.example.com/?q", ""}) {
     CAPTURE(text);
-    CHECK(contains(refusal([&](options& of) { of.origins[text] = {}; }), "options::origins[\"" + text + "\"]"));
+    CHECK(
+        contains(refusal([&](options& of) { of.origins[text] = {}; }), "options::origins[\"" + text + "\"]"));
   }
-  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.max_in_flight = 0}; }), "max_in_flight"));
-  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.rate = {.per_second = -1}}; }), "rate.per_second"));
-  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.rate = {.per_second = 1, .burst = 0.5}}; }), "rate.burst"));
-  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.circuit = {.failures = 1, .open_for = 0ms}}; }), "circuit.open_for"));
-  CHECK(contains(refusal([](options& of) { of.rate_per_origin.per_second = 1e9; }), "options::rate_per_origin.per_second"));
-  CHECK(contains(refusal([](options& of) { of.circuit_breaker.open_for = 0ms; }), "options::circuit_breaker.open_for"));
+  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.max_in_flight = 0}; }),
+                 "max_in_flight"));
+  CHECK(contains(refusal([](options& of) { of.origins["https://a.example"] = {.rate = {.per_second = -1}}; }),
+                 "rate.per_second"));
+  CHECK(contains(refusal([](options& of) {
+                   of.origins["https://a.example"] = {.rate = {.per_second = 1, .burst = 0.5}};
+                 }),
+                 "rate.burst"));
+  CHECK(contains(refusal([](options& of) {
+                   of.origins["https://a.example"] = {.circuit = {.failures = 1, .open_for = 0ms}};
+                 }),
+                 "circuit.open_for"));
+  CHECK(contains(refusal([](options& of) { of.rate_per_origin.per_second = 1e9; }),
+                 "options::rate_per_origin.per_second"));
+  CHECK(contains(refusal([](options& of) { of.circuit_breaker.open_for = 0ms; }),
+                 "options::circuit_breaker.open_for"));
   CHECK(contains(refusal([](options& of) { of.queues["not a name"] = {}; }), "not a name"));
-  CHECK(contains(refusal([](options& of) { of.queues["bulk"] = {.max_in_flight = 0}; }), "options::queues[\"bulk\"].max_in_flight"));
-  CHECK(contains(refusal([](options& of) { of.queues["bulk"] = {.max_queued = 0}; }), "options::queues[\"bulk\"].max_queued"));
+  CHECK(contains(refusal([](options& of) { of.queues["bulk"] = {.max_in_flight = 0}; }),
+                 "options::queues[\"bulk\"].max_in_flight"));
+  CHECK(contains(refusal([](options& of) { of.queues["bulk"] = {.max_queued = 0}; }),
+                 "options::queues[\"bulk\"].max_queued"));
 }
 
-// --- the window on the queue ------------------------------------------------------------------------------------------------------------
+// --- the window on the queue -------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R12: an origin that is stuck with more than the window holds does not hold up the others") {
+TEST_CASE_FIXTURE(
+    fixture, "R12: an origin that is stuck with more than the window holds does not hold up the others") {
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 1;
   chosen.max_window = 8;
@@ -487,8 +515,7 @@ TEST_CASE_FIXTURE(fixture, "R12: an origin that is stuck with more than the wind
   std::vector<order> orders;
   for (int i = 0; i < 60; ++i) {
     orders.push_back(key("a" + std::to_string(i), i == 0 ? "mode=hang" : ""));
-    if (i == 0)
-      orders.back().signal = go.signal();
+    if (i == 0) orders.back().signal = go.signal();
   }
   {
     runtime running(chosen);
@@ -531,12 +558,15 @@ TEST_CASE_FIXTURE(fixture, "R12: several origins that are stuck at once do not h
   for (std::size_t which = 0; which < stuck.size(); ++which) {
     stuck[which].start();
     for (int i = 0; i < 30; ++i)
-      orders.push_back({.tag = std::to_string(which) + "-" + std::to_string(i), .url = stuck[which].url() + "/k/k?mode=hang"});
+      orders.push_back({.tag = std::to_string(which) + "-" + std::to_string(i),
+                        .url = stuck[which].url() + "/k/k?mode=hang"});
   }
   runtime running(chosen);
   auto mine = object(running);
   value_of(mine.call<&fetcher::send_all>(orders));
-  REQUIRE(eventually([&stuck] { return std::all_of(stuck.begin(), stuck.end(), [](const auto& each) { return each.total() == 1; }); }));
+  REQUIRE(eventually([&stuck] {
+    return std::all_of(stuck.begin(), stuck.end(), [](const auto& each) { return each.total() == 1; });
+  }));
   std::vector<order> others;
   for (int i = 0; i < 60; ++i)
     others.push_back(i % 2 == 0 ? key("a" + std::to_string(i)) : elsewhere("b" + std::to_string(i)));
@@ -547,7 +577,8 @@ TEST_CASE_FIXTURE(fixture, "R12: several origins that are stuck at once do not h
   CHECK(running.stats().queued_fetches == orders.size());
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: an origin may have as many in flight as its limit says, though that is more than its part of the window") {
+TEST_CASE_FIXTURE(fixture, "R12: an origin may have as many in flight as its limit says, though that is more "
+                           "than its part of the window") {
   constexpr std::size_t in_flight = 60;
   auto chosen = settings();
   chosen.max_in_flight_per_origin = in_flight;
@@ -561,7 +592,8 @@ TEST_CASE_FIXTURE(fixture, "R12: an origin may have as many in flight as its lim
   CHECK(eventually([this] { return upstream.summary().in_flight == in_flight; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: what comes while the window is full goes when there is room, retries and late ones too") {
+TEST_CASE_FIXTURE(
+    fixture, "R12: what comes while the window is full goes when there is room, retries and late ones too") {
   constexpr int fetches = 200;
   auto chosen = settings();
   chosen.max_window = 4;
@@ -571,7 +603,8 @@ TEST_CASE_FIXTURE(fixture, "R12: what comes while the window is full goes when t
   std::vector<order> orders;
   for (int i = 0; i < fetches; ++i) {
     const auto name = std::to_string(i);
-    orders.push_back(i % 2 == 0 ? key(name, i % 4 == 0 ? "fail_first=1" : "") : elsewhere(name, i % 5 == 0 ? "fail_first=2" : ""));
+    orders.push_back(i % 2 == 0 ? key(name, i % 4 == 0 ? "fail_first=1" : "")
+                                : elsewhere(name, i % 5 == 0 ? "fail_first=2" : ""));
     orders.back().priority = static_cast<fetch_priority>(i % 3);
     orders.back().queue = i % 7 == 0 ? "bulk" : "";
     orders.back().delay_ms = i % 11 == 0 ? 100 : 0;
@@ -583,10 +616,12 @@ TEST_CASE_FIXTURE(fixture, "R12: what comes while the window is full goes when t
   CHECK(value_of(mine.call<&fetcher::count>()) == fetches);
 }
 
-// --- circuit breaker --------------------------------------------------------------------------------------------------------------------
+// --- circuit breaker ---------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R14: an open circuit ends a fetch at once with CIRCUIT_OPEN and does not send it, half-open it lets one probe through") {
-  runtime running(with_clock(limited({.circuit = {.failures = 3, .open_for = 1h, .then = open_circuit::fail}}), clock));
+TEST_CASE_FIXTURE(fixture, "R14: an open circuit ends a fetch at once with CIRCUIT_OPEN and does not send "
+                           "it, half-open it lets one probe through") {
+  runtime running(
+      with_clock(limited({.circuit = {.failures = 3, .open_for = 1h, .then = open_circuit::fail}}), clock));
   auto mine = object(running);
   const auto circuit = [&] { return of_origin(running, upstream.url()).circuit; };
   for (int i = 0; i < 3; ++i) {
@@ -647,9 +682,11 @@ TEST_CASE_FIXTURE(fixture, "circuit: failures count in a row, and a status that 
   runtime running(chosen);
   auto mine = object(running);
   int count = 0;
-  for (const std::string parameters : {"status=500", "mode=drop", "status=404", "mode=drop", "status=503", "", "status=500", "status=599"})
+  for (const std::string parameters :
+       {"status=500", "mode=drop", "status=404", "mode=drop", "status=503", "", "status=500", "status=599"})
     (void)fetched(mine, once(std::to_string(count++), parameters));
-  CHECK(upstream.total() >= 8); // libcurl repeats a GET for which a connection was used again that turns out to be dead
+  CHECK(upstream.total() >=
+        8); // libcurl repeats a GET for which a connection was used again that turns out to be dead
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::closed);
   auto slow = once("slow", "mode=hang");
   slow.timeout_ms = 200;
@@ -662,7 +699,8 @@ TEST_CASE_FIXTURE(fixture, "circuit: failures count in a row, and a status that 
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::open);
 }
 
-TEST_CASE_FIXTURE(fixture, "circuit: a fetch whose retry meets an open circuit says that it may have been sent") {
+TEST_CASE_FIXTURE(fixture,
+                  "circuit: a fetch whose retry meets an open circuit says that it may have been sent") {
   auto chosen = settings();
   chosen.circuit_breaker = {.failures = 1, .open_for = 1h};
   runtime running(chosen);
@@ -673,8 +711,11 @@ TEST_CASE_FIXTURE(fixture, "circuit: a fetch whose retry meets an open circuit s
   CHECK(upstream.hits("a") == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait fetches stay queued, one probe goes, and when it succeeds all go on") {
-  runtime running(with_clock(limited({.circuit = {.failures = 2, .open_for = 1h, .then = open_circuit::wait}}), clock));
+TEST_CASE_FIXTURE(
+    fixture,
+    "circuit: with open_circuit::wait fetches stay queued, one probe goes, and when it succeeds all go on") {
+  runtime running(
+      with_clock(limited({.circuit = {.failures = 2, .open_for = 1h, .then = open_circuit::wait}}), clock));
   auto mine = object(running);
   for (int i = 0; i < 2; ++i)
     CHECK(answered(fetched(mine, once("bad" + std::to_string(i), "status=500"))).status() == 500);
@@ -683,8 +724,7 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait fetches stay queued
   orders.front().signal = stop.signal();
   for (int i = 2; i < 12; ++i) {
     orders.push_back(once("w" + std::to_string(i)));
-    if (i % 3 == 0)
-      orders.back().method = "POST";
+    if (i % 3 == 0) orders.back().method = "POST";
   }
   value_of(mine.call<&fetcher::send_all>(orders));
   let_it_pass(mine);
@@ -697,7 +737,8 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait fetches stay queued
   let_it_pass(mine);
   CHECK(upstream.total() == 3); // the probe, and nothing else
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::half_open);
-  value_of(mine.call<&fetcher::give_up>(stop, std::string())); // no verdict: the next one is the probe, and fails
+  value_of(
+      mine.call<&fetcher::give_up>(stop, std::string())); // no verdict: the next one is the probe, and fails
   CHECK(answered(result_under(mine, "w1")).status() == 500);
   let_it_pass(mine);
   CHECK(upstream.total() == 4);
@@ -711,7 +752,8 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait fetches stay queued
   CHECK(upstream.total() == orders.size() + 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait nothing is lost while an origin is down, and it goes on when it is back") {
+TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait nothing is lost while an origin is down, and it "
+                           "goes on when it is back") {
   constexpr int fetches = 30;
   auto chosen = settings();
   chosen.circuit_breaker = {.failures = 2, .open_for = 100ms, .then = open_circuit::wait};
@@ -734,7 +776,8 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait nothing is lost whi
   CHECK(upstream.total() == fetches);
 }
 
-TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait a deadline that passes is a TIMEOUT, of one that was tried before too") {
+TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait a deadline that passes is a TIMEOUT, of one "
+                           "that was tried before too") {
   auto chosen = settings();
   chosen.circuit_breaker = {.failures = 1, .open_for = 1h, .then = open_circuit::wait};
   runtime running(chosen);
@@ -759,9 +802,10 @@ TEST_CASE_FIXTURE(fixture, "circuit: with open_circuit::wait a deadline that pas
   CHECK(upstream.total() == 1);
 }
 
-// --- single flight ----------------------------------------------------------------------------------------------------------------------
+// --- single flight -----------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "single flight: identical GETs in the air share one request, and all get its result") {
+TEST_CASE_FIXTURE(fixture,
+                  "single flight: identical GETs in the air share one request, and all get its result") {
   constexpr int fetches = 20; // the object keeps all of the large ones
   {
     runtime running(settings());
@@ -774,8 +818,7 @@ TEST_CASE_FIXTURE(fixture, "single flight: identical GETs in the air share one r
       value_of(mine.call<&fetcher::send_all>(orders));
       const auto first = answered(result_under(mine, of + "0"));
       CHECK(first.ok());
-      if (of == "large")
-        CHECK(first.text().size() == 500'000);
+      if (of == "large") CHECK(first.text().size() == 500'000);
       for (const auto& each : orders)
         CHECK(answered(result_under(mine, each.tag)) == first);
       CHECK(upstream.hits(of) == 1);
@@ -792,7 +835,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: identical GETs in the air share one r
   CHECK(rows.count('Q') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: of several objects, one that comes while the request is under way, and an error is shared too") {
+TEST_CASE_FIXTURE(fixture, "single flight: of several objects, one that comes while the request is under "
+                           "way, and an error is shared too") {
   runtime running(settings());
   auto a = object(running, "a");
   auto b = object(running, "b");
@@ -809,7 +853,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: of several objects, one that comes wh
   CHECK(running.stats().shared == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: only with the same URL, header fields, redirect mode and jar, and only among those that say so") {
+TEST_CASE_FIXTURE(fixture, "single flight: only with the same URL, header fields, redirect mode and jar, and "
+                           "only among those that say so") {
   runtime running(settings());
   auto mine = object(running);
   std::vector<order> orders(8, shared("", "k", "delay_ms=300"));
@@ -839,7 +884,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: only with the same URL, header fields
   CHECK(upstream.hits("jars") == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: when the one that went out is aborted the others go on, and one of those that is aborted leaves alone") {
+TEST_CASE_FIXTURE(fixture, "single flight: when the one that went out is aborted the others go on, and one "
+                           "of those that is aborted leaves alone") {
   runtime running(settings());
   auto mine = object(running);
   const abort_controller leader;
@@ -864,7 +910,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: when the one that went out is aborted
   CHECK(running.stats().shared == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: when the one that went out has to be retried the others go on by themselves") {
+TEST_CASE_FIXTURE(
+    fixture, "single flight: when the one that went out has to be retried the others go on by themselves") {
   runtime running(settings());
   auto mine = object(running);
   std::vector<order> orders;
@@ -877,7 +924,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: when the one that went out has to be 
   CHECK(upstream.hits("k") <= 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: shared requests that were in the air when the process ended are made again") {
+TEST_CASE_FIXTURE(
+    fixture, "single flight: shared requests that were in the air when the process ended are made again") {
   std::vector<order> orders;
   for (int i = 0; i < 5; ++i)
     orders.push_back(shared(std::to_string(i), "k", "mode=hang&fail_first=1"));
@@ -893,7 +941,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: shared requests that were in the air 
   CHECK(upstream.hits("k") == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "single flight: one that cannot go out because its jar cannot be read leaves nobody behind") {
+TEST_CASE_FIXTURE(
+    fixture, "single flight: one that cannot go out because its jar cannot be read leaves nobody behind") {
   auto valve = std::make_shared<storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   auto mine = object(running);
@@ -910,9 +959,10 @@ TEST_CASE_FIXTURE(fixture, "single flight: one that cannot go out because its ja
     CHECK(answered(result_under(mine, each.tag)).ok());
 }
 
-// --- at most once -----------------------------------------------------------------------------------------------------------------------
+// --- at most once ------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "R9: at most once: what may have been received is not sent again, a GET and one with an idempotency key too") {
+TEST_CASE_FIXTURE(fixture, "R9: at most once: what may have been received is not sent again, a GET and one "
+                           "with an idempotency key too") {
   runtime running(settings());
   auto mine = object(running);
   for (const std::string method : {"GET", "PUT", "POST"})
@@ -932,7 +982,8 @@ TEST_CASE_FIXTURE(fixture, "R9: at most once: what may have been received is not
   CHECK(running.stats().retries == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: at most once: a connection that is refused carried nothing, and is tried again") {
+TEST_CASE_FIXTURE(fixture,
+                  "R9: at most once: a connection that is refused carried nothing, and is tried again") {
   runtime running(settings());
   auto mine = object(running);
   upstream.stop();
@@ -946,7 +997,8 @@ TEST_CASE_FIXTURE(fixture, "R9: at most once: a connection that is refused carri
   CHECK(upstream.hits("a") == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R9: at most once: one that was out when the process ended is FETCH_FAILED with sent = maybe, one that was not goes out") {
+TEST_CASE_FIXTURE(fixture, "R9: at most once: one that was out when the process ended is FETCH_FAILED with "
+                           "sent = maybe, one that was not goes out") {
   auto chosen = settings();
   chosen.max_in_flight_per_origin = 3;
   std::vector<order> orders;

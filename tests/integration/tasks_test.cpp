@@ -1,4 +1,5 @@
-// Durable tasks against a real server and a real disk: what a co_await gives, what is done once, what survives (R16, R17).
+// Durable tasks against a real server and a real disk: what a co_await gives, what is done once, what
+// survives (R16, R17).
 
 #include "blob_files.hpp"
 #include "disk.hpp"
@@ -32,8 +33,7 @@ std::atomic<int> runs_begun{0}; ///< of frames: replays too
 class ledger : public durable_object {
 public:
   std::int64_t add(std::int64_t amount) {
-    if (amount < 0)
-      throw std::runtime_error("no debts");
+    if (amount < 0) throw std::runtime_error("no debts");
     return total_ += amount;
   }
   std::int64_t total() const { return total_; }
@@ -43,11 +43,9 @@ public:
   void refuse(promise_id<std::string> whom, std::string why) { reject(whom, why); }
   void stop(task_id which) { cancel(which, "the ledger says so"); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_);
-  }
-  using methods = dormouse::methods<"LEDGER", method<"add", &ledger::add>, method<"total", &ledger::total>, method<"tell", &ledger::tell>, method<"refuse", &ledger::refuse>,
+  template <class Archive> void serialize(Archive& ar) { ar(total_); }
+  using methods = dormouse::methods<"LEDGER", method<"add", &ledger::add>, method<"total", &ledger::total>,
+                                    method<"tell", &ledger::tell>, method<"refuse", &ledger::refuse>,
                                     method<"stop", &ledger::stop>>;
 
 private:
@@ -69,7 +67,9 @@ public:
   std::vector<std::string> seen() const { return seen_; }
   std::string last() const { return seen_.empty() ? std::string() : seen_.back(); }
   later<std::string> look_up(std::string url) { return fetch(url).then<&worker::on_look_up>(); }
-  std::string on_look_up(fetch_result page) { return page ? "looked up " + std::to_string(page->status()) : page.error().message; }
+  std::string on_look_up(fetch_result page) {
+    return page ? "looked up " + std::to_string(page->status()) : page.error().message;
+  }
   void nap() { hibernate(); }
 
   static task<std::string> read(task_context<worker> self, std::string url) {
@@ -161,8 +161,9 @@ public:
     auto looked = co_await self.call<&worker::look_up>(url);
     auto parts = co_await part(self, 3);
     auto ended = co_await self.now();
-    co_return name + " " + std::to_string(number) + " " + std::to_string(made) + " " + text.text() + " " + std::to_string(total) + " " + told + " " + looked + " " +
-      std::to_string(parts) + " " + std::to_string((ended - began).count()) + " " + co_await self.call<&worker::last>();
+    co_return name + " " + std::to_string(number) + " " + std::to_string(made) + " " + text.text() + " " +
+        std::to_string(total) + " " + told + " " + looked + " " + std::to_string(parts) + " " +
+        std::to_string((ended - began).count()) + " " + co_await self.call<&worker::last>();
   }
 
   static task<int> part(task_context<worker> self, int times) {
@@ -189,17 +190,16 @@ public:
     } catch (const task_cancelled& e) {
       why = e.what();
     }
-    if (!self.cancelled())
-      co_return "not cancelled";
+    if (!self.cancelled()) co_return "not cancelled";
     co_await self.call<&worker::remember>("undone"); // a cancelled task may go on
     co_return why;
   }
 
-  static task<std::uint32_t> count_for_ever(task_context<worker> self, std::uint32_t from, std::uint32_t until) {
+  static task<std::uint32_t> count_for_ever(task_context<worker> self, std::uint32_t from,
+                                            std::uint32_t until) {
     for (int i = 0; i < 5; ++i)
       co_await self.call<&ledger::add>(object_id<ledger>("loop"), 1);
-    if (from + 5 < until)
-      co_await self.continue_as<&worker::count_for_ever>(from + 5, until);
+    if (from + 5 < until) co_await self.continue_as<&worker::count_for_ever>(from + 5, until);
     co_return from + 5;
   }
 
@@ -220,18 +220,19 @@ public:
   void start_reading(std::string url) { started_ = start<&worker::read>(url); }
   task_id started() const { return started_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(seen_, started_);
-  }
-  using methods = dormouse::methods<"WORKER", method<"remember", &worker::remember>, method<"refuse", &worker::refuse>, method<"seen", &worker::seen>, method<"last", &worker::last>,
-                                    method<"look_up", &worker::look_up>, method<"on_look_up", &worker::on_look_up>, method<"nap", &worker::nap>, method<"read", &worker::read>,
-                                    method<"hold", &worker::hold>, method<"end", &worker::end>,
-                                    method<"read_all", &worker::read_all>, method<"first_of", &worker::first_of>, method<"any_of", &worker::any_of>,
-                                    method<"try_things", &worker::try_things>, method<"refused_fetch", &worker::refused_fetch>, method<"everything", &worker::everything>,
-                                    method<"wait_for_word", &worker::wait_for_word>, method<"undo_when_cancelled", &worker::undo_when_cancelled>,
-                                    method<"count_for_ever", &worker::count_for_ever>, method<"endless", &worker::endless>, method<"parent", &worker::parent>,
-                                    method<"start_reading", &worker::start_reading>, method<"started", &worker::started>>;
+  template <class Archive> void serialize(Archive& ar) { ar(seen_, started_); }
+  using methods = dormouse::methods<
+      "WORKER", method<"remember", &worker::remember>, method<"refuse", &worker::refuse>,
+      method<"seen", &worker::seen>, method<"last", &worker::last>, method<"look_up", &worker::look_up>,
+      method<"on_look_up", &worker::on_look_up>, method<"nap", &worker::nap>, method<"read", &worker::read>,
+      method<"hold", &worker::hold>, method<"end", &worker::end>, method<"read_all", &worker::read_all>,
+      method<"first_of", &worker::first_of>, method<"any_of", &worker::any_of>,
+      method<"try_things", &worker::try_things>, method<"refused_fetch", &worker::refused_fetch>,
+      method<"everything", &worker::everything>, method<"wait_for_word", &worker::wait_for_word>,
+      method<"undo_when_cancelled", &worker::undo_when_cancelled>,
+      method<"count_for_ever", &worker::count_for_ever>, method<"endless", &worker::endless>,
+      method<"parent", &worker::parent>, method<"start_reading", &worker::start_reading>,
+      method<"started", &worker::started>>;
 
 private:
   std::vector<std::string> seen_;
@@ -242,7 +243,9 @@ struct warnings : spdlog::sinks::base_sink<std::mutex> {
   std::atomic<int> about_steps{0};
 
   void sink_it_(const spdlog::details::log_msg& line) override {
-    about_steps += contains(std::string(line.payload.data(), line.payload.size()), "options::max_task_steps = 50") ? 1 : 0;
+    about_steps +=
+        contains(std::string(line.payload.data(), line.payload.size()), "options::max_task_steps = 50") ? 1
+                                                                                                        : 0;
   }
   void flush_() override {}
 };
@@ -278,7 +281,8 @@ struct working : upstream_fixture {
   /// The text of a promise's id that the task has left in the object's state.
   static promise_id<std::string> promise_of(const object_ref<worker>& object) {
     std::string text;
-    REQUIRE(eventually([&] { return parse_promise_id(text = value_of(object.call<&worker::last>())).has_value(); }));
+    REQUIRE(eventually(
+        [&] { return parse_promise_id(text = value_of(object.call<&worker::last>())).has_value(); }));
     return promise_id<std::string>(*parse_promise_id(text));
   }
 
@@ -305,23 +309,27 @@ TEST_CASE_FIXTURE(working, "R16: a task reads like fetch and comes to its result
 TEST_CASE_FIXTURE(working, "R16: all, any and race") {
   const auto running = open();
   const auto object = running->get<worker>("a");
-  CHECK(value_of(object.call<&worker::read_all>(std::vector<std::string>{at("/k/a?delay_ms=30&bytes=2"), at("/k/b?bytes=2"), at("/k/c?delay_ms=10&bytes=2")}))
-        == samples::body_of("a", 2) + ";" + samples::body_of("b", 2) + ";" + samples::body_of("c", 2) + ";");
+  CHECK(value_of(object.call<&worker::read_all>(std::vector<std::string>{
+            at("/k/a?delay_ms=30&bytes=2"), at("/k/b?bytes=2"), at("/k/c?delay_ms=10&bytes=2")})) ==
+        samples::body_of("a", 2) + ";" + samples::body_of("b", 2) + ";" + samples::body_of("c", 2) + ";");
   CHECK(value_of(object.call<&worker::first_of>(at("/k/slow?delay_ms=5000"), at("/k/fast"))) == "other");
   CHECK(value_of(object.call<&worker::any_of>("http://not.allowed/", at("/k/good?delay_ms=20"))) == "1");
-  CHECK(error_of(object.call<&worker::any_of>("http://not.allowed/", "http://nor.this/")).code == errc::blocked);
+  CHECK(error_of(object.call<&worker::any_of>("http://not.allowed/", "http://nor.this/")).code ==
+        errc::blocked);
 }
 
 TEST_CASE_FIXTURE(working, "R16: errors are thrown at the co_await, and what failed has left no trace") {
   const auto running = open();
   const auto object = running->get<worker>("a");
-  CHECK(value_of(object.call<&worker::try_things>("http://not.allowed/")) == "blocked;WORKER.refuse of object WORKER/a threw: refused x;LEDGER/main;no effect;");
+  CHECK(value_of(object.call<&worker::try_things>("http://not.allowed/")) ==
+        "blocked;WORKER.refuse of object WORKER/a threw: refused x;LEDGER/main;no effect;");
   CHECK(value_of(object.call<&worker::seen>()) == nothing);
   CHECK(value_of(running->get<ledger>("refused").call<&ledger::total>()) == 0);
   CHECK(value_of(object.call<&worker::refused_fetch>(at("/k/x?mode=drop"))) == "NETWORK_ERROR");
 }
 
-TEST_CASE_FIXTURE(working, "R16: what was done is not done again, whether the task is live, replayed or restarted") {
+TEST_CASE_FIXTURE(working,
+                  "R16: what was done is not done again, whether the task is live, replayed or restarted") {
   const auto url = at("/k/everything?bytes=9");
   std::string expected;
   for (const bool restarts : {false, true}) {
@@ -354,7 +362,8 @@ TEST_CASE_FIXTURE(working, "R16: what was done is not done again, whether the ta
   CHECK(upstream.hits("everything") == 4); // its own and that of look_up, twice
 }
 
-TEST_CASE_FIXTURE(working, "R12 R16: a large body in a journal is a file that stays while the task sleeps and in the next process, and goes with the task, however that ends") {
+TEST_CASE_FIXTURE(working, "R12 R16: a large body in a journal is a file that stays while the task sleeps "
+                           "and in the next process, and goes with the task, however that ends") {
   auto with = settings();
   with.idle_after = 0ms;
   const auto url = at("/k/large?bytes=300000");
@@ -372,7 +381,8 @@ TEST_CASE_FIXTURE(working, "R12 R16: a large body in a journal is a file that st
   }
   const auto running = open(with);
   CHECK(value_of(running->tasks().resolve(promise_of(running->get<worker>("ends")), "word")));
-  CHECK(value_of(running->tasks().result<std::string>(tasks["ends"])) == "word" + samples::body_of("large", 300'000));
+  CHECK(value_of(running->tasks().result<std::string>(tasks["ends"])) ==
+        "word" + samples::body_of("large", 300'000));
   CHECK(eventually([&] { return blob_files(directory.path()).size() == 2; }));
   CHECK(value_of(running->tasks().cancel(tasks["is cancelled"], "enough")));
   CHECK(eventually([&] { return blob_files(directory.path()).size() == 1; }));
@@ -417,7 +427,8 @@ TEST_CASE_FIXTURE(working, "R16: a promise is settled once, from an object or fr
   auto refused = object.call<&worker::wait_for_word>();
   value_of(running->get<ledger>("x").call<&ledger::refuse>(promise_of(object), "not today"));
   CHECK(error_of(std::move(refused)).message == "not today");
-  CHECK(error_of(running->tasks().reject(any_promise_id{{{"NOBODY", "x"}, 1}, 1}, "why")).code == errc::unknown_binding);
+  CHECK(error_of(running->tasks().reject(any_promise_id{{{"NOBODY", "x"}, 1}, 1}, "why")).code ==
+        errc::unknown_binding);
 }
 
 TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did, live or asleep") {
@@ -429,8 +440,7 @@ TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did
     value_of(object.call<&worker::remember>(""));
     const auto task = value_of(object.start<&worker::wait_for_word>());
     (void)promise_of(object);
-    if (asleep_first)
-      REQUIRE(asleep(*running));
+    if (asleep_first) REQUIRE(asleep(*running));
     const auto before = unwound.load();
     CHECK(value_of(running->tasks().cancel(task, "enough")));
     CHECK(unwound == before + 1);
@@ -443,7 +453,8 @@ TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did
   (void)promise_of(object);
   REQUIRE(asleep(*running));
   value_of(running->get<ledger>("x").call<&ledger::stop>(careful));
-  CHECK(value_of(running->tasks().result<std::string>(careful)) == "the task was cancelled: the ledger says so");
+  CHECK(value_of(running->tasks().result<std::string>(careful)) ==
+        "the task was cancelled: the ledger says so");
   CHECK(value_of(object.call<&worker::last>()) == "undone");
   CHECK(running->stats().tasks_cancelled == 2);
 }
@@ -459,7 +470,8 @@ TEST_CASE_FIXTURE(working, "R12: a journal has a limit") {
   auto with = settings();
   with.max_task_steps = 50;
   const auto lines = std::make_shared<warnings>();
-  spdlog::register_logger(std::make_shared<spdlog::logger>("dormouse", lines)); // the runtime takes the program's own
+  spdlog::register_logger(
+      std::make_shared<spdlog::logger>("dormouse", lines)); // the runtime takes the program's own
   {
     const auto running = open(with);
     CHECK(value_of(running->get<worker>("a").call<&worker::endless>()) == 50);
@@ -492,20 +504,18 @@ TEST_CASE_FIXTURE(working, "R5: a thousand tasks that wait cost nothing but disk
   CHECK(value_of(running->tasks().resolve(promise_of(object), "word")));
 }
 
-// --- R17: three programs, one after the other, that have the same task in their own ways ------------------------------------------------
+// --- R17: three programs, one after the other, that have the same task in their own ways -------------------
 
 namespace {
 
-template <int Version>
-class changing : public durable_object {
+template <int Version> class changing : public durable_object {
 public:
   void note(std::string text) { notes_.push_back(std::move(text)); }
   std::vector<std::string> notes() const { return notes_; }
 
   static task<std::string> work(task_context<changing> self, std::string name) {
     co_await self.template call<&changing::note>("began " + name);
-    if constexpr (Version == 2)
-      co_await self.random(); // what the first program did not do
+    if constexpr (Version == 2) co_await self.random(); // what the first program did not do
     auto word = self.template promise<std::string>();
     co_await self.template call<&changing::note>(to_string(word.id()));
     auto said = co_await word;
@@ -516,11 +526,9 @@ public:
       co_return "mended " + said;
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(notes_);
-  }
-  using methods = dormouse::methods<"CHANGING", method<"note", &changing::note>, method<"notes", &changing::notes>, method<"work", &changing::work>>;
+  template <class Archive> void serialize(Archive& ar) { ar(notes_); }
+  using methods = dormouse::methods<"CHANGING", method<"note", &changing::note>,
+                                    method<"notes", &changing::notes>, method<"work", &changing::work>>;
 
 private:
   std::vector<std::string> notes_;
@@ -531,11 +539,9 @@ class without_task : public durable_object {
 public:
   void note(std::string text) { notes_.push_back(std::move(text)); }
   std::vector<std::string> notes() const { return notes_; }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(notes_);
-  }
-  using methods = dormouse::methods<"CHANGING", method<"note", &without_task::note>, method<"notes", &without_task::notes>>;
+  template <class Archive> void serialize(Archive& ar) { ar(notes_); }
+  using methods = dormouse::methods<"CHANGING", method<"note", &without_task::note>,
+                                    method<"notes", &without_task::notes>>;
 
 private:
   std::vector<std::string> notes_;
@@ -543,7 +549,8 @@ private:
 
 } // namespace
 
-TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses nothing, and goes on with mended code") {
+TEST_CASE_FIXTURE(
+    working, "R17: a task whose code has changed is stuck, loses nothing, and goes on with mended code") {
   task_id task;
   promise_id<std::string> promise;
   {
@@ -551,7 +558,8 @@ TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses n
     first.define<changing<1>>();
     const auto object = first.get<changing<1>>("x");
     task = value_of(object.start<&changing<1>::work>("job"));
-    promise = promise_id<std::string>(value_or_throw(parse_promise_id(value_of(object.call<&changing<1>::notes>()).back())));
+    promise = promise_id<std::string>(
+        value_or_throw(parse_promise_id(value_of(object.call<&changing<1>::notes>()).back())));
   }
   {
     runtime second(settings());
@@ -580,7 +588,8 @@ TEST_CASE_FIXTURE(working, "R17: a task whose code has changed is stuck, loses n
   }
 }
 
-TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so can one whose method is gone") {
+TEST_CASE_FIXTURE(working,
+                  "R17: a task that is stuck can be cancelled, and so can one whose method is gone") {
   std::vector<task_id> tasks;
   {
     runtime first(settings());
@@ -601,7 +610,8 @@ TEST_CASE_FIXTURE(working, "R17: a task that is stuck can be cancelled, and so c
   }
   runtime third(settings());
   third.define<without_task>();
-  const auto word = parse_promise_id(value_of(third.get<without_task>("y").call<&without_task::notes>()).back());
+  const auto word =
+      parse_promise_id(value_of(third.get<without_task>("y").call<&without_task::notes>()).back());
   REQUIRE(word);
   (void)third.tasks().resolve(promise_id<std::string>(*word), std::string("word"));
   REQUIRE(eventually([&] { return third.tasks().find(tasks[1])->state == task_state::stuck; }));
@@ -622,14 +632,16 @@ public:
 class new_stop : public durable_object {
 public:
   std::string depart(std::string how) { return "departed " + how; }
-  using methods = dormouse::methods<"HALT", renamed_from<"STOP">, method<"depart", &new_stop::depart, renamed_from<"go", "leave">>>;
+  using methods = dormouse::methods<"HALT", renamed_from<"STOP">,
+                                    method<"depart", &new_stop::depart, renamed_from<"go", "leave">>>;
 };
 
 /// The task of a tour, with the names of its object and of the stops.
 template <class Tour, class Stop, auto Note, auto Leave, auto Part>
 task<std::string> travel(task_context<Tour> self) {
   co_await self.template call<Note>(std::string("began"));
-  auto left = co_await self.template call<Leave>(object_id<Stop>(std::string(300, 's')), std::string("early"));
+  auto left =
+      co_await self.template call<Leave>(object_id<Stop>(std::string(300, 's')), std::string("early"));
   left += co_await self.template call<Leave>(object_id<Stop>("a of B/c"), std::string(" and late"));
   auto part = co_await self.template call<Part>(std::string("part"));
   auto word = self.template promise<std::string>();
@@ -649,11 +661,10 @@ public:
   static task<std::string> run(task_context<old_tour> self) {
     co_return co_await travel<old_tour, old_stop, &old_tour::note, &old_stop::leave, &old_tour::part>(self);
   }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(notes_);
-  }
-  using methods = dormouse::methods<"TOUR", method<"note", &old_tour::note>, method<"notes", &old_tour::notes>, method<"part", &old_tour::part>, method<"run", &old_tour::run>>;
+  template <class Archive> void serialize(Archive& ar) { ar(notes_); }
+  using methods =
+      dormouse::methods<"TOUR", method<"note", &old_tour::note>, method<"notes", &old_tour::notes>,
+                        method<"part", &old_tour::part>, method<"run", &old_tour::run>>;
 
 private:
   std::vector<std::string> notes_;
@@ -665,14 +676,14 @@ public:
   std::vector<std::string> notes() const { return notes_; }
   static task<std::string> piece(task_context<new_tour>, std::string what) { co_return what; }
   static task<std::string> journey(task_context<new_tour> self) {
-    co_return co_await travel<new_tour, new_stop, &new_tour::write, &new_stop::depart, &new_tour::piece>(self);
+    co_return co_await travel<new_tour, new_stop, &new_tour::write, &new_stop::depart, &new_tour::piece>(
+        self);
   }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(notes_);
-  }
-  using methods = dormouse::methods<"JOURNEY", renamed_from<"TOUR">, method<"write", &new_tour::write, renamed_from<"note">>, method<"notes", &new_tour::notes>,
-                                    method<"piece", &new_tour::piece, renamed_from<"part">>, method<"journey", &new_tour::journey, renamed_from<"run">>>;
+  template <class Archive> void serialize(Archive& ar) { ar(notes_); }
+  using methods = dormouse::methods<
+      "JOURNEY", renamed_from<"TOUR">, method<"write", &new_tour::write, renamed_from<"note">>,
+      method<"notes", &new_tour::notes>, method<"piece", &new_tour::piece, renamed_from<"part">>,
+      method<"journey", &new_tour::journey, renamed_from<"run">>>;
 
 private:
   std::vector<std::string> notes_;
@@ -680,7 +691,8 @@ private:
 
 } // namespace
 
-TEST_CASE_FIXTURE(working, "R17: a task goes on when methods and bindings that its journal names have other names, and is found by its old id") {
+TEST_CASE_FIXTURE(working, "R17: a task goes on when methods and bindings that its journal names have other "
+                           "names, and is found by its old id") {
   task_id id;
   {
     runtime before(settings());
@@ -704,12 +716,14 @@ TEST_CASE_FIXTURE(working, "R17: a task goes on when methods and bindings that i
   CHECK(after.tasks().list({.after = id}).empty());
   CHECK(value_of(after.tasks().resolve(promise, "home")));
   CHECK(value_of(after.tasks().result<std::string>(id)) == "left earlyleft  and late part home");
-  CHECK(value_of(after.get<new_tour>("x").call<&new_tour::notes>()) == std::vector<std::string>{"began", "waits", "home"});
+  CHECK(value_of(after.get<new_tour>("x").call<&new_tour::notes>()) ==
+        std::vector<std::string>{"began", "waits", "home"});
   CHECK_FALSE(value_of(after.tasks().cancel(id)));
   CHECK(after.stats().stuck_tasks == 0);
 }
 
-TEST_CASE_FIXTURE(working, "R21: a damaged record or step of a task is seen as such, keeps no other task from being seen, and a task with one can be cancelled") {
+TEST_CASE_FIXTURE(working, "R21: a damaged record or step of a task is seen as such, keeps no other task "
+                           "from being seen, and a task with one can be cancelled") {
   std::vector<task_id> ids;
   {
     runtime first(settings());
@@ -756,8 +770,15 @@ TEST_CASE_FIXTURE(working, "R21: a damaged record or step of a task is seen as s
 
 TEST_CASE("R21: the text of a task's or a promise's id is refused if it is not one") {
   const std::string too_long(1025, 'i');
-  for (const std::string text : {"", "/", "//", "A", "A/1", "A//x", "/1/x", "A/1/", "A/x/x", "A/-1/x", "A/+1/x", "A/ 1/x", "A/1 /x", "A/0x1/x", "A/18446744073709551616/x", "A b/1/x", "1A/1/x",
-                                 "A/1/\xff", "A/1./x", "A/.1/x", "A/./x", "A/1.2.3/x", "A/1.-2/x", "A/1.18446744073709551616/x", "A/1.2/", "A/1.2"}) {
+  for (const std::string text : {"",          "/",        "//",
+                                 "A",         "A/1",      "A//x",
+                                 "/1/x",      "A/1/",     "A/x/x",
+                                 "A/-1/x",    "A/+1/x",   "A/ 1/x",
+                                 "A/1 /x",    "A/0x1/x",  "A/18446744073709551616/x",
+                                 "A b/1/x",   "1A/1/x",   "A/1/\xff",
+                                 "A/1./x",    "A/.1/x",   "A/./x",
+                                 "A/1.2.3/x", "A/1.-2/x", "A/1.18446744073709551616/x",
+                                 "A/1.2/",    "A/1.2"}) {
     CHECK_MESSAGE(parse_task_id(text).error().code == errc::bad_arguments, text);
     CHECK_MESSAGE(parse_promise_id(text).error().code == errc::bad_arguments, text);
   }
@@ -770,7 +791,7 @@ TEST_CASE("R21: the text of a task's or a promise's id is refused if it is not o
   CHECK(parse_promise_id("A/1.2/x/3.4/y").value() == any_promise_id{{{"A", "x/3.4/y"}, 1}, 2});
 }
 
-// --- with what else there is -----------------------------------------------------------------------------------------------------------
+// --- with what else there is -------------------------------------------------------------------------------
 
 namespace {
 
@@ -790,12 +811,11 @@ public:
   int counted() const { return counted_; }
   void plan() { schedule<&visitor::count>(1s); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(counted_);
-  }
-  using methods = dormouse::methods<"VISITOR", method<"visit", &visitor::visit>, method<"kept", &visitor::kept>, method<"count", &visitor::count>, method<"one_more", &visitor::one_more>,
-                                    method<"counted", &visitor::counted>, method<"plan", &visitor::plan>>;
+  template <class Archive> void serialize(Archive& ar) { ar(counted_); }
+  using methods =
+      dormouse::methods<"VISITOR", method<"visit", &visitor::visit>, method<"kept", &visitor::kept>,
+                        method<"count", &visitor::count>, method<"one_more", &visitor::one_more>,
+                        method<"counted", &visitor::counted>, method<"plan", &visitor::plan>>;
 
 private:
   int counted_ = 0;
@@ -803,8 +823,12 @@ private:
 
 class asker : public durable_object {
 public:
-  later<std::string> ask(object_id<worker> whom, std::string url) { return call<&worker::read>(whom, url).then<&asker::on_text>(); }
-  std::string on_text(call_result<std::string> text) { return text ? "asked: " + *text : "failed at " + to_string(text.error().origin); }
+  later<std::string> ask(object_id<worker> whom, std::string url) {
+    return call<&worker::read>(whom, url).then<&asker::on_text>();
+  }
+  std::string on_text(call_result<std::string> text) {
+    return text ? "asked: " + *text : "failed at " + to_string(text.error().origin);
+  }
   using methods = dormouse::methods<"ASKER", method<"ask", &asker::ask>, method<"on_text", &asker::on_text>>;
 };
 
@@ -833,11 +857,13 @@ TEST_CASE_FIXTURE(working, "R15: another object calls a task, and hears when it 
   const auto running = open();
   running->define<asker>();
   const auto object = running->get<asker>("x");
-  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), at("/k/asked?bytes=5"))) == "asked: " + samples::body_of("asked", 5));
-  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), "http://not.allowed/")) == "failed at WORKER/w");
+  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), at("/k/asked?bytes=5"))) ==
+        "asked: " + samples::body_of("asked", 5));
+  CHECK(value_of(object.call<&asker::ask>(object_id<worker>("w"), "http://not.allowed/")) ==
+        "failed at WORKER/w");
 }
 
-// --- sleeping ---------------------------------------------------------------------------------------------------------------------------
+// --- sleeping ----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -852,13 +878,17 @@ public:
     auto which = co_await race(self.fetch(url), self.sleep_for(1h));
     co_return which.index() == 1 ? "too slow" : "came";
   }
-  static task<void> too_long(task_context<sleeper> self) { co_await self.sleep_for(std::chrono::hours(24 * 400)); }
+  static task<void> too_long(task_context<sleeper> self) {
+    co_await self.sleep_for(std::chrono::hours(24 * 400));
+  }
   void end() { destroy(); }
   void begin() { (void)start<&sleeper::nap>(3600); }
   std::size_t scheduled() const { return schedules().size(); }
 
-  using methods = dormouse::methods<"SLEEPER", method<"nap", &sleeper::nap>, method<"give_up", &sleeper::give_up>, method<"too_long", &sleeper::too_long>,
-                                    method<"end", &sleeper::end>, method<"begin", &sleeper::begin>, method<"scheduled", &sleeper::scheduled>>;
+  using methods =
+      dormouse::methods<"SLEEPER", method<"nap", &sleeper::nap>, method<"give_up", &sleeper::give_up>,
+                        method<"too_long", &sleeper::too_long>, method<"end", &sleeper::end>,
+                        method<"begin", &sleeper::begin>, method<"scheduled", &sleeper::scheduled>>;
 };
 
 } // namespace
@@ -882,7 +912,8 @@ TEST_CASE_FIXTURE(working, "R5: a task sleeps on disk until its time, and not a 
   CHECK(error_of(running->get<sleeper>("a").call<&sleeper::too_long>()).code == errc::invalid_request);
 }
 
-TEST_CASE_FIXTURE(working, "R16: a race that a fetch loses against the time, and a sleep that is called off") {
+TEST_CASE_FIXTURE(working,
+                  "R16: a race that a fetch loses against the time, and a sleep that is called off") {
   const auto clock = std::make_shared<movable_clock>();
   runtime running(with_clock(settings(), clock));
   running.define<sleeper>();

@@ -1,4 +1,5 @@
-// The upstream keeps what its README says of cookies, uploads, content codings and applications: other tests and samples rest on it.
+// The upstream keeps what its README says of cookies, uploads, content codings and applications: other tests
+// and samples rest on it.
 
 #include "upstream/compression.hpp"
 #include "upstream/linked_pages.hpp"
@@ -27,13 +28,21 @@ struct fixture : upstream_fixture {
   int count = 0;
 
   /// One attempt, no redirect followed.
-  response ask(const std::string& method, const std::string& target, const std::string& body = "", const headers& fields = {}) {
-    order what{.tag = std::to_string(++count), .url = at(target), .method = method, .body = body, .headers = fields, .max_retries = 0};
+  response ask(const std::string& method, const std::string& target, const std::string& body = "",
+               const headers& fields = {}) {
+    order what{.tag = std::to_string(++count),
+               .url = at(target),
+               .method = method,
+               .body = body,
+               .headers = fields,
+               .max_retries = 0};
     what.redirect = redirect_mode::manual;
     return answered(fetched(mine, what));
   }
 
-  response get(const std::string& target, const headers& fields = {}) { return ask("GET", target, "", fields); }
+  response get(const std::string& target, const headers& fields = {}) {
+    return ask("GET", target, "", fields);
+  }
 
   response post_form(const std::string& target, const std::string& body, headers fields = {}) {
     fields.set("Content-Type", "application/x-www-form-urlencoded");
@@ -44,9 +53,7 @@ struct fixture : upstream_fixture {
 using texts = std::vector<std::string>;
 
 /// `name=value` of a Set-Cookie header.
-std::string pair_of(const std::string& set_cookie) {
-  return set_cookie.substr(0, set_cookie.find(';'));
-}
+std::string pair_of(const std::string& set_cookie) { return set_cookie.substr(0, set_cookie.find(';')); }
 
 /// What stands between the first `before` and the next `after`.
 std::string between(const std::string& text, const std::string& before, const std::string& after) {
@@ -58,42 +65,55 @@ std::string between(const std::string& text, const std::string& before, const st
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "upstream: cookies are set as they are asked for, by every path, and read in order") {
+TEST_CASE_FIXTURE(fixture,
+                  "upstream: cookies are set as they are asked for, by every path, and read in order") {
   const texts wanted{"a=1; Path=/; HttpOnly", "b=x, y", "nameless"};
-  const auto target = "/set_cookie?c=" + url_encoded(wanted[0]) + "&c=" + url_encoded(wanted[1]) + "&c=" + url_encoded(wanted[2]);
+  const auto target = "/set_cookie?c=" + url_encoded(wanted[0]) + "&c=" + url_encoded(wanted[1]) +
+                      "&c=" + url_encoded(wanted[2]);
   CHECK(get(target).headers().get_all("Set-Cookie") == wanted);
   CHECK(get("/set_cookie").status() == 400);
   CHECK(get("/plain?c=a%3D1").headers().get_all("Set-Cookie").empty());
-  for (const std::string path : {"/redirect?to=%2Fplain", "/redirect_chain?n=1", "/k/a?", "/k/a?status=500", "/site/login?"}) {
+  for (const std::string path :
+       {"/redirect?to=%2Fplain", "/redirect_chain?n=1", "/k/a?", "/k/a?status=500", "/site/login?"}) {
     CAPTURE(path);
     CHECK(get(path + "&set_cookie=c%3D3").headers().get_all("Set-Cookie").back() == "c=3");
   }
 
-  CHECK(get("/cookies", {{"Cookie", "a=1; b; c = d=e;"}}).json() == json::array({{"a", "1"}, {"", "b"}, {"c", "d=e"}}));
+  CHECK(get("/cookies", {{"Cookie", "a=1; b; c = d=e;"}}).json() ==
+        json::array({{"a", "1"}, {"", "b"}, {"c", "d=e"}}));
   CHECK(get("/cookies").json() == json::array());
   CHECK(upstream.hits("/cookies") == 2);
 }
 
 TEST_CASE_FIXTURE(fixture, "upstream: an upload is told back, part by part") {
   const auto plain = ask("PUT", "/upload", "hello", {{"Content-Type", "text/x"}}).json();
-  CHECK(plain == json{{"bytes", 5}, {"content_type", "text/x"}, {"crc32", "3610a686"}}); // as zlib.crc32(b"hello") of Python
+  CHECK(plain == json{{"bytes", 5},
+                      {"content_type", "text/x"},
+                      {"crc32", "3610a686"}}); // as zlib.crc32(b"hello") of Python
   CHECK(samples::crc32_of("hello") == "3610a686");
 
   const std::string content = "line\r\n--not the end\r\n";
   const auto form = "--x y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n"
-                    "--x y\r\nContent-Disposition: form-data; name=\"f%22\"; filename=\"c;d.txt\"\r\nContent-Type: text/x\r\n\r\n"
-                    + content + "\r\n--x y--\r\n";
-  const auto as_form = [this](const std::string& body, const std::string& type = "multipart/form-data; boundary=\"x y\"") {
+                    "--x y\r\nContent-Disposition: form-data; name=\"f%22\"; "
+                    "filename=\"c;d.txt\"\r\nContent-Type: text/x\r\n\r\n" +
+                    content + "\r\n--x y--\r\n";
+  const auto as_form = [this](const std::string& body,
+                              const std::string& type = "multipart/form-data; boundary=\"x y\"") {
     return ask("POST", "/upload", body, {{"Content-Type", type}});
   };
   const auto parts = as_form(form).json().at("parts");
   REQUIRE(parts.size() == 2);
   CHECK(parts[0] == json{{"name", "a"}, {"type", ""}, {"bytes", 0}, {"crc32", "00000000"}});
-  CHECK(parts[1] == json{{"name", "f%22"}, {"filename", "c;d.txt"}, {"type", "text/x"}, {"bytes", content.size()}, {"crc32", samples::crc32_of(content)}});
+  CHECK(parts[1] == json{{"name", "f%22"},
+                         {"filename", "c;d.txt"},
+                         {"type", "text/x"},
+                         {"bytes", content.size()},
+                         {"crc32", samples::crc32_of(content)}});
   CHECK(as_form("--x y--").json().at("parts") == json::array());
 
-  for (const auto& malformed : texts{"", form.substr(1), form.substr(0, form.size() - 6), "--x y\r\n\r\nno name\r\n--x y--",
-                                     "--x y\r\nContent-Disposition: form-data; name=\"a\r\n\r\n\r\n--x y--"}) {
+  for (const auto& malformed :
+       texts{"", form.substr(1), form.substr(0, form.size() - 6), "--x y\r\n\r\nno name\r\n--x y--",
+             "--x y\r\nContent-Disposition: form-data; name=\"a\r\n\r\n\r\n--x y--"}) {
     CAPTURE(malformed);
     CHECK(as_form(malformed).status() == 400);
   }
@@ -101,7 +121,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: an upload is told back, part by part") {
 }
 
 TEST_CASE_FIXTURE(fixture, "upstream: HEAD has the headers of GET and no body") {
-  for (const std::string target : {"/k/a?bytes=1000", "/plain", "/plain?encoding=br", "/site/login", "/repos/a/b", "/pages/3", "/cookies"}) {
+  for (const std::string target : {"/k/a?bytes=1000", "/plain", "/plain?encoding=br", "/site/login",
+                                   "/repos/a/b", "/pages/3", "/cookies"}) {
     CAPTURE(target);
     const auto head = ask("HEAD", target);
     const auto whole = get(target);
@@ -115,14 +136,17 @@ TEST_CASE_FIXTURE(fixture, "upstream: HEAD has the headers of GET and no body") 
   CHECK(get("/echo?a=b").headers().get("X-Request-Target") == "/echo?a=b");
 }
 
-TEST_CASE_FIXTURE(fixture, "upstream: the site lets in who posts its form with the right password, until the logout") {
+TEST_CASE_FIXTURE(fixture,
+                  "upstream: the site lets in who posts its form with the right password, until the logout") {
   const auto form = get("/site/login");
   const headers visitor{{"Cookie", pair_of(form.headers().get("Set-Cookie").value())}};
   const auto csrf = between(form.text(), "name=\"csrf\" value=\"", "\"");
-  const auto login = [&](const std::string& user, const std::string& password, const std::string& token, const headers& who) {
+  const auto login = [&](const std::string& user, const std::string& password, const std::string& token,
+                         const headers& who) {
     return post_form("/site/login", "user=" + user + "&password=" + password + "&csrf=" + token, who);
   };
-  CHECK(get("/site/login", visitor).headers().get_all("Set-Cookie").empty()); // the form that is open stays good
+  CHECK(get("/site/login", visitor).headers().get_all("Set-Cookie").empty()); // the form that is open stays
+                                                                              // good
   CHECK(login("alice", "wrong", csrf, visitor).status() == 403);
   CHECK(login("a%20b", "a%20b-secret", csrf, visitor).status() == 403);
   CHECK(login("alice", "alice-secret", "1", visitor).status() == 403);
@@ -142,7 +166,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: the site lets in who posts its form with t
   const auto page = get("/site/account", alice).text();
   CHECK(between(page, "<b id=\"user\">", "<") == "alice");
   for (const auto& order : samples::orders_of("alice", 5))
-    CHECK(contains(page, "<td class=\"item\">" + std::string(order.item) + "</td><td class=\"price\">" + samples::price_of(order) + "</td>"));
+    CHECK(contains(page, "<td class=\"item\">" + std::string(order.item) + "</td><td class=\"price\">" +
+                             samples::price_of(order) + "</td>"));
   upstream.stop();
   upstream.start();
   CHECK(get("/site/account", alice).ok());
@@ -155,13 +180,16 @@ TEST_CASE_FIXTURE(fixture, "upstream: the site lets in who posts its form with t
   CHECK(upstream.hits("/site/account") == 4);
 }
 
-TEST_CASE_FIXTURE(fixture, "upstream: the API wants a token that has not ended, and shows its orders page by page") {
+TEST_CASE_FIXTURE(fixture,
+                  "upstream: the API wants a token that has not ended, and shows its orders page by page") {
   const auto credentials = json{{"client_id", "demo"}, {"client_secret", "demo-secret"}}.dump();
   const headers as_json{{"Content-Type", "application/json"}};
   const auto first = ask("POST", "/auth/token?uses=2&expires_in=600", credentials, as_json).json();
   CHECK(first.at("expires_in") == 600);
   CHECK(first.at("token_type") == "Bearer");
-  const auto bearer = [](const json& token) { return headers{{"Authorization", "Bearer " + token.at("access_token").get<std::string>()}}; };
+  const auto bearer = [](const json& token) {
+    return headers{{"Authorization", "Bearer " + token.at("access_token").get<std::string>()}};
+  };
   CHECK(get("/api/profile", bearer(first)).json().at("client_id") == "demo");
   CHECK(get("/api/profile", bearer(first)).ok());
   const auto ended = get("/api/profile", bearer(first));
@@ -170,7 +198,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: the API wants a token that has not ended, 
   CHECK(get("/api/orders").status() == 401);
   CHECK(get("/api/orders", {{"Authorization", "Bearer made-up"}}).status() == 401);
 
-  const auto second = post_form("/auth/refresh", "refresh_token=" + first.at("refresh_token").get<std::string>()).json();
+  const auto second =
+      post_form("/auth/refresh", "refresh_token=" + first.at("refresh_token").get<std::string>()).json();
   json orders = json::array();
   auto target = std::string("/api/orders");
   for (int page = 1; page <= 3; ++page) {
@@ -188,7 +217,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: the API wants a token that has not ended, 
   const auto wanted = samples::orders_of("demo", 10);
   REQUIRE(orders.size() == wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i)
-    CHECK(orders[i] == json{{"id", wanted[i].id}, {"item", wanted[i].item}, {"price", samples::price_of(wanted[i])}});
+    CHECK(orders[i] ==
+          json{{"id", wanted[i].id}, {"item", wanted[i].item}, {"price", samples::price_of(wanted[i])}});
 
   CHECK(post_form("/auth/token", "client_id=demo&client_secret=wrong").status() == 401);
   CHECK(post_form("/auth/token", "client_id=demo").status() == 400);
@@ -207,11 +237,14 @@ TEST_CASE_FIXTURE(fixture, "upstream: facts about a repository have a validator 
   CHECK(got.json().at("language") == facts.language);
   CHECK(got.headers().get("X-RateLimit-Remaining") == "2");
   CHECK(got.headers().get("ETag") == facts.etag);
-  const auto same = get("/repos/actor-framework/actor-framework?rate_limit=3", {{"If-None-Match", "\"other\", W/" + facts.etag}});
+  const auto same = get("/repos/actor-framework/actor-framework?rate_limit=3",
+                        {{"If-None-Match", "\"other\", W/" + facts.etag}});
   CHECK(same.status() == 304);
   CHECK(same.text().empty());
   CHECK(same.headers().get("ETag") == facts.etag);
-  CHECK(get("/repos/actor-framework/actor-framework?rate_limit=3", {{"If-None-Match", "\"other\""}}).status() == 200);
+  CHECK(
+      get("/repos/actor-framework/actor-framework?rate_limit=3", {{"If-None-Match", "\"other\""}}).status() ==
+      200);
   const auto spent = get("/repos/actor-framework/actor-framework?rate_limit=3");
   CHECK(spent.status() == 403);
   CHECK(spent.headers().get("X-RateLimit-Remaining") == "0");
@@ -220,7 +253,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: facts about a repository have a validator 
   CHECK(get("/repos/a/b/c").status() == 404);
 }
 
-TEST_CASE_FIXTURE(fixture, "upstream: all pages can be reached from the first one, and one link leads nowhere") {
+TEST_CASE_FIXTURE(fixture,
+                  "upstream: all pages can be reached from the first one, and one link leads nowhere") {
   std::set<std::uint32_t> reached{1};
   std::vector<std::uint32_t> next{1};
   std::set<std::uint32_t> missing;
@@ -232,7 +266,8 @@ TEST_CASE_FIXTURE(fixture, "upstream: all pages can be reached from the first on
     const auto links = samples::links_of_page(number);
     CHECK(std::count(links.begin(), links.end(), number) == 0);
     for (const auto to : links) {
-      CHECK(contains(page, to == 1 ? "<a href=\"/pages/1#top\">" : "<a href=\"" + std::to_string(to) + "\">"));
+      CHECK(
+          contains(page, to == 1 ? "<a href=\"/pages/1#top\">" : "<a href=\"" + std::to_string(to) + "\">"));
       if (to > samples::linked_page_count)
         missing.insert(to);
       else if (reached.insert(to).second)

@@ -1,5 +1,3 @@
-#include "store/blob_store.hpp"
-
 #include "blob_files.hpp"
 #include "disk.hpp"
 #include "eventually.hpp"
@@ -7,6 +5,7 @@
 #include "memory_engine.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
+#include "store/blob_store.hpp"
 #include "store/committer.hpp"
 #include "store/store.hpp"
 
@@ -45,7 +44,8 @@ struct fixture {
 
   std::filesystem::path path_of(const blob_ref& what) const { return blobs->folder() / what.file_name(); }
 
-  blob_writer_ptr written(const std::string& bytes, std::uint64_t fetch_id = 7, blob_side side = blob_side::response) {
+  blob_writer_ptr written(const std::string& bytes, std::uint64_t fetch_id = 7,
+                          blob_side side = blob_side::response) {
     auto file = blobs->create(fetch_id, side);
     value_or_throw(file->append(bytes));
     return file;
@@ -70,15 +70,12 @@ struct fixture {
   std::pair<std::string, expected<void>> streamed(const blob_ref& what, std::size_t piece_bytes) {
     auto file = blobs->read(what);
     std::string all;
-    if (auto begun = file.begin(); !begun)
-      return {all, begun};
+    if (auto begun = file.begin(); !begun) return {all, begun};
     std::string piece(piece_bytes, '\0');
     for (;;) {
       auto got = file.read(piece);
-      if (!got)
-        return {all, unexpected<error>(got.error())};
-      if (*got == 0)
-        return {all, {}};
+      if (!got) return {all, unexpected<error>(got.error())};
+      if (*got == 0) return {all, {}};
       all.append(piece, 0, *got);
     }
   }
@@ -88,15 +85,17 @@ struct fixture {
 };
 
 std::size_t open_files() {
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()));
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                                                std::filesystem::directory_iterator()));
 }
 
 } // namespace
 
-// --- files ------------------------------------------------------------------------------------------------------------------------------
+// --- files -------------------------------------------------------------------------------------------------
 
 TEST_CASE("large bodies: the name of a file says whose it is, and no other name does") {
-  for (const blob_ref& what : {blob_ref{1, blob_side::request, 2, 0, 0}, blob_ref{~std::uint64_t{0}, blob_side::response, 0x10000000007, 0, 0}}) {
+  for (const blob_ref& what : {blob_ref{1, blob_side::request, 2, 0, 0},
+                               blob_ref{~std::uint64_t{0}, blob_side::response, 0x10000000007, 0, 0}}) {
     const auto name = what.file_name();
     CAPTURE(name);
     const auto back = parse_blob_name(name);
@@ -107,7 +106,8 @@ TEST_CASE("large bodies: the name of a file says whose it is, and no other name 
   }
   const auto name = blob_ref{0xabc, blob_side::request, 0xdef, 0, 0}.file_name();
   CHECK(name == "0000000000000abcq0000000000000def");
-  std::vector<std::string> others{"", ".", "..", "q", "x" + name, name + "x", name.substr(1), name.substr(0, 32)};
+  std::vector<std::string> others{"",         ".",        "..",           "q",
+                                  "x" + name, name + "x", name.substr(1), name.substr(0, 32)};
   for (std::size_t at : {0U, 15U, 16U, 17U, 32U})
     for (char wrong : {'x', 'A', '-', ' ', '\0'})
       others.push_back(std::string(name).replace(at, 1, 1, wrong));
@@ -151,16 +151,19 @@ TEST_CASE_FIXTURE(fixture, "large bodies: a reader that is rewound begins again,
   CHECK(all == bytes);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a body file that is not what was written is corrupt by name, and is never handed out whole") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R21: a body file that is not what was written is corrupt by name, and is never handed out whole") {
   const std::vector<std::pair<std::string, std::function<void(std::string&)>>> damages{
-    {"first bit", [](std::string& bytes) { bytes.front() = static_cast<char>(bytes.front() ^ 1); }},
-    {"a bit in the middle", flip_middle_bit},
-    {"last bit", flip_last_bit},
-    {"truncated", cut_in_half},
-    {"one byte less", [](std::string& bytes) { bytes.pop_back(); }},
-    {"one byte more", [](std::string& bytes) { bytes += 'x'; }},
-    {"empty", [](std::string& bytes) { bytes.clear(); }},
-    {"two pieces swapped", [](std::string& bytes) { std::rotate(bytes.begin(), bytes.begin() + 1000, bytes.begin() + 5000); }},
+      {"first bit", [](std::string& bytes) { bytes.front() = static_cast<char>(bytes.front() ^ 1); }},
+      {"a bit in the middle", flip_middle_bit},
+      {"last bit", flip_last_bit},
+      {"truncated", cut_in_half},
+      {"one byte less", [](std::string& bytes) { bytes.pop_back(); }},
+      {"one byte more", [](std::string& bytes) { bytes += 'x'; }},
+      {"empty", [](std::string& bytes) { bytes.clear(); }},
+      {"two pieces swapped",
+       [](std::string& bytes) { std::rotate(bytes.begin(), bytes.begin() + 1000, bytes.begin() + 5000); }},
   };
   const auto bytes = random_bytes(300'000, 3);
   for (const auto& [name, how] : damages) {
@@ -231,7 +234,8 @@ TEST_CASE_FIXTURE(fixture, "large bodies: two attempts of one fetch have files o
   CHECK(value_or_throw(blobs->load(second->ref())) == "the second");
 }
 
-TEST_CASE_FIXTURE(fixture, "large bodies: a file that cannot be written is a storage_error by name, and stays lost") {
+TEST_CASE_FIXTURE(fixture,
+                  "large bodies: a file that cannot be written is a storage_error by name, and stays lost") {
   auto file = blobs->create(7, blob_side::request);
   auto half = written("the first half");
   {
@@ -250,12 +254,15 @@ TEST_CASE_FIXTURE(fixture, "large bodies: a file that cannot be written is a sto
   CHECK(synced({half}));
 }
 
-TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when it is synced, and need not be read from there, once") {
+TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when it is synced, and need not be "
+                           "read from there, once") {
   scratch_directory elsewhere;
   auto roomy = value_or_throw(blob_store::open(elsewhere.path(), 1, 4'000'000));
   const auto hold = [&roomy](const std::string& bytes) {
     held_body body(roomy->memory());
-    REQUIRE(eventually([&] { return body.grow(bytes.size()); })); // the one before may still be on its way out of another thread
+    REQUIRE(eventually([&] {
+      return body.grow(bytes.size());
+    })); // the one before may still be on its way out of another thread
     body.append(bytes);
     auto file = roomy->create(7, blob_side::response);
     file->hold(std::move(body));
@@ -273,7 +280,8 @@ TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when i
   const auto path = roomy->folder() / what.file_name();
   CHECK(what.bytes == bytes.size());
   CHECK(what.crc == crc32c(bytes));
-  CHECK_FALSE(std::filesystem::exists(path)); // neither the loop of a worker nor anybody else has waited for the disk yet
+  CHECK_FALSE(std::filesystem::exists(
+      path)); // neither the loop of a worker nor anybody else has waited for the disk yet
   CHECK_FALSE(file->is_durable());
   CHECK(synced_there(file));
   CHECK(file->is_durable());
@@ -307,7 +315,8 @@ TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when i
   shared.reset();
   CHECK(value_or_throw(roomy->load(link->ref())) == bytes);
 
-  // It grows, and what came is written ahead of the sync; until there is no more room, and it goes on in its file.
+  // It grows, and what came is written ahead of the sync; until there is no more room, and it goes on in its
+  // file.
   shared = nullptr;
   link = nullptr;
   auto grows = hold(bytes.substr(0, 100'000));
@@ -320,7 +329,8 @@ TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when i
   REQUIRE(grows->grow(1'500'000));
   append(1'500'000);
   std::error_code none_yet;
-  CHECK(eventually([&] { return std::filesystem::file_size(growing_path, none_yet) >= 1'000'000 && !none_yet; }));
+  CHECK(eventually(
+      [&] { return std::filesystem::file_size(growing_path, none_yet) >= 1'000'000 && !none_yet; }));
   REQUIRE(grows->grow(2'600'000));
   append(2'600'000);
   CHECK_FALSE(grows->grow(5'000'000));
@@ -340,7 +350,9 @@ TEST_CASE_FIXTURE(fixture, "large bodies: one that is held is in its file when i
   value_or_throw(given_up->append(std::string_view(bytes).substr(1000)));
   given_up = nullptr;
   grows = nullptr;
-  CHECK(eventually([&] { return blob_files(elsewhere.path()).size() == 1; })); // the one that was kept under its second name
+  CHECK(eventually([&] {
+    return blob_files(elsewhere.path()).size() == 1;
+  })); // the one that was kept under its second name
 
   // The disk does not take it.
   auto lost = hold(bytes);
@@ -365,7 +377,8 @@ TEST_CASE_FIXTURE(fixture, "R19: many bodies under way share few file descriptor
     all.push_back(blobs->create(i, blob_side::response));
   for (int round = 0; round < 3; ++round)
     for (std::size_t i = 0; i < files; ++i)
-      value_or_throw(all[i]->append(std::string(100, static_cast<char>('a' + (i + static_cast<std::size_t>(round)) % 26))));
+      value_or_throw(all[i]->append(
+          std::string(100, static_cast<char>('a' + (i + static_cast<std::size_t>(round)) % 26))));
   CHECK(open_files() <= before + blob_store::most_descriptors + 1);
   CHECK(synced(all));
   CHECK(open_files() <= before + 1);
@@ -399,15 +412,20 @@ TEST_CASE("large bodies: a folder that cannot be is named") {
   CHECK(contains(refused.error().message, (directory.path() / "blobs").string()));
 }
 
-// --- orphans ----------------------------------------------------------------------------------------------------------------------------
+// --- orphans -----------------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(fixture, "large bodies: files of earlier epochs that no row names are removed, and no others") {
+TEST_CASE_FIXTURE(fixture,
+                  "large bodies: files of earlier epochs that no row names are removed, and no others") {
   blobs->close();
   std::vector<blob_ref> named;
   std::vector<blob_ref> orphans;
   std::vector<blob_ref> unknown;
   for (std::uint64_t i = 0; i < 300; ++i) // several slices
-    (i % 3 == 0 ? named : i % 3 == 1 ? orphans : unknown).push_back({i, i % 2 == 0 ? blob_side::request : blob_side::response, (std::uint64_t{4} << 40U) + i, 1, 0});
+    (i % 3 == 0   ? named
+     : i % 3 == 1 ? orphans
+                  : unknown)
+        .push_back(
+            {i, i % 2 == 0 ? blob_side::request : blob_side::response, (std::uint64_t{4} << 40U) + i, 1, 0});
   for (const auto* all : {&named, &orphans, &unknown})
     for (const auto& each : *all)
       write_file(path_of(each), "x");
@@ -417,21 +435,24 @@ TEST_CASE_FIXTURE(fixture, "large bodies: files of earlier epochs that no row na
   std::filesystem::create_directory(blobs->folder() / "a folder");
   blobs = value_or_throw(blob_store::open(directory.path(), 5));
   blobs->remove_orphans([](const blob_ref& name) -> expected<bool> {
-    if (name.fetch_id % 3 == 2)
-      return fail(errc::storage_error, "the row cannot be read");
+    if (name.fetch_id % 3 == 2) return fail(errc::storage_error, "the row cannot be read");
     return name.fetch_id % 3 == 0;
   });
   const auto fresh = written("new");
-  CHECK(eventually([&] { return std::none_of(orphans.begin(), orphans.end(), [&](const auto& each) { return std::filesystem::exists(path_of(each)); }); }));
+  CHECK(eventually([&] {
+    return std::none_of(orphans.begin(), orphans.end(),
+                        [&](const auto& each) { return std::filesystem::exists(path_of(each)); });
+  }));
   settle();
   for (const auto* all : {&named, &unknown})
     for (const auto& each : *all)
       CHECK(std::filesystem::exists(path_of(each)));
-  for (const auto& path : {path_of(of_this_epoch), path_of(fresh->ref()), blobs->folder() / "not ours", blobs->folder() / "a folder"})
+  for (const auto& path : {path_of(of_this_epoch), path_of(fresh->ref()), blobs->folder() / "not ours",
+                           blobs->folder() / "a folder"})
     CHECK(std::filesystem::exists(path));
 }
 
-// --- commits ----------------------------------------------------------------------------------------------------------------------------
+// --- commits -----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -458,12 +479,12 @@ struct committing : fixture {
     std::string name_;
   };
 
-  std::unique_ptr<pending_commit> make(const std::string& name, std::shared_ptr<commit_gate> gate = nullptr, blob_writer_ptr file = nullptr) {
+  std::unique_ptr<pending_commit> make(const std::string& name, std::shared_ptr<commit_gate> gate = nullptr,
+                                       blob_writer_ptr file = nullptr) {
     auto next = std::make_unique<commit>(*this, name);
     next->writes.push_back({name, "value"});
     next->gate = std::move(gate);
-    if (file)
-      next->new_blobs.push_back(std::move(file));
+    if (file) next->new_blobs.push_back(std::move(file));
     return next;
   }
 
@@ -490,7 +511,8 @@ using outcomes = std::vector<std::pair<std::string, bool>>;
 
 } // namespace
 
-TEST_CASE_FIXTURE(committing, "R4: a commit waits for its files and those of its gate behind it, and all others go on") {
+TEST_CASE_FIXTURE(committing,
+                  "R4: a commit waits for its files and those of its gate behind it, and all others go on") {
   auto mine = std::make_shared<commit_gate>();
   auto other = std::make_shared<commit_gate>();
   const auto first = written("first");
@@ -507,14 +529,21 @@ TEST_CASE_FIXTURE(committing, "R4: a commit waits for its files and those of its
     CHECK(settled() == outcomes{{"other", true}, {"free", true}});
   }
   REQUIRE(settles(6));
-  CHECK(settled() == outcomes{{"other", true}, {"free", true}, {"mine 1", true}, {"mine 2", true}, {"mine 3", true}, {"mine 4", true}});
+  CHECK(settled() == outcomes{{"other", true},
+                              {"free", true},
+                              {"mine 1", true},
+                              {"mine 2", true},
+                              {"mine 3", true},
+                              {"mine 4", true}});
   CHECK(first->is_durable());
   CHECK(third->is_durable());
   committer->submit(make("mine 5", mine)); // nothing is held any more
   CHECK(settles(7));
 }
 
-TEST_CASE_FIXTURE(committing, "R4: a commit whose file is lost fails unwritten with what its gate computed from it, and others go on") {
+TEST_CASE_FIXTURE(
+    committing,
+    "R4: a commit whose file is lost fails unwritten with what its gate computed from it, and others go on") {
   auto mine = std::make_shared<commit_gate>();
   auto lost = blobs->create(7, blob_side::request);
   {
@@ -549,7 +578,8 @@ TEST_CASE_FIXTURE(committing, "R20: draining waits for files that are being sync
   CHECK(settled() == outcomes{{"with a file", true}, {"behind it", true}});
 }
 
-TEST_CASE_FIXTURE(committing, "large bodies: files come and go with the commits that name them, never before") {
+TEST_CASE_FIXTURE(committing,
+                  "large bodies: files come and go with the commits that name them, never before") {
   auto file = written("x");
   const auto what = file->ref();
   committer->submit(make("put", nullptr, std::move(file)));
@@ -576,7 +606,8 @@ TEST_CASE_FIXTURE(committing, "large bodies: files come and go with the commits 
   CHECK(eventually([&] { return !std::filesystem::exists(path_of(what)); }));
 }
 
-TEST_CASE_FIXTURE(committing, "large bodies: the file of a commit that failed goes when another has succeeded") {
+TEST_CASE_FIXTURE(committing,
+                  "large bodies: the file of a commit that failed goes when another has succeeded") {
   auto file = written("x");
   const auto what = file->ref();
   valve->fail_writes();
@@ -589,7 +620,7 @@ TEST_CASE_FIXTURE(committing, "large bodies: the file of a commit that failed go
   CHECK(eventually([&] { return !std::filesystem::exists(path_of(what)); }));
 }
 
-// --- rows -------------------------------------------------------------------------------------------------------------------------------
+// --- rows --------------------------------------------------------------------------------------------------
 
 TEST_CASE("large bodies: a body in its row, as earlier versions wrote it, is read") {
   scratch_directory directory;
@@ -599,7 +630,9 @@ TEST_CASE("large bodies: a body in its row, as earlier versions wrote it, is rea
     rows.put(keys::blob(1, 'r'), seal(frame_type::blob, "a response"));
     rows.put(keys::blob(2, 'r'), seal(frame_type::result, "something else"));
   }
-  auto opened = value_or_throw(store::open(value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})), directory.path(), 1024));
+  auto opened = value_or_throw(store::open(
+      value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})),
+      directory.path(), 1024));
   const auto request = value_or_throw(opened->find_body(1, blob_side::request));
   CHECK_FALSE(request.file);
   CHECK(request.bytes == "a request");
@@ -612,6 +645,8 @@ TEST_CASE("large bodies: a body in its row, as earlier versions wrote it, is rea
 }
 
 TEST_CASE("large bodies: the row of a body in a file is what the format document says") {
-  const blob_ref what{.fetch_id = 0x77, .side = blob_side::request, .number = 0x0102, .bytes = 0x0304, .crc = 0x05060708};
-  CHECK(seal_value(frame_type::blob_file, what).substr(frame_header_bytes) == std::string("\x02\x01\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\x08\x07\x06\x05", 20));
+  const blob_ref what{
+      .fetch_id = 0x77, .side = blob_side::request, .number = 0x0102, .bytes = 0x0304, .crc = 0x05060708};
+  CHECK(seal_value(frame_type::blob_file, what).substr(frame_header_bytes) ==
+        std::string("\x02\x01\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\x08\x07\x06\x05", 20));
 }

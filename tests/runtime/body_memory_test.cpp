@@ -91,12 +91,10 @@ TEST_CASE("body memory: the checksum is that of the bytes, however they came") {
   std::string all;
   for (int i = 0; i < 100; ++i) {
     const std::string piece(static_cast<std::size_t>(1 + i * 700), static_cast<char>('a' + i % 26));
-    if (i == 10)
-      REQUIRE(body.grow(std::size_t{5} << 20U));
+    if (i == 10) REQUIRE(body.grow(std::size_t{5} << 20U));
     body.append(piece);
     all += piece;
-    if (i % 9 == 0)
-      CHECK(body.crc() == crc32c(all));
+    if (i % 9 == 0) CHECK(body.crc() == crc32c(all));
   }
   auto moved = std::move(body);
   CHECK(moved.crc() == crc32c(all));

@@ -31,11 +31,10 @@ public:
   std::string open() const { return promise_; }
   std::string at_once() { return "at once"; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(promise_);
-  }
-  using methods = dormouse::methods<"ORACLE", method<"consult", &oracle::consult>, method<"ask", &oracle::ask>, method<"open", &oracle::open>, method<"at_once", &oracle::at_once>>;
+  template <class Archive> void serialize(Archive& ar) { ar(promise_); }
+  using methods =
+      dormouse::methods<"ORACLE", method<"consult", &oracle::consult>, method<"ask", &oracle::ask>,
+                        method<"open", &oracle::open>, method<"at_once", &oracle::at_once>>;
 
 private:
   std::string promise_;
@@ -46,27 +45,33 @@ public:
   static inline std::atomic<int> grumbles{0};
 
   later<std::string> visit(std::string id, std::chrono::milliseconds patience) {
-    auto answer = call<&oracle::consult>(object_id<oracle>(id), "why").within(patience).then<&pilgrim::on_answer>(id);
+    auto answer =
+        call<&oracle::consult>(object_id<oracle>(id), "why").within(patience).then<&pilgrim::on_answer>(id);
     open_ = answer.id();
     return answer;
   }
   void set_out(std::string id, std::chrono::milliseconds patience) { visit(id, patience); }
-  void hurry(std::string id) { call<&oracle::at_once>(object_id<oracle>(id)).within(1h).then<&pilgrim::on_answer>(id); }
+  void hurry(std::string id) {
+    call<&oracle::at_once>(object_id<oracle>(id)).within(1h).then<&pilgrim::on_answer>(id);
+  }
   later<std::string> turn_back_at_once(std::string id) {
     auto answer = visit(id, 1h);
     cancel_call(answer.id());
     return answer;
   }
-  void go_patiently(std::string id) { call<&oracle::consult>(object_id<oracle>(id), "why").then<&pilgrim::on_answer>(id); }
+  void go_patiently(std::string id) {
+    call<&oracle::consult>(object_id<oracle>(id), "why").then<&pilgrim::on_answer>(id);
+  }
   bool turn_back() { return cancel_call(open_); }
   void turn_back_and_throw() {
     cancel_call(open_);
     throw std::runtime_error("changed my mind");
   }
   std::string on_answer(call_result<std::string> answer, std::string whose) {
-    if (grumbles > 0 && grumbles-- > 0)
-      throw std::runtime_error("my feet hurt");
-    heard_.push_back(answer ? *answer : std::string(to_string(answer.error().code)) + " at " + to_string(answer.error().origin) + ": " + answer.error().message);
+    if (grumbles > 0 && grumbles-- > 0) throw std::runtime_error("my feet hurt");
+    heard_.push_back(answer ? *answer
+                            : std::string(to_string(answer.error().code)) + " at " +
+                                  to_string(answer.error().origin) + ": " + answer.error().message);
     return whose + ": " + heard_.back();
   }
   /// By another pilgrim, who waits without a limit.
@@ -75,22 +80,23 @@ public:
   }
   /// Through so many pilgrims in a row, each with a limit of its own.
   later<std::string> relay(std::uint32_t hops) {
-    if (hops == 0)
-      return "the end";
+    if (hops == 0) return "the end";
     const auto next = instance_id() + "'";
-    return call<&pilgrim::relay>(object_id<pilgrim>(next), hops - 1).within(1h).then<&pilgrim::on_answer>("<");
+    return call<&pilgrim::relay>(object_id<pilgrim>(next), hops - 1)
+        .within(1h)
+        .then<&pilgrim::on_answer>("<");
   }
   void leave() { destroy(); }
   std::vector<std::string> heard() const { return heard_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(heard_, open_);
-  }
-  using methods = dormouse::methods<"PILGRIM", method<"visit", &pilgrim::visit>, method<"set_out", &pilgrim::set_out>, method<"hurry", &pilgrim::hurry>,
-                                    method<"turn_back_at_once", &pilgrim::turn_back_at_once>, method<"go_patiently", &pilgrim::go_patiently>, method<"turn_back", &pilgrim::turn_back>,
-                                    method<"turn_back_and_throw", &pilgrim::turn_back_and_throw>, method<"on_answer", &pilgrim::on_answer>, method<"send_out", &pilgrim::send_out>,
-                                    method<"relay", &pilgrim::relay>, method<"leave", &pilgrim::leave>, method<"heard", &pilgrim::heard>>;
+  template <class Archive> void serialize(Archive& ar) { ar(heard_, open_); }
+  using methods = dormouse::methods<
+      "PILGRIM", method<"visit", &pilgrim::visit>, method<"set_out", &pilgrim::set_out>,
+      method<"hurry", &pilgrim::hurry>, method<"turn_back_at_once", &pilgrim::turn_back_at_once>,
+      method<"go_patiently", &pilgrim::go_patiently>, method<"turn_back", &pilgrim::turn_back>,
+      method<"turn_back_and_throw", &pilgrim::turn_back_and_throw>, method<"on_answer", &pilgrim::on_answer>,
+      method<"send_out", &pilgrim::send_out>, method<"relay", &pilgrim::relay>,
+      method<"leave", &pilgrim::leave>, method<"heard", &pilgrim::heard>>;
 
 private:
   std::vector<std::string> heard_;
@@ -110,11 +116,9 @@ public:
   }
   std::string said() const { return said_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(said_);
-  }
-  using methods = dormouse::methods<"TEMPLE", method<"on_answer", &temple::on_answer>, method<"said", &temple::said>>;
+  template <class Archive> void serialize(Archive& ar) { ar(said_); }
+  using methods =
+      dormouse::methods<"TEMPLE", method<"on_answer", &temple::on_answer>, method<"said", &temple::said>>;
 
 private:
   std::string said_;
@@ -138,16 +142,22 @@ struct fixture {
     running->define<temple>();
   }
   object_ref<pilgrim> a_pilgrim(const std::string& id = "p") const { return running->get<pilgrim>(id); }
-  std::vector<std::string> heard(const std::string& id = "p") const { return value_of(a_pilgrim(id).call<&pilgrim::heard>()); }
+  std::vector<std::string> heard(const std::string& id = "p") const {
+    return value_of(a_pilgrim(id).call<&pilgrim::heard>());
+  }
   bool hears(std::size_t many) const {
     return eventually([&] { return heard().size() >= many; });
   }
   std::string asked(const std::string& id = "o") const {
     std::string text;
-    CHECK(eventually([&] { return !(text = value_of(running->get<oracle>(id).call<&oracle::open>())).empty(); }));
+    CHECK(eventually(
+        [&] { return !(text = value_of(running->get<oracle>(id).call<&oracle::open>())).empty(); }));
     return text;
   }
-  void speak(const std::string& id = "o") { CHECK(value_of(running->tasks().resolve(promise_id<std::string>(value_or_throw(parse_promise_id(asked(id)))), "because"))); }
+  void speak(const std::string& id = "o") {
+    CHECK(value_of(running->tasks().resolve(
+        promise_id<std::string>(value_or_throw(parse_promise_id(asked(id)))), "because")));
+  }
   bool late(std::uint64_t many) const {
     return eventually([&] { return running->stats().late_dropped == many; });
   }
@@ -159,7 +169,8 @@ struct fixture {
   }
 };
 
-const std::string timed_out_text = "timeout at ORACLE/o: the call of ORACLE.consult of object ORACLE/o had no answer within the 30000 ms of its within()";
+const std::string timed_out_text = "timeout at ORACLE/o: the call of ORACLE.consult of object ORACLE/o had "
+                                   "no answer within the 30000 ms of its within()";
 
 } // namespace
 
@@ -178,7 +189,8 @@ TEST_CASE_FIXTURE(fixture, "a call with a time limit has its answer, and leaves 
   CHECK(heard().size() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R7: a call whose time has passed gets one error naming object and method, and the late answer is dropped and counted") {
+TEST_CASE_FIXTURE(fixture, "R7: a call whose time has passed gets one error naming object and method, and "
+                           "the late answer is dropped and counted") {
   auto visit = a_pilgrim().call<&pilgrim::visit>("o", 30s);
   (void)asked();
   clock->advance(30s - 1ms);
@@ -215,7 +227,8 @@ TEST_CASE_FIXTURE(fixture, "R7: time limits are kept across restarts, and so is 
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: an object that waits behind a call whose time has passed is answered once, by what the continuation says") {
+TEST_CASE_FIXTURE(fixture, "R15: an object that waits behind a call whose time has passed is answered once, "
+                           "by what the continuation says") {
   auto reply = a_pilgrim().call<&pilgrim::send_out>("q", "o", 30s);
   (void)asked();
   SUBCASE("on time") { speak(); }
@@ -229,7 +242,8 @@ TEST_CASE_FIXTURE(fixture, "R15: an object that waits behind a call whose time h
   CHECK(heard().size() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: a path through calls with time limits is as long as any, and one that is too long is an error for the caller") {
+TEST_CASE_FIXTURE(fixture, "R15: a path through calls with time limits is as long as any, and one that is "
+                           "too long is an error for the caller") {
   const auto said = value_of(a_pilgrim().call<&pilgrim::relay>(20U));
   CHECK(said.find("<: <: <: ") == 0);
   CHECK(said.find("the end") != std::string::npos);
@@ -237,12 +251,16 @@ TEST_CASE_FIXTURE(fixture, "R15: a path through calls with time limits is as lon
   CHECK(eventually([&] { return running->stats().schedules == 0; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "a call that is given up gets one error in the same commit, and the late answer is dropped and counted") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a call that is given up gets one error in the same commit, and the late answer is dropped and counted") {
   auto visit = a_pilgrim().call<&pilgrim::visit>("o", 30s);
   (void)asked();
-  CHECK(error_of(a_pilgrim().call<&pilgrim::turn_back_and_throw>()).code == errc::handler_failed); // R3: it is still open
+  CHECK(error_of(a_pilgrim().call<&pilgrim::turn_back_and_throw>()).code ==
+        errc::handler_failed); // R3: it is still open
   CHECK(value_of(a_pilgrim().call<&pilgrim::turn_back>()));
-  CHECK(value_of(std::move(visit)) == "o: cancelled at ORACLE/o: the call of ORACLE.consult of object ORACLE/o was given up");
+  CHECK(value_of(std::move(visit)) ==
+        "o: cancelled at ORACLE/o: the call of ORACLE.consult of object ORACLE/o was given up");
   CHECK_FALSE(value_of(a_pilgrim().call<&pilgrim::turn_back>()));
   clock->advance(1h);
   start();
@@ -252,14 +270,16 @@ TEST_CASE_FIXTURE(fixture, "a call that is given up gets one error in the same c
   CHECK_FALSE(value_of(a_pilgrim("never called").call<&pilgrim::turn_back>()));
 }
 
-TEST_CASE_FIXTURE(fixture, "a call can be given up in the turn that made it, and who waits behind it hears of it") {
+TEST_CASE_FIXTURE(fixture,
+                  "a call can be given up in the turn that made it, and who waits behind it hears of it") {
   CHECK(value_of(a_pilgrim().call<&pilgrim::turn_back_at_once>("o")).find("o: cancelled at ORACLE/o") == 0);
   speak(); // the call itself goes out all the same
   CHECK(late(1));
   CHECK(running->stats().schedules == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a continuation that throws is tried again with the same outcome, and in the end a dead letter, after which the time limit does nothing") {
+TEST_CASE_FIXTURE(fixture, "a continuation that throws is tried again with the same outcome, and in the end "
+                           "a dead letter, after which the time limit does nothing") {
   value_of(a_pilgrim().call<&pilgrim::set_out>("o", 30s));
   (void)asked();
   SUBCASE("the answer, tried again") {
@@ -304,7 +324,8 @@ TEST_CASE_FIXTURE(fixture, "a destroyed object is not asked again when the time 
   CHECK(heard().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "an object that is not ready before its call is answered gets the time-out of that call") {
+TEST_CASE_FIXTURE(fixture,
+                  "an object that is not ready before its call is answered gets the time-out of that call") {
   auto said = running->get<temple>("t").call<&temple::said>();
   (void)asked();
   CHECK_FALSE(is_ready(said));
@@ -312,7 +333,8 @@ TEST_CASE_FIXTURE(fixture, "an object that is not ready before its call is answe
   CHECK(value_of(std::move(said)) == "timeout");
 }
 
-TEST_CASE_FIXTURE(fixture, "a time limit out of range and one too many are errors at the call, naming the limit") {
+TEST_CASE_FIXTURE(fixture,
+                  "a time limit out of range and one too many are errors at the call, naming the limit") {
   for (const auto limit : {0ms, std::chrono::milliseconds(24h * 366) + 1ms, std::chrono::milliseconds(-1)}) {
     const auto why = error_of(a_pilgrim().call<&pilgrim::visit>("o", limit));
     CHECK(why.code == errc::invalid_request);

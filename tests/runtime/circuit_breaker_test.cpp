@@ -5,7 +5,8 @@
 using dormouse::circuit_breaker;
 using dormouse::circuit_state;
 
-TEST_CASE("circuit breaker: opens after so many failures in a row, lets one probe pass, and closes when it succeeds") {
+TEST_CASE("circuit breaker: opens after so many failures in a row, lets one probe pass, and closes when it "
+          "succeeds") {
   circuit_breaker circuit(3, 1000);
   CHECK_FALSE(circuit.failed(0));
   CHECK_FALSE(circuit.failed(0));
@@ -26,7 +27,8 @@ TEST_CASE("circuit breaker: opens after so many failures in a row, lets one prob
   CHECK(circuit.admit(1010));
 }
 
-TEST_CASE("circuit breaker: a probe that fails opens it again, one that came to no verdict lets another pass") {
+TEST_CASE(
+    "circuit breaker: a probe that fails opens it again, one that came to no verdict lets another pass") {
   circuit_breaker circuit(1, 1000);
   CHECK(circuit.failed(0));
   CHECK_FALSE(circuit.failed(500)); // one that was under way when it opened

@@ -1,8 +1,7 @@
-#include "store/committer.hpp"
-
 #include "eventually.hpp"
 #include "memory_engine.hpp"
 #include "storage_valve.hpp"
+#include "store/committer.hpp"
 
 #include <doctest/doctest.h>
 
@@ -173,14 +172,13 @@ TEST_CASE("R4: what comes behind a failed commit of the same gate fails unwritte
     on.submit("free");
   }
   REQUIRE(on.settled(7));
-  CHECK(on.told.lines()
-        == lines{{"mine 1", errc::storage_error},
-                 {"mine 2", errc::storage_error},
-                 {"other 1", {}},
-                 {"read of mine", errc::storage_error},
-                 {"read of other", {}},
-                 {"read of nobody", {}},
-                 {"free", {}}});
+  CHECK(on.told.lines() == lines{{"mine 1", errc::storage_error},
+                                 {"mine 2", errc::storage_error},
+                                 {"other 1", {}},
+                                 {"read of mine", errc::storage_error},
+                                 {"read of other", {}},
+                                 {"read of nobody", {}},
+                                 {"free", {}}});
   CHECK(on.rows->all().count("mine 2") == 0);
   CHECK(on.rows->all().count("other 1") == 1);
   CHECK(mine->failed.load());
@@ -201,7 +199,8 @@ TEST_CASE("R4: a read whose gate fails in the same write is not answered") {
     on.submit("first");
     REQUIRE(eventually([&on] { return on.valve->writes.waiting() == 1; }));
     on.valve->fail_writes([](const write_op& op) { return op.key == "mine"; });
-    on.submit_barrier("read before", mine); // it ran before the turn, but waits behind something: refusing it is safe
+    on.submit_barrier("read before",
+                      mine); // it ran before the turn, but waits behind something: refusing it is safe
     on.submit("mine", mine);
     on.submit_barrier("read behind", mine);
   }

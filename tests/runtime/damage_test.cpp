@@ -1,10 +1,10 @@
-#include <dormouse/dormouse.hpp>
-
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
 #include "store/keys.hpp"
 #include "store/store.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -30,18 +30,15 @@ std::atomic<bool> refuses{false};
 class counter : public durable_object {
 public:
   int add(int amount) {
-    if (refuses)
-      throw std::runtime_error("not today");
+    if (refuses) throw std::runtime_error("not today");
     return total_ += amount;
   }
   int total() const { return total_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_, names_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(total_, names_); }
 
-  using methods = dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>>;
+  using methods =
+      dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>>;
 
 private:
   int total_ = 0;
@@ -51,16 +48,18 @@ private:
 using damage = std::pair<std::string, std::function<void(std::string&)>>;
 
 const std::vector<damage> damages{
-  {"a bit of the payload", test::flip_last_bit},
-  {"truncated", test::cut_in_half},
-  {"empty", [](std::string& row) { row.clear(); }},
-  {"only a header", [](std::string& row) { row.resize(frame_header_bytes); }},
-  {"one byte more", [](std::string& row) { row += 'x'; }},
-  {"a length of 4 GiB", [](std::string& row) { row.replace(6, 4, 4, '\xff'); }},
-  {"something else altogether", [](std::string& row) { row = "garbage"; }},
-  {"a frame of another type", [](std::string& row) { row = seal(frame_type::attempt, row.substr(frame_header_bytes)); }},
-  {"a sound frame around garbage", [](std::string& row) { row = seal(frame_type::object, std::string(100, '\xff')); }},
-  {"a sound frame around nothing", [](std::string& row) { row = seal(frame_type::object, ""); }},
+    {"a bit of the payload", test::flip_last_bit},
+    {"truncated", test::cut_in_half},
+    {"empty", [](std::string& row) { row.clear(); }},
+    {"only a header", [](std::string& row) { row.resize(frame_header_bytes); }},
+    {"one byte more", [](std::string& row) { row += 'x'; }},
+    {"a length of 4 GiB", [](std::string& row) { row.replace(6, 4, 4, '\xff'); }},
+    {"something else altogether", [](std::string& row) { row = "garbage"; }},
+    {"a frame of another type",
+     [](std::string& row) { row = seal(frame_type::attempt, row.substr(frame_header_bytes)); }},
+    {"a sound frame around garbage",
+     [](std::string& row) { row = seal(frame_type::object, std::string(100, '\xff')); }},
+    {"a sound frame around nothing", [](std::string& row) { row = seal(frame_type::object, ""); }},
 };
 
 struct fixture {
@@ -73,7 +72,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "R21: a damaged object fails its calls by name, is listed, and harms nobody else") {
+TEST_CASE_FIXTURE(fixture,
+                  "R21: a damaged object fails its calls by name, is listed, and harms nobody else") {
   {
     runtime running(settings());
     running.define<counter>();
@@ -97,7 +97,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged object fails its calls by name, is li
     for (std::size_t i = 0; i < damages.size(); ++i) {
       CAPTURE(damages[i].first);
       auto object = running.get<counter>(std::to_string(i));
-      for (const auto& why : {error_of(object.call<&counter::add>(1)), error_of(object.call<&counter::total>())}) {
+      for (const auto& why :
+           {error_of(object.call<&counter::add>(1)), error_of(object.call<&counter::total>())}) {
         CHECK(why.code == errc::corrupt);
         CHECK(contains(why.message, "COUNTER/" + std::to_string(i)));
       }
@@ -141,7 +142,8 @@ TEST_CASE_FIXTURE(fixture, "R21: no flipped bit of an object's row gets through"
   for (std::size_t bit = 0; bit < bits; ++bit) {
     CAPTURE(bit);
     const auto why = error_of(running.get<counter>(std::to_string(bit)).call<&counter::total>());
-    CHECK((why.code == errc::corrupt || (why.code == errc::newer_format && bit / 8 == 4))); // byte 4 is the frame's version
+    CHECK((why.code == errc::corrupt ||
+           (why.code == errc::newer_format && bit / 8 == 4))); // byte 4 is the frame's version
     CHECK(contains(why.message, "COUNTER/" + std::to_string(bit)));
   }
   CHECK(running.stats().corrupt_objects.size() == 100); // the list is bounded
@@ -181,22 +183,30 @@ TEST_CASE_FIXTURE(fixture, "R21: messages for a damaged object wait until it is 
     CHECK(disk.count('I') == 2);
     CHECK(disk.count('D') == 0);
     for (const std::string id : {"x", "y"})
-      disk.put(keys::object({"COUNTER", id}), seal(frame_type::object, encode(41, std::vector<std::string>())));
+      disk.put(keys::object({"COUNTER", id}),
+               seal(frame_type::object, encode(41, std::vector<std::string>())));
   }
   runtime running(settings());
   running.define<counter>();
   for (const std::string id : {"x", "y"})
-    CHECK(eventually([&running, &id] { return value_of(running.get<counter>(id).call<&counter::total>()) == 42; }));
+    CHECK(eventually(
+        [&running, &id] { return value_of(running.get<counter>(id).call<&counter::total>()) == 42; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a damaged message in an inbox becomes a dead letter with its bytes and its reason") {
+TEST_CASE_FIXTURE(fixture,
+                  "R21: a damaged message in an inbox becomes a dead letter with its bytes and its reason") {
   const std::vector<damage> of_posts{
-    {"a bit", test::flip_last_bit},
-    {"truncated", test::cut_in_half},
-    {"empty", [](std::string& row) { row.clear(); }},
-    {"a sound frame around garbage", [](std::string& row) { row = seal(frame_type::post, std::string(40, '\xff')); }},
-    {"a result without a return path", [](std::string& row) { row = seal_value(frame_type::result, result_message{}); }},
-    {"a method that is gone", [](std::string& row) { row = seal_value(frame_type::post, post_message{"subtract", ""}); }},
+      {"a bit", test::flip_last_bit},
+      {"truncated", test::cut_in_half},
+      {"empty", [](std::string& row) { row.clear(); }},
+      {"a sound frame around garbage",
+       [](std::string& row) { row = seal(frame_type::post, std::string(40, '\xff')); }},
+      {"a result without a return path",
+       [](std::string& row) { row = seal_value(frame_type::result, result_message{}); }},
+      {"a method that is gone",
+       [](std::string& row) {
+         row = seal_value(frame_type::post, post_message{"subtract", ""});
+       }},
   };
   refuses = true;
   {
@@ -246,7 +256,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged message in an inbox becomes a dead le
   CHECK(kept == damaged);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a dead letter of damaged bytes is not retried but discarded, whatever it was") {
+TEST_CASE_FIXTURE(fixture,
+                  "R21: a dead letter of damaged bytes is not retried but discarded, whatever it was") {
   std::vector<std::string> damaged;
   {
     runtime running(settings());
@@ -270,7 +281,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a dead letter of damaged bytes is not retried b
       put(keys::queue({}, fetch.priority, 1, fetch.id), seal_value(frame_type::fetch, fetch), how);
       result_message result;
       result.fetch_id = ++id;
-      result.result = unexpected<fetch_error>(fetch_error{fetch_errc::timeout, "too late", sent_state::no, 1});
+      result.result =
+          unexpected<fetch_error>(fetch_error{fetch_errc::timeout, "too late", sent_state::no, 1});
       REQUIRE(result.path.push({x, "add", {}}));
       put(keys::inbox(x, result.fetch_id), seal_value(frame_type::result, result), how);
       put(keys::inbox(x, ++id), seal_value(frame_type::post, post_message{"add", encode(1)}), how);
@@ -303,20 +315,24 @@ TEST_CASE_FIXTURE(fixture, "R18: a store of a newer format is refused by name, a
     CHECK(test::disk(directory.path()).rows('M').at(keys::store_info()) == row);
     return why;
   };
-  const auto newer = refused(seal(frame_type::store_info, encode(store_format + 1, std::uint64_t{1}, std::uint64_t{1})));
+  const auto newer =
+      refused(seal(frame_type::store_info, encode(store_format + 1, std::uint64_t{1}, std::uint64_t{1})));
   CHECK(newer.code == errc::newer_format);
   CHECK(contains(newer.message, std::to_string(store_format + 1)));
   // A newer version may say more than this one understands.
-  const auto longer = refused(seal(frame_type::store_info, encode(store_format + 1, std::uint64_t{1}, std::uint64_t{1}, std::string("more"))));
+  const auto longer = refused(seal(frame_type::store_info, encode(store_format + 1, std::uint64_t{1},
+                                                                  std::uint64_t{1}, std::string("more"))));
   CHECK(longer.code == errc::newer_format);
   auto frame = seal(frame_type::store_info, encode(store_format, std::uint64_t{1}, std::uint64_t{1}));
   frame[4] = static_cast<char>(frame_version + 1);
   CHECK(refused(frame).code == errc::newer_format);
 }
 
-TEST_CASE_FIXTURE(fixture, "R18: a store of an older format is taken over: its rows are read, and an older program refuses it from then on") {
+TEST_CASE_FIXTURE(fixture, "R18: a store of an older format is taken over: its rows are read, and an older "
+                           "program refuses it from then on") {
   { runtime running(settings()); }
-  const auto older = seal(frame_type::store_info, encode(std::uint32_t{1}, std::uint64_t{7}, std::uint64_t{3}));
+  const auto older =
+      seal(frame_type::store_info, encode(std::uint32_t{1}, std::uint64_t{7}, std::uint64_t{3}));
   test::disk(directory.path()).put(keys::store_info(), older);
   { runtime running(settings()); }
   const auto now = test::disk(directory.path()).rows('M').at(keys::store_info());
@@ -327,8 +343,10 @@ TEST_CASE_FIXTURE(fixture, "R18: a store of an older format is taken over: its r
 TEST_CASE_FIXTURE(fixture, "R21: a damaged format row is refused by name") {
   { runtime running(settings()); }
   auto row = test::disk(directory.path()).rows('M').at(keys::store_info());
-  for (const auto& bad : {row.substr(0, row.size() - 1), row + "x", std::string(), std::string("garbage"), seal(frame_type::store_info, "x"),
-                          seal(frame_type::object, encode(store_format, std::uint64_t{1}, std::uint64_t{1}))}) {
+  for (const auto& bad :
+       {row.substr(0, row.size() - 1), row + "x", std::string(), std::string("garbage"),
+        seal(frame_type::store_info, "x"),
+        seal(frame_type::object, encode(store_format, std::uint64_t{1}, std::uint64_t{1}))}) {
     test::disk(directory.path()).put(keys::store_info(), bad);
     const auto why = error_thrown_by([this] { runtime running(settings()); });
     CHECK(why.code == errc::corrupt);
@@ -341,7 +359,9 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged format row is refused by name") {
 TEST_CASE_FIXTURE(fixture, "R18: ids are never used again, however often a store is opened") {
   std::vector<std::uint64_t> ids;
   for (int i = 0; i < 3; ++i) {
-    auto opened = value_or_throw(store::open(value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})), directory.path(), 1024));
+    auto opened = value_or_throw(store::open(
+        value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 1024})),
+        directory.path(), 1024));
     ids.push_back(opened->next_id());
     ids.push_back(opened->next_id());
   }

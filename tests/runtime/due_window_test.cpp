@@ -1,7 +1,7 @@
-// The window on the schedules that are due: bounded, and neither blocked nor kept busy by rows that nobody can handle.
+// The window on the schedules that are due: bounded, and neither blocked nor kept busy by rows that nobody
+// can handle.
 
 #include "memory_engine.hpp"
-
 #include "schedule/due_window.hpp"
 
 #include <doctest/doctest.h>
@@ -26,23 +26,22 @@ struct fixture {
   due_window make(std::size_t most) {
     return {most,
             {.scan =
-               [this](std::string_view from, std::string_view to) {
-                 ++scans;
-                 return disk.scan(from, to);
-               },
+                 [this](std::string_view from, std::string_view to) {
+                   ++scans;
+                   return disk.scan(from, to);
+                 },
              .hand_over =
-               [this](const keys::due_parts& row, keys::schedule_parts of) {
-                 if (!defined.contains(of.where.binding))
-                   return false;
-                 handed_over.push_back(row);
-                 whose.push_back(of.where.instance_id);
-                 return true;
-               },
+                 [this](const keys::due_parts& row, keys::schedule_parts of) {
+                   if (!defined.contains(of.where.binding)) return false;
+                   handed_over.push_back(row);
+                   whose.push_back(of.where.instance_id);
+                   return true;
+                 },
              .bury =
-               [this](const row_cursor& row, const std::string&) {
-                 buried.emplace_back(row.key());
-                 write({{std::string(row.key()), std::nullopt}});
-               },
+                 [this](const row_cursor& row, const std::string&) {
+                   buried.emplace_back(row.key());
+                   write({{std::string(row.key()), std::nullopt}});
+                 },
              .unreadable = [](const error&) {}}};
   }
 
@@ -63,7 +62,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "due window: what is due is handed over in the order of its time, and the rest is only known by its time") {
+TEST_CASE_FIXTURE(fixture, "due window: what is due is handed over in the order of its time, and the rest is "
+                           "only known by its time") {
   put(300, 3);
   put(100, 1);
   put(200, 2);
@@ -79,7 +79,8 @@ TEST_CASE_FIXTURE(fixture, "due window: what is due is handed over in the order 
   CHECK(window.next_ms() == due_window::never);
 }
 
-TEST_CASE_FIXTURE(fixture, "due window: a row that is written ahead of all others is next, and one behind them waits for its place") {
+TEST_CASE_FIXTURE(fixture, "due window: a row that is written ahead of all others is next, and one behind "
+                           "them waits for its place") {
   put(500, 5);
   auto window = make(10);
   window.read(100);
@@ -97,7 +98,9 @@ TEST_CASE_FIXTURE(fixture, "due window: a row that is written ahead of all other
   CHECK(handed_over.size() == 4); // those that are out are not handed over twice
 }
 
-TEST_CASE_FIXTURE(fixture, "R19: due window: no more than its size is out at once, however many are due, and all come in the end") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R19: due window: no more than its size is out at once, however many are due, and all come in the end") {
   constexpr std::size_t most = 8;
   constexpr std::size_t all = 1'000;
   for (std::uint64_t i = 0; i < all; ++i)
@@ -119,7 +122,8 @@ TEST_CASE_FIXTURE(fixture, "R19: due window: no more than its size is out at onc
   CHECK(scans <= 2 * all / (most / 2)); // refilled when half of it is free, not for each
 }
 
-TEST_CASE_FIXTURE(fixture, "due window: a row that moved to a later time comes again then, also if the first firing is not known to be over") {
+TEST_CASE_FIXTURE(fixture, "due window: a row that moved to a later time comes again then, also if the first "
+                           "firing is not known to be over") {
   const auto first = put(100, 1);
   auto window = make(10);
   window.read(100);
@@ -133,7 +137,8 @@ TEST_CASE_FIXTURE(fixture, "due window: a row that moved to a later time comes a
   CHECK(window.out() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "due window: rows of classes that are not defined are passed over, keep nobody busy, and come when the class does") {
+TEST_CASE_FIXTURE(fixture, "due window: rows of classes that are not defined are passed over, keep nobody "
+                           "busy, and come when the class does") {
   constexpr std::uint64_t many = 50;
   for (std::uint64_t i = 0; i < many; ++i)
     put(100, i, "LATER");
@@ -157,7 +162,8 @@ TEST_CASE_FIXTURE(fixture, "due window: rows of classes that are not defined are
   CHECK(handed_over.size() == many + 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "due window: a long walk over rows of classes that are not defined is done in pieces") {
+TEST_CASE_FIXTURE(fixture,
+                  "due window: a long walk over rows of classes that are not defined is done in pieces") {
   for (std::uint64_t i = 0; i < due_window::rows_per_read + 10; ++i)
     put(100, i, "LATER");
   put(100, ~std::uint64_t{0});

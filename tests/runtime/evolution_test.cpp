@@ -1,6 +1,5 @@
-// What an earlier program stored, a later one reads: states, and names that have changed. And what a later one stored, an earlier one leaves alone.
-
-#include <dormouse/dormouse.hpp>
+// What an earlier program stored, a later one reads: states, and names that have changed. And what a later
+// one stored, an earlier one leaves alone.
 
 #include "disk.hpp"
 #include "eventually.hpp"
@@ -8,6 +7,8 @@
 #include "outcome.hpp"
 #include "storage_valve.hpp"
 #include "store/renaming.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -30,10 +31,7 @@ public:
   void add(std::string item) { items_.push_back(std::move(item)); }
   std::vector<std::string> items() const { return items_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(items_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(items_); }
   using methods = dormouse::methods<"CART", method<"add", &cart_0::add>, method<"items", &cart_0::items>>;
 
 private:
@@ -47,16 +45,15 @@ public:
   void put_row() { storage().put("row", 1); }
 
   /// Items were a list, and could be there twice.
-  template <class Archive>
-  void serialize(Archive& ar, std::uint32_t version) {
-    if (version >= 1)
-      return static_cast<void>(ar(items_));
+  template <class Archive> void serialize(Archive& ar, std::uint32_t version) {
+    if (version >= 1) return static_cast<void>(ar(items_));
     std::vector<std::string> list;
     ar(list);
     for (const auto& each : list)
       ++items_[each];
   }
-  using methods = dormouse::methods<"CART", method<"add", &cart_1::add>, method<"items", &cart_1::items>, method<"put_row", &cart_1::put_row>>;
+  using methods = dormouse::methods<"CART", method<"add", &cart_1::add>, method<"items", &cart_1::items>,
+                                    method<"put_row", &cart_1::put_row>>;
 
 private:
   std::map<std::string, int> items_;
@@ -68,11 +65,9 @@ public:
   std::string get() const { return name_; }
   void add(std::string item) { name_ += item; }
 
-  template <class Archive>
-  void serialize(Archive& ar, std::uint32_t) {
-    ar(name_);
-  }
-  using methods = dormouse::methods<"CART", method<"name", &cart_7::name>, method<"get", &cart_7::get>, method<"add", &cart_7::add>>;
+  template <class Archive> void serialize(Archive& ar, std::uint32_t) { ar(name_); }
+  using methods = dormouse::methods<"CART", method<"name", &cart_7::name>, method<"get", &cart_7::get>,
+                                    method<"add", &cart_7::add>>;
 
 private:
   std::string name_;
@@ -83,7 +78,8 @@ struct fixture {
   std::shared_ptr<storage_valve> valve = std::make_shared<storage_valve>();
 
   runtime open() {
-    return runtime({.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1}, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
+    return runtime({.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1},
+                   ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
   }
   std::map<std::string, std::string> rows() {
     disk of(directory.path());
@@ -100,7 +96,9 @@ struct fixture {
 CEREAL_CLASS_VERSION(cart_1, 1)
 CEREAL_CLASS_VERSION(cart_7, 7)
 
-TEST_CASE_FIXTURE(fixture, "R18: a state that an earlier version of the class stored is loaded, and written as the present one") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R18: a state that an earlier version of the class stored is loaded, and written as the present one") {
   const auto state_version = [this] {
     const auto row = disk(directory.path()).rows('O').begin()->second;
     return decode<object_facts>(row.substr(frame_header_bytes, encode(object_facts{}).size()))->state_version;
@@ -132,26 +130,33 @@ TEST_CASE_FIXTURE(fixture, "R18: a state that an earlier version of the class st
 
 TEST_CASE_FIXTURE(fixture, "R18: a state of format 1 has version 0") {
   { auto running = open(); }
-  disk(directory.path()).put(keys::object({"CART", "c"}), seal(frame_type::object, encode(std::vector<std::string>{"pen"})));
+  disk(directory.path())
+      .put(keys::object({"CART", "c"}), seal(frame_type::object, encode(std::vector<std::string>{"pen"})));
   auto running = open();
   running.define<cart_1>();
   CHECK(value_of(running.get<cart_1>("c").call<&cart_1::items>()) == std::map<std::string, int>{{"pen", 1}});
 }
 
-TEST_CASE_FIXTURE(fixture, "R18: a state of a later version is refused by name, and nothing of the object is overwritten") {
+TEST_CASE_FIXTURE(
+    fixture, "R18: a state of a later version is refused by name, and nothing of the object is overwritten") {
   {
     auto running = open();
     running.define<cart_7>();
     value_of(running.get<cart_7>("c").call<&cart_7::name>("mine"));
   }
-  disk(directory.path()).put(keys::inbox({"CART", "c"}, 1), seal_value(frame_type::post, post_message{"add", encode(std::string("pen"))}));
+  disk(directory.path())
+      .put(keys::inbox({"CART", "c"}, 1),
+           seal_value(frame_type::post, post_message{"add", encode(std::string("pen"))}));
   const auto before = rows();
   {
     auto running = open();
     running.define<cart_1>();
-    for (const auto& why : {error_of(running.get<cart_1>("c").call<&cart_1::items>()), error_of(running.get<cart_1>("c").call<&cart_1::add>("pen"))}) {
+    for (const auto& why : {error_of(running.get<cart_1>("c").call<&cart_1::items>()),
+                            error_of(running.get<cart_1>("c").call<&cart_1::add>("pen"))}) {
       CHECK(why.code == errc::newer_format);
-      CHECK_MESSAGE(why.message == "the stored state of object CART/c does not load: it has version 7; this program's class knows up to 1", why.message);
+      CHECK_MESSAGE(why.message == "the stored state of object CART/c does not load: it has version 7; this "
+                                   "program's class knows up to 1",
+                    why.message);
     }
     CHECK(eventually([&] { return running.stats().pending_messages == 0; })); // the one in the inbox
     CHECK(running.stats().dead_letters == 0);
@@ -177,29 +182,24 @@ public:
     browser().set_cookie("name", what, {.url = "http://example.com/"});
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(taken_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(taken_); }
   using methods = dormouse::methods<"DESK", method<"take", &desk::take>>;
 
 private:
   std::vector<std::string> taken_;
 };
 
-template <class Present>
-class bureau : public durable_object {
+template <class Present> class bureau : public durable_object {
 public:
   void receive(std::string what) { taken_.push_back(what); }
-  void on_answer(fetch_result page) { taken_.push_back(page ? "page" : std::string(to_string(page.error().code))); }
+  void on_answer(fetch_result page) {
+    taken_.push_back(page ? "page" : std::string(to_string(page.error().code)));
+  }
   std::vector<std::string> taken() const { return taken_; }
   std::uint64_t rows() const { return storage().template list<int>({.prefix = "row/"}).size(); }
   std::uint64_t cookie_count() const { return cookies().size(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(taken_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(taken_); }
 
 private:
   std::vector<std::string> taken_;
@@ -210,8 +210,10 @@ public:
   void take_in(std::string what) { receive(std::move(what)); }
   void on_response(fetch_result page) { on_answer(std::move(page)); }
   std::vector<std::string> all() const { return taken(); }
-  using methods = dormouse::methods<"DESK", method<"take_in", &new_methods::take_in, renamed_from<"accept", "take">>,
-                                    method<"on_response", &new_methods::on_response, renamed_from<"on_page">>, method<"all", &new_methods::all>>;
+  using methods =
+      dormouse::methods<"DESK", method<"take_in", &new_methods::take_in, renamed_from<"accept", "take">>,
+                        method<"on_response", &new_methods::on_response, renamed_from<"on_page">>,
+                        method<"all", &new_methods::all>>;
 };
 
 class new_binding : public bureau<new_binding> {
@@ -221,13 +223,17 @@ public:
   std::vector<std::string> all() const { return taken(); }
   std::uint64_t row_count() const { return rows(); }
   std::uint64_t cookies_in_all() const { return cookie_count(); }
-  using methods = dormouse::methods<"BUREAU", renamed_from<"ESCRITOIRE", "DESK">, method<"take", &new_binding::take>, method<"on_page", &new_binding::on_page>,
-                                    method<"all", &new_binding::all>, method<"row_count", &new_binding::row_count>, method<"cookies_in_all", &new_binding::cookies_in_all>>;
+  using methods =
+      dormouse::methods<"BUREAU", renamed_from<"ESCRITOIRE", "DESK">, method<"take", &new_binding::take>,
+                        method<"on_page", &new_binding::on_page>, method<"all", &new_binding::all>,
+                        method<"row_count", &new_binding::row_count>,
+                        method<"cookies_in_all", &new_binding::cookies_in_all>>;
 };
 
 using texts = std::vector<std::string>;
 
-/// The object `it`, with something in its inbox, a fetch under way, and a dead letter, as the earlier program left them.
+/// The object `it`, with something in its inbox, a fetch under way, and a dead letter, as the earlier program
+/// left them.
 struct renaming_fixture : fixture {
   renaming_fixture() {
     {
@@ -236,7 +242,9 @@ struct renaming_fixture : fixture {
       value_of(running.get<desk>("it").call<&desk::take>("first"));
       value_of(running.get<desk>("another").call<&desk::take>("other"));
     }
-    const auto post = [](std::string what) { return seal_value(frame_type::post, post_message{"take", encode(std::move(what))}); };
+    const auto post = [](std::string what) {
+      return seal_value(frame_type::post, post_message{"take", encode(std::move(what))});
+    };
     disk of(directory.path());
     of.put(keys::inbox({"DESK", "it"}, 2), post("posted"));
     fetch_message asked;
@@ -247,12 +255,13 @@ struct renaming_fixture : fixture {
     asked.retry.max_retries = 0;
     value_or_throw(asked.path.push({{"DESK", "it"}, "on_page", {}}));
     of.put(keys::queue("", asked.priority, 1, asked.id), seal_value(frame_type::fetch, asked));
-    of.put(keys::dead_letter(1), seal_value(frame_type::dead_letter, dead_letter{keys::inbox({"DESK", "it"}, 1), post("dead"), "as the test wants it", 7}));
+    of.put(keys::dead_letter(1),
+           seal_value(frame_type::dead_letter,
+                      dead_letter{keys::inbox({"DESK", "it"}, 1), post("dead"), "as the test wants it", 7}));
   }
 };
 
-template <class T>
-bool came(runtime& running, const texts& expected) {
+template <class T> bool came(runtime& running, const texts& expected) {
   return eventually([&] {
     auto all = value_of(running.get<T>("it").template call<&T::all>());
     std::sort(all.begin(), all.end());
@@ -262,7 +271,9 @@ bool came(runtime& running, const texts& expected) {
 
 } // namespace
 
-TEST_CASE_FIXTURE(renaming_fixture, "methods are found by the names that they had before, in inboxes, return paths and dead letters") {
+TEST_CASE_FIXTURE(
+    renaming_fixture,
+    "methods are found by the names that they had before, in inboxes, return paths and dead letters") {
   auto running = open();
   running.define<new_methods>();
   CHECK(came<new_methods>(running, {"NETWORK_ERROR", "first", "posted"}));
@@ -274,7 +285,8 @@ TEST_CASE_FIXTURE(renaming_fixture, "methods are found by the names that they ha
   CHECK(running.stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(renaming_fixture, "objects under the old name of a binding are there under the new one, with all that was under way to them") {
+TEST_CASE_FIXTURE(renaming_fixture, "objects under the old name of a binding are there under the new one, "
+                                    "with all that was under way to them") {
   {
     auto running = open();
     running.define<new_binding>();
@@ -284,8 +296,11 @@ TEST_CASE_FIXTURE(renaming_fixture, "objects under the old name of a binding are
     CHECK(running.dead_letters().list().at(0).object == address{"BUREAU", "it"});
     running.dead_letters().retry(1);
     CHECK(came<new_binding>(running, {"NETWORK_ERROR", "dead", "first", "posted"}));
-    CHECK(value_of(running.get({"DESK", "it"}).call<texts>("all")).size() == 4); // an address that somebody has kept
-    create_proxy_fetch(running.queue(), {.return_address = {"BUREAU", "it"}})(closed_port, {.retry = {.max_retries = 0}}).then<&new_binding::on_page>();
+    CHECK(value_of(running.get({"DESK", "it"}).call<texts>("all")).size() ==
+          4); // an address that somebody has kept
+    create_proxy_fetch(running.queue(), {.return_address = {"BUREAU", "it"}})(closed_port,
+                                                                              {.retry = {.max_retries = 0}})
+        .then<&new_binding::on_page>();
     CHECK(came<new_binding>(running, {"NETWORK_ERROR", "NETWORK_ERROR", "dead", "first", "posted"}));
     CHECK(running.objects<new_binding>().ids == texts{"another", "it"});
     CHECK(running.objects("DESK").ids.empty());
@@ -312,7 +327,8 @@ TEST_CASE_FIXTURE(renaming_fixture, "R3: a rename that fails half way goes on th
   CHECK(value_of(running.get<new_binding>("another").call<&new_binding::all>()) == texts{"other"});
 }
 
-TEST_CASE_FIXTURE(renaming_fixture, "a rename is refused where an object is there under both names, and where another class has one of them") {
+TEST_CASE_FIXTURE(renaming_fixture, "a rename is refused where an object is there under both names, and "
+                                    "where another class has one of them") {
   const auto refused = [](const auto& what, const std::string& text) {
     const auto why = error_thrown_by(what);
     CHECK(why.code == errc::invalid_binding);
@@ -321,7 +337,8 @@ TEST_CASE_FIXTURE(renaming_fixture, "a rename is refused where an object is ther
   {
     auto running = open();
     running.define<desk>();
-    refused([&] { running.define<new_binding>(); }, "binding 'DESK', the old name of 'BUREAU', is defined by another class");
+    refused([&] { running.define<new_binding>(); },
+            "binding 'DESK', the old name of 'BUREAU', is defined by another class");
   }
   {
     auto running = open();
@@ -380,5 +397,6 @@ TEST_CASE("the record of an object is what the runtime knows of it and its state
   rows->put_object(writes, {"A", "b"}, {.incarnation = 7, .state_version = 2, .unready_ms = 3}, "state");
   REQUIRE(writes.size() == 1);
   CHECK(writes[0].key == keys::object({"A", "b"}));
-  CHECK(writes[0].value == seal(frame_type::object_record, encode(std::uint64_t{7}, std::uint32_t{2}, std::int64_t{3}) + "state"));
+  CHECK(writes[0].value == seal(frame_type::object_record,
+                                encode(std::uint64_t{7}, std::uint32_t{2}, std::int64_t{3}) + "state"));
 }

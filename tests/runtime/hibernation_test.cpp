@@ -1,9 +1,9 @@
-#include <dormouse/dormouse.hpp>
-
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "outcome.hpp"
 #include "sanitized.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -48,19 +48,15 @@ public:
   }
   std::uint64_t ticks() const { return ticks_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(ticks_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(ticks_); }
 
-  using methods = dormouse::methods<"TICKER", method<"tick", &ticker::tick>, method<"look", &ticker::look>, method<"ticks", &ticker::ticks>>;
+  using methods = dormouse::methods<"TICKER", method<"tick", &ticker::tick>, method<"look", &ticker::look>,
+                                    method<"ticks", &ticker::ticks>>;
 
 private:
   static void note(std::uint32_t object, std::uint32_t sender, std::uint32_t number) {
-    if (reached->busy[object].exchange(true))
-      ++reached->overlaps;
-    if (reached->last[object][sender].exchange(number) != number - 1)
-      ++reached->disorder;
+    if (reached->busy[object].exchange(true)) ++reached->overlaps;
+    if (reached->last[object][sender].exchange(number) != number - 1) ++reached->disorder;
     reached->busy[object] = false;
   }
 
@@ -72,8 +68,7 @@ std::atomic<int> favourite_wakes{0};
 class sleeper : public durable_object {
 public:
   void on_wake() override {
-    if (instance_id() == "favourite")
-      ++favourite_wakes;
+    if (instance_id() == "favourite") ++favourite_wakes;
   }
   void fill(std::uint64_t bytes) { text_.assign(bytes, 'x'); }
   std::uint64_t size() const { return text_.size(); }
@@ -83,12 +78,10 @@ public:
     return bytes;
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(text_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(text_); }
 
-  using methods = dormouse::methods<"SLEEPER", method<"fill", &sleeper::fill>, method<"size", &sleeper::size>, method<"fill_and_leave", &sleeper::fill_and_leave>>;
+  using methods = dormouse::methods<"SLEEPER", method<"fill", &sleeper::fill>, method<"size", &sleeper::size>,
+                                    method<"fill_and_leave", &sleeper::fill_and_leave>>;
 
 private:
   std::string text_;
@@ -126,7 +119,8 @@ TEST_CASE("R5: an object that asks to hibernates does so at once, and others sta
   CHECK(value_of(running.get<sleeper>("leaves").call<&sleeper::fill_and_leave>(std::uint64_t{2})) == 2);
   CHECK(eventually([&running] { return running.stats().hibernations == 1; }));
   CHECK(running.stats().active_objects == 1);
-  CHECK(value_of(running.get<sleeper>("leaves").call<&sleeper::size>()) == 2); // awake again, and not asked to leave
+  CHECK(value_of(running.get<sleeper>("leaves").call<&sleeper::size>()) ==
+        2); // awake again, and not asked to leave
   CHECK(running.stats().active_objects == 2);
 }
 
@@ -139,8 +133,7 @@ TEST_CASE("R5: beyond max_active_objects the least recently used hibernate first
   auto favourite = running.get<sleeper>("favourite");
   for (std::size_t i = 0; i < 2 * most; ++i) {
     value_of(running.get<sleeper>(std::to_string(i)).call<&sleeper::size>());
-    if (i % 10 == 0)
-      value_of(favourite.call<&sleeper::size>());
+    if (i % 10 == 0) value_of(favourite.call<&sleeper::size>());
   }
   CHECK(eventually([&] {
     value_of(favourite.call<&sleeper::size>());
@@ -216,7 +209,8 @@ TEST_CASE("R6: no message is lost or reordered while objects hibernate after eve
   for (std::uint32_t object = 0; object < stress_objects; ++object) {
     for (std::uint32_t sender = 0; sender < stress_senders; ++sender)
       CHECK(reached->last[object][sender] == per_sender_and_object);
-    CHECK(value_of(running.get<ticker>(std::to_string(object)).call<&ticker::ticks>()) == std::uint64_t{per_sender_and_object / commits_every} * stress_senders);
+    CHECK(value_of(running.get<ticker>(std::to_string(object)).call<&ticker::ticks>()) ==
+          std::uint64_t{per_sender_and_object / commits_every} * stress_senders);
   }
   REQUIRE(sleeps(running));
   const auto stats = running.stats();

@@ -17,19 +17,18 @@ namespace keys = dormouse::keys;
 
 namespace {
 
-bool holds(const keys::range& rows, const std::string& key) {
-  return rows.first <= key && key < rows.second;
-}
+bool holds(const keys::range& rows, const std::string& key) { return rows.first <= key && key < rows.second; }
 
 /// In order, with every byte around which the escaping turns.
-const std::vector<std::string> ids{"\0"s,     "\0\0"s,    "\0\x01"s, "\0a"s,  "\0\xff"s,  "\x01"s, "a"s,
-                                   "a\0"s,    "a\0\0"s,   "a\0\x01"s, "a\0b"s, "a\0\xff"s, "a\x01"s, "a\x01\0"s,
-                                   "aa"s,     "ab"s,      "b"s,       "\xc3\xa9"s};
+const std::vector<std::string> ids{"\0"s,    "\0\0"s,    "\0\x01"s, "\0a"s,     "\0\xff"s, "\x01"s,
+                                   "a"s,     "a\0"s,     "a\0\0"s,  "a\0\x01"s, "a\0b"s,   "a\0\xff"s,
+                                   "a\x01"s, "a\x01\0"s, "aa"s,     "ab"s,      "b"s,      "\xc3\xa9"s};
 
 } // namespace
 
 TEST_CASE("keys: addresses keep their order and none is a prefix of another, NUL bytes in ids included") {
-  for (auto make : {+[](const address& where) { return keys::object(where); }, +[](const address& where) { return keys::inbox(where, 7); }})
+  for (auto make : {+[](const address& where) { return keys::object(where); },
+                    +[](const address& where) { return keys::inbox(where, 7); }})
     for (std::size_t i = 0; i < ids.size(); ++i)
       for (std::size_t k = i + 1; k < ids.size(); ++k) {
         CAPTURE(i);
@@ -52,7 +51,9 @@ TEST_CASE("keys: the inbox of one object is in order of ids and apart from every
 }
 
 TEST_CASE("keys: the queue is ordered by priority, then due time, then id") {
-  const auto at = [](fetch_priority priority, std::int64_t due_ms, std::uint64_t id) { return keys::queue("", priority, due_ms, id); };
+  const auto at = [](fetch_priority priority, std::int64_t due_ms, std::uint64_t id) {
+    return keys::queue("", priority, due_ms, id);
+  };
   CHECK(at(fetch_priority::high, 1'700'000'000'000, 9) < at(fetch_priority::normal, 1, 1));
   CHECK(at(fetch_priority::normal, 9, 9) < at(fetch_priority::low, 1, 1));
   CHECK(at(fetch_priority::normal, 255, 9) < at(fetch_priority::normal, 256, 1));
@@ -60,8 +61,10 @@ TEST_CASE("keys: the queue is ordered by priority, then due time, then id") {
   CHECK(keys::deadline(255, 9) < keys::deadline(256, 1));
 }
 
-TEST_CASE("keys: each named queue is a range of its own, ordered as the default one, whatever the names begin with") {
-  const std::vector<std::string> queues{"A", "AB", "A_", "Z", "_", "a", "aa", "b"}; // in the order of their bytes
+TEST_CASE("keys: each named queue is a range of its own, ordered as the default one, whatever the names "
+          "begin with") {
+  const std::vector<std::string> queues{"A", "AB", "A_", "Z",
+                                        "_", "a",  "aa", "b"}; // in the order of their bytes
   std::vector<std::string> rows;
   for (const auto& name : queues)
     for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low})
@@ -99,13 +102,16 @@ TEST_CASE("keys: from one named queue to the next, past all rows of the first") 
     from = keys::behind_queue(*name);
   }
   CHECK(found == queues);
-  for (const auto& nonsense : {""s, "N"s, "NA"s, "N\0"s, "Nnot a name\0"s, "QA\0"s, "N" + std::string(65, 'a') + '\0'})
+  for (const auto& nonsense :
+       {""s, "N"s, "NA"s, "N\0"s, "Nnot a name\0"s, "QA\0"s, "N" + std::string(65, 'a') + '\0'})
     CHECK_FALSE(keys::queue_name(nonsense));
 }
 
-TEST_CASE("keys: the rows of one signal are together, in order of the fetches, and apart from every other's") {
+TEST_CASE(
+    "keys: the rows of one signal are together, in order of the fetches, and apart from every other's") {
   const std::uint64_t most = ~std::uint64_t{0};
-  const std::vector<abort_id> signals{{0, 0}, {0, 1}, {0, most}, {1, 0}, {255, 7}, {256, 7}, {most, most - 1}, {most, most}};
+  const std::vector<abort_id> signals{{0, 0},   {0, 1},   {0, most},        {1, 0},
+                                      {255, 7}, {256, 7}, {most, most - 1}, {most, most}};
   std::vector<std::string> rows;
   for (const auto& id : signals)
     for (std::uint64_t fetch : {std::uint64_t{0}, std::uint64_t{255}, std::uint64_t{256}, most})
@@ -138,19 +144,19 @@ TEST_CASE("keys: jars are told apart by object and by name, NUL bytes included")
   CHECK(keys::jar({"A", "x"}, "b") < keys::jar({"A", "y"}, "a"));
 }
 
-TEST_CASE("keys: the rows of one object's storage are in the order of their keys and apart from every other's") {
-  const std::vector<std::string> user_keys{""s, "\0"s, "\0\xff"s, "\x01"s, "a"s, "a\0"s, "\xff"s, std::string(2048, '\xff')};
+TEST_CASE(
+    "keys: the rows of one object's storage are in the order of their keys and apart from every other's") {
+  const std::vector<std::string> user_keys{""s,  "\0"s,  "\0\xff"s, "\x01"s,
+                                           "a"s, "a\0"s, "\xff"s,   std::string(2048, '\xff')};
   for (const auto& id : ids) {
     const auto own = keys::storage_of({"THING", id});
     for (std::size_t i = 0; i < user_keys.size(); ++i) {
       const auto key = keys::storage_row({"THING", id}, user_keys[i]);
       CHECK(holds(own, key));
       CHECK(key == own.first + user_keys[i]);
-      if (i > 0)
-        CHECK(keys::storage_row({"THING", id}, user_keys[i - 1]) < key);
+      if (i > 0) CHECK(keys::storage_row({"THING", id}, user_keys[i - 1]) < key);
       for (const auto& other : ids)
-        if (other != id)
-          CHECK_FALSE(holds(keys::storage_of({"THING", other}), key));
+        if (other != id) CHECK_FALSE(holds(keys::storage_of({"THING", other}), key));
     }
   }
 }
@@ -161,7 +167,9 @@ TEST_CASE("keys: schedules are ordered by their due time, and those of one objec
   const std::uint64_t most = ~std::uint64_t{0};
   std::vector<std::pair<std::string, std::string>> rows; // instance id, key
   for (const auto& id : ids)
-    for (const auto& which : {dormouse::schedule_id{0, {}}, dormouse::schedule_id{most, {}}, dormouse::schedule_id{7, "\0"s}, dormouse::schedule_id{7, "daily"}, dormouse::schedule_id{7, "\xff\xff\xff"}}) {
+    for (const auto& which :
+         {dormouse::schedule_id{0, {}}, dormouse::schedule_id{most, {}}, dormouse::schedule_id{7, "\0"s},
+          dormouse::schedule_id{7, "daily"}, dormouse::schedule_id{7, "\xff\xff\xff"}}) {
       rows.emplace_back(id, keys::schedule({"THING", id}, which));
       const auto parts = keys::parse_schedule(rows.back().second);
       REQUIRE(parts);
@@ -181,7 +189,8 @@ TEST_CASE("keys: schedules are ordered by their due time, and those of one objec
 
 TEST_CASE("keys: what is written is parsed back") {
   for (const auto& id : ids)
-    for (std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {
+    for (std::uint64_t number :
+         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0102030405060708}, ~std::uint64_t{0}}) {
       const address where{"THING", id};
       const auto parts = keys::parse_inbox(keys::inbox(where, number));
       REQUIRE(parts);
@@ -196,7 +205,8 @@ TEST_CASE("keys: what is written is parsed back") {
     CHECK(parts->id == 0xfedcba9876543210);
   }
   for (const std::string name : {"a", "_", "bulk_2", "Q", "N"}) {
-    const auto parts = keys::parse_queue(keys::queue(name, fetch_priority::low, 1'700'000'000'123, 0xfedcba9876543210));
+    const auto parts =
+        keys::parse_queue(keys::queue(name, fetch_priority::low, 1'700'000'000'123, 0xfedcba9876543210));
     REQUIRE(parts);
     CHECK(parts->queue == name);
     CHECK(parts->priority == fetch_priority::low);
@@ -221,9 +231,12 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
     of_another_kind[0] = 'X';
     CHECK_FALSE(parse(of_another_kind));
   };
-  refused(keys::inbox({"THING", "a\0b"s}, 7), [](std::string_view key) { return keys::parse_inbox(key).has_value(); });
-  refused(keys::queue("", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
-  refused(keys::queue("bulk", fetch_priority::normal, 7, 7), [](std::string_view key) { return keys::parse_queue(key).has_value(); });
+  refused(keys::inbox({"THING", "a\0b"s}, 7),
+          [](std::string_view key) { return keys::parse_inbox(key).has_value(); });
+  refused(keys::queue("", fetch_priority::normal, 7, 7),
+          [](std::string_view key) { return keys::parse_queue(key).has_value(); });
+  refused(keys::queue("bulk", fetch_priority::normal, 7, 7),
+          [](std::string_view key) { return keys::parse_queue(key).has_value(); });
   refused(keys::deadline(7, 7), [](std::string_view key) { return keys::parse_deadline(key).has_value(); });
   refused(keys::attempt(7), [](std::string_view key) { return keys::parse_attempt(key).has_value(); });
   refused(keys::due(7, 7), [](std::string_view key) { return keys::parse_due(key).has_value(); });
@@ -242,7 +255,8 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   no_such_priority[1] = 3;
   CHECK_FALSE(keys::parse_queue(no_such_priority));
   // A time before 1970 is never written.
-  for (auto key : {keys::queue("", fetch_priority::low, 7, 7), keys::queue("slow", fetch_priority::low, 7, 7), keys::deadline(7, 7), keys::due(7, 7)}) {
+  for (auto key : {keys::queue("", fetch_priority::low, 7, 7), keys::queue("slow", fetch_priority::low, 7, 7),
+                   keys::deadline(7, 7), keys::due(7, 7)}) {
     CAPTURE(key);
     key[key.size() - 16] = '\x80';
     CHECK_FALSE(keys::parse_queue(key));
@@ -252,7 +266,8 @@ TEST_CASE("R21: a malformed key is refused, whatever its length") {
   no_such_priority = keys::queue("bulk", fetch_priority::low, 7, 7);
   no_such_priority[6] = 3;
   CHECK_FALSE(keys::parse_queue(no_such_priority));
-  CHECK_FALSE(keys::parse_queue("N\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1))); // a queue without a name
+  CHECK_FALSE(keys::parse_queue(
+      "N\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1))); // a queue without a name
   CHECK_FALSE(keys::parse_queue("Nno name\0"s + keys::queue("", fetch_priority::low, 7, 7).substr(1)));
   // A NUL inside an id is followed by FF, at its end by 01, and by nothing else.
   CHECK_FALSE(keys::parse_inbox("ITHING\0a\0\x02"s + std::string(8, '\0')));
@@ -273,15 +288,16 @@ TEST_CASE("keys: the rows of an object, and the objects of a binding whose ids h
   CHECK(keys::parse_object(keys::object(of)) == of);
   CHECK_FALSE(keys::parse_object(keys::object(of) + "x"));
   CHECK_FALSE(keys::parse_object(keys::jar(of, "")));
-  for (const auto& [prefix, id, expected] : std::vector<std::tuple<std::string, std::string, bool>>{{"", "x", true},
-                                                                                                   {"a", "a", true},
-                                                                                                   {"a", "a\0b"s, true},
-                                                                                                   {"a\0"s, "a\0b"s, true},
-                                                                                                   {"a\0"s, "a", false},
-                                                                                                   {"a\0"s, "a\x01", false},
-                                                                                                   {"a", "\0a"s, false},
-                                                                                                   {"a", "b", false},
-                                                                                                   {"a", "a\xf4\x8f\xbf\xbf", true}}) {
+  for (const auto& [prefix, id, expected] :
+       std::vector<std::tuple<std::string, std::string, bool>>{{"", "x", true},
+                                                               {"a", "a", true},
+                                                               {"a", "a\0b"s, true},
+                                                               {"a\0"s, "a\0b"s, true},
+                                                               {"a\0"s, "a", false},
+                                                               {"a\0"s, "a\x01", false},
+                                                               {"a", "\0a"s, false},
+                                                               {"a", "b", false},
+                                                               {"a", "a\xf4\x8f\xbf\xbf", true}}) {
     CAPTURE(prefix);
     CAPTURE(id);
     CHECK(holds(keys::objects_of("THING", prefix), keys::object({"THING", id})) == expected);
@@ -305,10 +321,20 @@ TEST_CASE("keys: a range holds its own rows and no others") {
   CHECK_FALSE(holds(keys::queue_of("", fetch_priority::normal), low));
   CHECK(holds(keys::queue_of("", fetch_priority::low), low));
 
-  const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}), keys::blob(1, 'q'),         keys::jar({"A", "x"}, "y"),  keys::dead_letter(1),
-                                      keys::deadline(1, 1),             keys::signal({1, 1}, 1),    keys::inbox({"A", "x"}, 1),  keys::store_info(),
-                                      keys::queue("bulk", fetch_priority::high, 0, 0),             keys::object({"A", "x"}),    high,
-                                      keys::abort_mark({1, 1}),         keys::schedule({"A", "x"}, {1, {}}), keys::due(1, 1)};
+  const std::vector<std::string> rows{keys::attempt(~std::uint64_t{0}),
+                                      keys::blob(1, 'q'),
+                                      keys::jar({"A", "x"}, "y"),
+                                      keys::dead_letter(1),
+                                      keys::deadline(1, 1),
+                                      keys::signal({1, 1}, 1),
+                                      keys::inbox({"A", "x"}, 1),
+                                      keys::store_info(),
+                                      keys::queue("bulk", fetch_priority::high, 0, 0),
+                                      keys::object({"A", "x"}),
+                                      high,
+                                      keys::abort_mark({1, 1}),
+                                      keys::schedule({"A", "x"}, {1, {}}),
+                                      keys::due(1, 1)};
   const std::string kinds = "ABCDEGIMNOQSHW";
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t k = 0; k < kinds.size(); ++k) {

@@ -1,6 +1,5 @@
-// destroy(): an object ends as a whole, with one commit, and what it had asked for does not reach the next one under its address.
-
-#include <dormouse/dormouse.hpp>
+// destroy(): an object ends as a whole, with one commit, and what it had asked for does not reach the next
+// one under its address.
 
 #include "disk.hpp"
 #include "eventually.hpp"
@@ -8,6 +7,8 @@
 #include "outcome.hpp"
 #include "storage_valve.hpp"
 #include "transports.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -41,11 +42,9 @@ public:
   void note(std::string what) { notes_.push_back(std::move(what)); }
   std::vector<std::string> notes() const { return notes_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(notes_);
-  }
-  using methods = dormouse::methods<"ORACLE", method<"ask", &oracle::ask>, method<"note", &oracle::note>, method<"notes", &oracle::notes>>;
+  template <class Archive> void serialize(Archive& ar) { ar(notes_); }
+  using methods = dormouse::methods<"ORACLE", method<"ask", &oracle::ask>, method<"note", &oracle::note>,
+                                    method<"notes", &oracle::notes>>;
 
 private:
   std::vector<std::string> notes_;
@@ -63,8 +62,7 @@ public:
     storage().put("born", std::string("yes"));
   }
   void on_wake() override {
-    if (ends_in_on_wake)
-      destroy();
+    if (ends_in_on_wake) destroy();
   }
 
   void add(int amount) {
@@ -79,7 +77,10 @@ public:
     browser().set_cookie("name", "value", {.url = "http://example.com/"});
     browser("other").set_cookie("name", "value", {.url = "http://example.com/"});
   }
-  std::uint64_t rows() const { return storage().list<std::string>({.prefix = "born"}).size() + storage().list<std::uint64_t>({.end = "a", .limit = 10'000}).size(); }
+  std::uint64_t rows() const {
+    return storage().list<std::string>({.prefix = "born"}).size() +
+           storage().list<std::uint64_t>({.end = "a", .limit = 10'000}).size();
+  }
   std::uint64_t cookie_count() const { return cookies().size() + cookies("other").size(); }
 
   std::string end() {
@@ -98,12 +99,16 @@ public:
     destroy();
   }
 
-  later<std::string> ask(std::string whom) { return call<&oracle::ask>(object_id<oracle>(whom), std::string("why")).then<&resident::on_answer>(); }
+  later<std::string> ask(std::string whom) {
+    return call<&oracle::ask>(object_id<oracle>(whom), std::string("why")).then<&resident::on_answer>();
+  }
   std::string on_answer(call_result<std::string> answer) {
     ++answers;
     return answer ? *answer : answer.error().message;
   }
-  later<std::string> look(std::string url) { return fetch(url, {.retry = {.max_retries = 0}}).then<&resident::on_page>(); }
+  later<std::string> look(std::string url) {
+    return fetch(url, {.retry = {.max_retries = 0}}).then<&resident::on_page>();
+  }
   std::string on_page(fetch_result page) {
     ++answers;
     return page ? "page" : std::string(to_string(page.error().code));
@@ -113,15 +118,16 @@ public:
     destroy();
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_);
-  }
-  using methods = dormouse::methods<"RESIDENT", method<"add", &resident::add>, method<"total", &resident::total>, method<"furnish", &resident::furnish>,
-                                    method<"rows", &resident::rows>, method<"cookie_count", &resident::cookie_count>, method<"end", &resident::end>,
-                                    method<"end_and_throw", &resident::end_and_throw>, method<"end_and_tell", &resident::end_and_tell>, method<"ask", &resident::ask>,
-                                    method<"on_answer", &resident::on_answer>, method<"look", &resident::look>, method<"on_page", &resident::on_page>,
-                                    method<"look_and_end", &resident::look_and_end>>;
+  template <class Archive> void serialize(Archive& ar) { ar(total_); }
+  using methods =
+      dormouse::methods<"RESIDENT", method<"add", &resident::add>, method<"total", &resident::total>,
+                        method<"furnish", &resident::furnish>, method<"rows", &resident::rows>,
+                        method<"cookie_count", &resident::cookie_count>, method<"end", &resident::end>,
+                        method<"end_and_throw", &resident::end_and_throw>,
+                        method<"end_and_tell", &resident::end_and_tell>, method<"ask", &resident::ask>,
+                        method<"on_answer", &resident::on_answer>, method<"look", &resident::look>,
+                        method<"on_page", &resident::on_page>,
+                        method<"look_and_end", &resident::look_and_end>>;
 
 private:
   int total_ = 0;
@@ -143,8 +149,10 @@ struct fixture {
   }
   void start() {
     running.reset();
-    running = std::make_unique<runtime>(options{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1, .worker_lease = 60s},
-                                        ports{.wrap_engine = valve->wrap(), .wrap_transport = hangs(network)});
+    running = std::make_unique<runtime>(
+        options{
+            .directory = directory.path(), .allow = {"127.0.0.1:1"}, .proxy_workers = 1, .worker_lease = 60s},
+        ports{.wrap_engine = valve->wrap(), .wrap_transport = hangs(network)});
     running->define<resident>();
     running->define<oracle>();
   }
@@ -188,7 +196,9 @@ TEST_CASE_FIXTURE(fixture, "destroy erases state, rows and jars of the object, a
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: behind destroy there is a new object, also for messages that came before the commit was durable") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R2: behind destroy there is a new object, also for messages that came before the commit was durable") {
   value_of(it().call<&resident::furnish>(2U));
   CHECK(resident::created == 1);
   std::vector<std::future<void>> calls;
@@ -197,7 +207,8 @@ TEST_CASE_FIXTURE(fixture, "R2: behind destroy there is a new object, also for m
   std::future<std::uint64_t> rows;
   {
     gate::closing held(valve->writes);
-    calls.push_back(it().call<&resident::furnish>(4U)); // in flight: its rows cannot be seen when the object ends
+    calls.push_back(
+        it().call<&resident::furnish>(4U)); // in flight: its rows cannot be seen when the object ends
     REQUIRE(eventually([&] { return valve->writes.waiting() == 1; }));
     end = it().call<&resident::end>();
     calls.push_back(it().call<&resident::add>(5));
@@ -243,7 +254,8 @@ TEST_CASE_FIXTURE(fixture, "destroy in on_wake or on_create is refused by name")
 
 TEST_CASE_FIXTURE(fixture, "what the last turn sends still goes, and its answer is dropped") {
   value_of(it().call<&resident::end_and_tell>("o"));
-  CHECK(eventually([&] { return value_of(the_oracle().call<&oracle::notes>()) == std::vector<std::string>{"gone"}; }));
+  CHECK(eventually(
+      [&] { return value_of(the_oracle().call<&oracle::notes>()) == std::vector<std::string>{"gone"}; }));
   CHECK(late(1));
   CHECK(resident::answers == 0);
   CHECK(running->stats().failed_turns == 0);
@@ -268,7 +280,8 @@ TEST_CASE_FIXTURE(fixture, "a post that came before destroy was durable finds th
   CHECK(running->stats().late_dropped == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a late answer is dropped and counted, also when there is a new object, and who waits behind it hears why") {
+TEST_CASE_FIXTURE(fixture, "a late answer is dropped and counted, also when there is a new object, and who "
+                           "waits behind it hears why") {
   for (const bool is_made_anew : {false, true}) {
     CAPTURE(is_made_anew);
     start();
@@ -278,12 +291,13 @@ TEST_CASE_FIXTURE(fixture, "a late answer is dropped and counted, also when ther
       asked = it().call<&resident::ask>("o");
       REQUIRE(eventually([&] { return oracle::turns.waiting() == 1; }));
       value_of(it().call<&resident::end>());
-      if (is_made_anew)
-        value_of(it().call<&resident::add>(3));
+      if (is_made_anew) value_of(it().call<&resident::add>(3));
     }
     const auto why = error_of(std::move(asked));
     CHECK(why.code == errc::not_found);
-    CHECK_MESSAGE(contains(why.message, "object RESIDENT/it was destroyed before the answer that it had asked for came"), why.message);
+    CHECK_MESSAGE(contains(why.message,
+                           "object RESIDENT/it was destroyed before the answer that it had asked for came"),
+                  why.message);
     CHECK(late(1));
     CHECK(resident::answers == 0);
     CHECK(running->objects<resident>().ids.size() == (is_made_anew ? 1 : 0));
@@ -293,7 +307,9 @@ TEST_CASE_FIXTURE(fixture, "a late answer is dropped and counted, also when ther
   CHECK(running->stats().late_dropped == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R7: a late response is dropped and counted, also after a restart, and a new object gets its own") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R7: a late response is dropped and counted, also after a restart, and a new object gets its own") {
   std::future<std::string> gone;
   {
     gate::closing held(network->starts);
@@ -314,8 +330,14 @@ TEST_CASE_FIXTURE(fixture, "R7: a late response is dropped and counted, also aft
   CHECK(running->stats().late_dropped == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "what is asked from outside is for the object that there is, and if there is none for the next one") {
-  const auto ask = [&] { create_proxy_fetch(running->queue(), {.return_address = it().where()})(closed_port, {.retry = {.max_retries = 0}}).then<&resident::on_page>(); };
+TEST_CASE_FIXTURE(
+    fixture,
+    "what is asked from outside is for the object that there is, and if there is none for the next one") {
+  const auto ask = [&] {
+    create_proxy_fetch(running->queue(), {.return_address = it().where()})(closed_port,
+                                                                           {.retry = {.max_retries = 0}})
+        .then<&resident::on_page>();
+  };
   value_of(it().call<&resident::add>(1));
   {
     gate::closing held(network->starts);

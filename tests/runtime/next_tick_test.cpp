@@ -20,8 +20,10 @@ TEST_CASE("next tick: an interval is counted from tick to tick, however late the
     std::int64_t now_ms;
     std::int64_t next_ms;
   } table[]{
-    {missed_ticks::once, 1'000, 1'100}, {missed_ticks::once, 1'099, 1'100}, {missed_ticks::once, 1'100, 1'200}, {missed_ticks::once, 1'101, 1'200},
-    {missed_ticks::once, 1'999, 2'000}, {missed_ticks::once, 900, 1'100},   {missed_ticks::all, 1'000, 1'100},  {missed_ticks::all, 1'999, 1'100},
+      {missed_ticks::once, 1'000, 1'100}, {missed_ticks::once, 1'099, 1'100},
+      {missed_ticks::once, 1'100, 1'200}, {missed_ticks::once, 1'101, 1'200},
+      {missed_ticks::once, 1'999, 2'000}, {missed_ticks::once, 900, 1'100},
+      {missed_ticks::all, 1'000, 1'100},  {missed_ticks::all, 1'999, 1'100},
   };
   for (const auto& each : table) {
     CAPTURE(each.now_ms);
@@ -32,7 +34,8 @@ TEST_CASE("next tick: an interval is counted from tick to tick, however late the
 }
 
 TEST_CASE("next tick: of a cron expression the next that has not passed, or the next") {
-  schedule_message daily{.id = {1, {}}, .method = "m", .tick_ms = 86'400'000, .cron = "@daily", .zone = "UTC"};
+  schedule_message daily{
+      .id = {1, {}}, .method = "m", .tick_ms = 86'400'000, .cron = "@daily", .zone = "UTC"};
   const std::int64_t now = 10 * 86'400'000LL + 5;
   CHECK(**next_tick(daily, now) == 11 * 86'400'000LL);
   daily.missed = missed_ticks::all;
@@ -49,7 +52,8 @@ TEST_CASE("next tick: once is once") {
   CHECK_FALSE(*next);
 }
 
-TEST_CASE("the back-off of a failed tick doubles from 2 s to 64 s, a quarter more or less, and depends on the seed alone") {
+TEST_CASE("the back-off of a failed tick doubles from 2 s to 64 s, a quarter more or less, and depends on "
+          "the seed alone") {
   std::int64_t base = 2'000;
   for (std::size_t failures = 1; failures <= max_firing_retries; ++failures, base *= 2) {
     std::set<std::int64_t> delays;

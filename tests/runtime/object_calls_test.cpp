@@ -1,4 +1,5 @@
-// Calls between objects: part of the turn's commit, exactly once in effect, in order, and answered through any number of hops (R15).
+// Calls between objects: part of the turn's commit, exactly once in effect, in order, and answered through
+// any number of hops (R15).
 
 #include "eventually.hpp"
 #include "outcome.hpp"
@@ -28,25 +29,20 @@ public:
   static inline std::atomic<int> grumbles{0};
 
   std::int64_t add(std::int64_t amount) {
-    if (amount < 0)
-      throw debt("no debts");
-    if (grumbles > 0 && grumbles-- > 0)
-      throw std::runtime_error("not now");
+    if (amount < 0) throw debt("no debts");
+    if (grumbles > 0 && grumbles-- > 0) throw std::runtime_error("not now");
     return total_ += amount;
   }
   void note(std::uint32_t number) {
-    if (grumbles > 0 && grumbles-- > 0)
-      throw std::runtime_error("not now");
+    if (grumbles > 0 && grumbles-- > 0) throw std::runtime_error("not now");
     notes_.push_back(number);
   }
   std::int64_t total() const { return total_; }
   std::vector<std::uint32_t> notes() const { return notes_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(total_, notes_);
-  }
-  using methods = dormouse::methods<"ACCOUNT", method<"add", &account::add>, method<"note", &account::note>, method<"total", &account::total>, method<"notes", &account::notes>>;
+  template <class Archive> void serialize(Archive& ar) { ar(total_, notes_); }
+  using methods = dormouse::methods<"ACCOUNT", method<"add", &account::add>, method<"note", &account::note>,
+                                    method<"total", &account::total>, method<"notes", &account::notes>>;
 
 private:
   std::int64_t total_ = 0;
@@ -57,20 +53,26 @@ class teller : public durable_object {
 public:
   static inline std::atomic<int> grumbles{0};
 
-  later<std::string> deposit(object_id<account> to, std::int64_t amount) { return call<&account::add>(to, amount).then<&teller::on_total>(to.instance_id()); }
-  later<std::string> type_of_refusal(object_id<account> to) { return call<&account::add>(to, std::int64_t{-1}).then<&teller::on_refusal>(); }
+  later<std::string> deposit(object_id<account> to, std::int64_t amount) {
+    return call<&account::add>(to, amount).then<&teller::on_total>(to.instance_id());
+  }
+  later<std::string> type_of_refusal(object_id<account> to) {
+    return call<&account::add>(to, std::int64_t{-1}).then<&teller::on_refusal>();
+  }
   std::string on_refusal(call_result<std::int64_t> total) { return total.error().type; }
-  later<std::int64_t> hand_on(object_id<account> to, std::int64_t amount) { return call<&account::add>(to, amount).then<&teller::on_handed>(); }
+  later<std::int64_t> hand_on(object_id<account> to, std::int64_t amount) {
+    return call<&account::add>(to, amount).then<&teller::on_handed>();
+  }
   call_result<std::int64_t> on_handed(call_result<std::int64_t> total) { return total; }
   std::string on_total(call_result<std::int64_t> total, std::string whose) {
-    if (grumbles > 0 && grumbles-- > 0)
-      throw std::runtime_error("the teller grumbles");
+    if (grumbles > 0 && grumbles-- > 0) throw std::runtime_error("the teller grumbles");
     ++answers_;
-    if (!total)
-      return "failed at " + to_string(total.error().origin) + ": " + total.error().message;
+    if (!total) return "failed at " + to_string(total.error().origin) + ": " + total.error().message;
     return whose + " has " + std::to_string(*total);
   }
-  later<std::int64_t> look(object_id<account> at) { return call<&account::total>(at).then<&teller::on_look>(); }
+  later<std::int64_t> look(object_id<account> at) {
+    return call<&account::total>(at).then<&teller::on_look>();
+  }
   std::int64_t on_look(call_result<std::int64_t> total) { return total.value(); }
 
   void tell(object_id<account> whom, std::uint32_t from, std::uint32_t to) {
@@ -89,26 +91,26 @@ public:
 
   /// Calls the teller behind this one, and the last one the account: `hops` tellers in a row.
   later<std::string> pass(std::uint32_t hops, object_id<account> to, std::int64_t amount) {
-    if (hops == 0)
-      return call<&account::add>(to, amount).then<&teller::on_total>(to.instance_id());
-    return call<&teller::pass>(object_id<teller>(instance_id() + "'"), hops - 1, to, amount).then<&teller::on_passed>();
+    if (hops == 0) return call<&account::add>(to, amount).then<&teller::on_total>(to.instance_id());
+    return call<&teller::pass>(object_id<teller>(instance_id() + "'"), hops - 1, to, amount)
+        .then<&teller::on_passed>();
   }
   /// Returns an error and does not throw it: this turn has nothing to undo.
   call_result<std::string> on_passed(call_result<std::string> what) {
-    if (what)
-      *what += "<";
+    if (what) *what += "<";
     return what;
   }
   std::uint32_t answers() const { return answers_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(answers_);
-  }
-  using methods = dormouse::methods<"TELLER", method<"deposit", &teller::deposit>, method<"type_of_refusal", &teller::type_of_refusal>, method<"on_refusal", &teller::on_refusal>,
-                                    method<"hand_on", &teller::hand_on>, method<"on_handed", &teller::on_handed>, method<"on_total", &teller::on_total>, method<"look", &teller::look>, method<"on_look", &teller::on_look>,
-                                    method<"tell", &teller::tell>, method<"tell_all", &teller::tell_all>, method<"tell_and_throw", &teller::tell_and_throw>,
-                                    method<"tell_nobody", &teller::tell_nobody>, method<"pass", &teller::pass>, method<"on_passed", &teller::on_passed>, method<"answers", &teller::answers>>;
+  template <class Archive> void serialize(Archive& ar) { ar(answers_); }
+  using methods = dormouse::methods<
+      "TELLER", method<"deposit", &teller::deposit>, method<"type_of_refusal", &teller::type_of_refusal>,
+      method<"on_refusal", &teller::on_refusal>, method<"hand_on", &teller::hand_on>,
+      method<"on_handed", &teller::on_handed>, method<"on_total", &teller::on_total>,
+      method<"look", &teller::look>, method<"on_look", &teller::on_look>, method<"tell", &teller::tell>,
+      method<"tell_all", &teller::tell_all>, method<"tell_and_throw", &teller::tell_and_throw>,
+      method<"tell_nobody", &teller::tell_nobody>, method<"pass", &teller::pass>,
+      method<"on_passed", &teller::on_passed>, method<"answers", &teller::answers>>;
 
 private:
   std::uint32_t answers_ = 0;
@@ -156,13 +158,16 @@ TEST_CASE_FIXTURE(fixture, "an error of the called object comes with its origin,
   CHECK(said.find("no debts") != std::string::npos);
   CHECK(value_of(an_account().call<&account::total>()) == 0);
   account::grumbles = 1;
-  CHECK(value_of(a_teller().call<&teller::deposit>(an_account(), 3)).find("not now") != std::string::npos); // nothing is tried again behind the caller's back
+  CHECK(value_of(a_teller().call<&teller::deposit>(an_account(), 3)).find("not now") !=
+        std::string::npos); // nothing is tried again behind the caller's back
   CHECK(value_of(an_account().call<&account::total>()) == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: an error travels with its type and its origin, from object to object and to who called from outside") {
+TEST_CASE_FIXTURE(fixture, "R15: an error travels with its type and its origin, from object to object and to "
+                           "who called from outside") {
   CHECK(contains(value_of(a_teller().call<&teller::type_of_refusal>(an_account())), "debt"));
-  for (const auto& why : {error_of(an_account().call<&account::add>(-1)), error_of(a_teller().call<&teller::hand_on>(an_account(), -1))}) {
+  for (const auto& why : {error_of(an_account().call<&account::add>(-1)),
+                          error_of(a_teller().call<&teller::hand_on>(an_account(), -1))}) {
     CHECK(why.code == errc::handler_failed);
     CHECK(contains(why.message, "no debts"));
     CHECK(why.origin == address{"ACCOUNT", "a"});
@@ -172,9 +177,12 @@ TEST_CASE_FIXTURE(fixture, "R15: an error travels with its type and its origin, 
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: an answer goes back through many objects, each hop popping itself, errors too") {
-  CHECK(value_of(a_teller().call<&teller::pass>(20U, object_id<account>("a"), 5)) == "a has 5" + std::string(20, '<'));
-  CHECK(value_of(a_teller().call<&teller::pass>(3U, object_id<account>("a"), -5)).find("failed at ACCOUNT/a: ") == 0);
+TEST_CASE_FIXTURE(fixture,
+                  "R15: an answer goes back through many objects, each hop popping itself, errors too") {
+  CHECK(value_of(a_teller().call<&teller::pass>(20U, object_id<account>("a"), 5)) ==
+        "a has 5" + std::string(20, '<'));
+  CHECK(value_of(a_teller().call<&teller::pass>(3U, object_id<account>("a"), -5))
+            .find("failed at ACCOUNT/a: ") == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "R15: a path that would become too long is an error that the caller gets") {
@@ -187,10 +195,13 @@ TEST_CASE_FIXTURE(fixture, "R15: a path that would become too long is an error t
 TEST_CASE_FIXTURE(fixture, "R3: what a turn that throws has sent is not sent") {
   CHECK(error_of(a_teller().call<&teller::tell_and_throw>(an_account())).code == errc::handler_failed);
   value_of(a_teller().call<&teller::tell>(an_account(), 7U, 8U));
-  CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()) == std::vector<std::uint32_t>{7}; }));
+  CHECK(eventually(
+      [&] { return value_of(an_account().call<&account::notes>()) == std::vector<std::uint32_t>{7}; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "sends from one object to another arrive once and in order, while both hibernate after every message") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "sends from one object to another arrive once and in order, while both hibernate after every message") {
   constexpr std::uint32_t rounds = 50;
   constexpr std::uint32_t each = 20;
   for (std::uint32_t i = 0; i < rounds; ++i)
@@ -202,7 +213,8 @@ TEST_CASE_FIXTURE(fixture, "sends from one object to another arrive once and in 
   CHECK(value_of(an_account().call<&account::notes>()) == expected);
 }
 
-TEST_CASE_FIXTURE(fixture, "R1: what an object sends after a restart does not overtake what it had sent before") {
+TEST_CASE_FIXTURE(fixture,
+                  "R1: what an object sends after a restart does not overtake what it had sent before") {
   constexpr std::uint32_t old = 3'000;
   leave_in_inbox("t", 0, old);
   start();
@@ -213,7 +225,8 @@ TEST_CASE_FIXTURE(fixture, "R1: what an object sends after a restart does not ov
   CHECK(value_of(an_account().call<&account::notes>()) == expected);
 }
 
-TEST_CASE_FIXTURE(fixture, "R1: sends that become durable while an inbox is being read are delivered once and in order") {
+TEST_CASE_FIXTURE(
+    fixture, "R1: sends that become durable while an inbox is being read are delivered once and in order") {
   constexpr std::uint32_t old = 1'000;
   constexpr std::uint32_t rounds = 200;
   leave_in_inbox("t", 0, old);
@@ -267,12 +280,18 @@ TEST_CASE_FIXTURE(fixture, "ten thousand sends from one turn reach ten thousand 
   constexpr std::uint32_t many = 10'000;
   value_of(a_teller().call<&teller::tell_all>(many));
   for (std::uint32_t i = 0; i < many; ++i)
-    REQUIRE(eventually([&] { return value_of(an_account("account-" + std::to_string(i)).call<&account::notes>()) == std::vector<std::uint32_t>{i}; }));
+    REQUIRE(eventually([&] {
+      return value_of(an_account("account-" + std::to_string(i)).call<&account::notes>()) ==
+             std::vector<std::uint32_t>{i};
+    }));
   // What it took is given back.
-  CHECK(eventually([&] { return running->stats().active_bytes == 0 && running->stats().pending_messages == 0; }));
+  CHECK(eventually(
+      [&] { return running->stats().active_bytes == 0 && running->stats().pending_messages == 0; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "a turn that sends more than may wait in the runtime has an error at the send, and has sent nothing") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a turn that sends more than may wait in the runtime has an error at the send, and has sent nothing") {
   chosen.max_pending_messages = 1'000;
   start();
   const auto why = error_of(a_teller().call<&teller::tell_all>(1'001U));
@@ -294,7 +313,8 @@ TEST_CASE_FIXTURE(fixture, "R15: a caller that gave up breaks no chain") {
   CHECK(running->stats().strangers_dropped == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a send whose handler throws is tried again, and becomes a dead letter when it keeps throwing") {
+TEST_CASE_FIXTURE(
+    fixture, "a send whose handler throws is tried again, and becomes a dead letter when it keeps throwing") {
   account::grumbles = 2;
   value_of(a_teller().call<&teller::tell>(an_account(), 1U, 2U));
   CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()).size() == 1; }));
@@ -305,10 +325,13 @@ TEST_CASE_FIXTURE(fixture, "a send whose handler throws is tried again, and beco
   REQUIRE(letters.size() == 1);
   CHECK(letters[0].method == "note");
   running->dead_letters().retry(letters[0].id);
-  CHECK(eventually([&] { return value_of(an_account().call<&account::notes>()) == std::vector<std::uint32_t>{1, 2}; }));
+  CHECK(eventually([&] {
+    return value_of(an_account().call<&account::notes>()) == std::vector<std::uint32_t>{1, 2};
+  }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: when a continuation is given up on, who waits behind it hears of it, and a retry answers nobody twice") {
+TEST_CASE_FIXTURE(fixture, "R15: when a continuation is given up on, who waits behind it hears of it, and a "
+                           "retry answers nobody twice") {
   teller::grumbles = 5;
   // t calls t', whose continuation keeps throwing: t is told, and so is the caller.
   const auto why = error_of(a_teller().call<&teller::pass>(1U, object_id<account>("a"), 5));
@@ -323,7 +346,8 @@ TEST_CASE_FIXTURE(fixture, "R15: when a continuation is given up on, who waits b
   CHECK(running->stats().strangers_dropped == strangers);
 }
 
-TEST_CASE_FIXTURE(fixture, "a call to an id that cannot be, or to a class that is not defined, is an error at the call") {
+TEST_CASE_FIXTURE(
+    fixture, "a call to an id that cannot be, or to a class that is not defined, is an error at the call") {
   CHECK(error_of(a_teller().call<&teller::tell_nobody>()).code == errc::invalid_instance_id);
   running.reset();
   running.emplace(chosen);
@@ -333,7 +357,8 @@ TEST_CASE_FIXTURE(fixture, "a call to an id that cannot be, or to a class that i
   CHECK(why.message.find("ACCOUNT") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "calls and answers that a process left behind are carried out by the next one, whatever is defined first") {
+TEST_CASE_FIXTURE(fixture, "calls and answers that a process left behind are carried out by the next one, "
+                           "whatever is defined first") {
   running.reset();
   for (int round = 0; round < 20; ++round) {
     running.emplace(chosen);

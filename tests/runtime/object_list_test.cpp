@@ -1,7 +1,7 @@
-#include <dormouse/dormouse.hpp>
-
-#include "outcome.hpp"
 #include "eventually.hpp"
+#include "outcome.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -16,19 +16,17 @@ using namespace std::string_literals;
 
 namespace {
 
-template <fixed_string Binding>
-class thing : public durable_object {
+template <fixed_string Binding> class thing : public durable_object {
 public:
   void touch() { touched_ = true; }
   bool touched() const { return touched_; }
   std::string make_id() { return unique_id(); }
   void end() { destroy(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(touched_);
-  }
-  using methods = dormouse::methods<Binding, method<"touch", &thing::touch>, method<"touched", &thing::touched>, method<"make_id", &thing::make_id>, method<"end", &thing::end>>;
+  template <class Archive> void serialize(Archive& ar) { ar(touched_); }
+  using methods =
+      dormouse::methods<Binding, method<"touch", &thing::touch>, method<"touched", &thing::touched>,
+                        method<"make_id", &thing::make_id>, method<"end", &thing::end>>;
 
 private:
   bool touched_ = false;
@@ -46,8 +44,7 @@ struct fixture {
     running.define<thing_a>();
     running.define<thing_b>();
   }
-  template <class T>
-  void touch(const ids& which) {
+  template <class T> void touch(const ids& which) {
     for (const auto& id : which)
       value_of(running.get<T>(id).template call<&T::touch>());
   }
@@ -67,8 +64,19 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "objects are listed by binding and prefix, in the order of their bytes, page by page") {
-  const ids all{"\0"s, "\0\xc3\xbf"s, "a", "a\0"s, "a\0b"s, "a\x01", "aa", "ab", "b", "\xc3\xa9t\xc3\xa9", "\xf4\x8f\xbf\xbf"};
+TEST_CASE_FIXTURE(fixture,
+                  "objects are listed by binding and prefix, in the order of their bytes, page by page") {
+  const ids all{"\0"s,
+                "\0\xc3\xbf"s,
+                "a",
+                "a\0"s,
+                "a\0b"s,
+                "a\x01",
+                "aa",
+                "ab",
+                "b",
+                "\xc3\xa9t\xc3\xa9",
+                "\xf4\x8f\xbf\xbf"};
   touch<thing_a>(all);
   touch<thing_b>({"other", "a"});
   CHECK_FALSE(value_of(running.get<thing_a>("only read").call<&thing_a::touched>()));

@@ -22,7 +22,8 @@ void attempt(origin_book& book, const std::string& origin) {
 }
 
 std::uint64_t sum_of_attempts(const std::vector<origin_stats>& all) {
-  return std::accumulate(all.begin(), all.end(), std::uint64_t{0}, [](std::uint64_t sum, const origin_stats& each) { return sum + each.attempts; });
+  return std::accumulate(all.begin(), all.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const origin_stats& each) { return sum + each.attempts; });
 }
 
 } // namespace

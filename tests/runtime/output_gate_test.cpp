@@ -1,9 +1,9 @@
-#include <dormouse/dormouse.hpp>
-
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -45,13 +45,12 @@ public:
   }
   void on_page(fetch_result) {}
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(balance_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(balance_); }
 
-  using methods = dormouse::methods<"ACCOUNT", method<"deposit", &account::deposit>, method<"balance", &account::balance>,
-                                    method<"deposit_and_leave", &account::deposit_and_leave>, method<"on_page", &account::on_page>>;
+  using methods =
+      dormouse::methods<"ACCOUNT", method<"deposit", &account::deposit>, method<"balance", &account::balance>,
+                        method<"deposit_and_leave", &account::deposit_and_leave>,
+                        method<"on_page", &account::on_page>>;
 
 private:
   int balance_ = 0;
@@ -63,7 +62,10 @@ struct fixture {
   runtime running;
   object_ref<account> mine;
 
-  fixture() : running({.directory = directory.path(), .allow = {"127.0.0.1"}}, {.wrap_engine = valve->wrap(), .wrap_transport = {}}), mine(defined()) {
+  fixture()
+      : running({.directory = directory.path(), .allow = {"127.0.0.1"}},
+                {.wrap_engine = valve->wrap(), .wrap_transport = {}}),
+        mine(defined()) {
     value_of(mine.call<&account::deposit>(0)); // on_create and the first turn are durable
     turns_run = 0;
     creations_run = 0;
@@ -105,7 +107,8 @@ TEST_CASE_FIXTURE(fixture, "R4: no reply before its commit is durable, and turns
   CHECK(running.stats().syncs <= 4); // ten turns shared one
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a read of an object with nothing in flight is answered while another's commit is held") {
+TEST_CASE_FIXTURE(
+    fixture, "R4: a read of an object with nothing in flight is answered while another's commit is held") {
   auto other = running.get<account>("other");
   CHECK(value_of(other.call<&account::deposit>(5)) == 1005);
   test::gate::closing held(valve->writes);
@@ -115,7 +118,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a read of an object with nothing in flight is an
   CHECK_FALSE(is_ready(deposit));
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: when a commit fails every waiting caller gets storage_error and the object goes back to its last durable state") {
+TEST_CASE_FIXTURE(fixture, "R4: when a commit fails every waiting caller gets storage_error and the object "
+                           "goes back to its last durable state") {
   CHECK(value_of(mine.call<&account::deposit>(1)) == 1001);
   std::future<int> first;
   std::future<int> read;
@@ -167,7 +171,8 @@ TEST_CASE_FIXTURE(fixture, "R4: an object whose first commit fails was never cre
   CHECK(creations_run == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a post is durable when its future says so, and did not happen when storage fails") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: a post is durable when its future says so, and did not happen when storage fails") {
   std::future<void> posted;
   {
     test::gate::closing held(valve->writes);
@@ -184,7 +189,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a post is durable when its future says so, and d
   CHECK(value_of(mine.call<&account::deposit>(0)) == 1001);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a stored message whose turn does not commit is handled again, once in effect") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: a stored message whose turn does not commit is handled again, once in effect") {
   // The post itself is stored, the turn that handles it fails a few times.
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'O'; });
   value_of(mine.post<&account::deposit>(1));
@@ -197,7 +203,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a stored message whose turn does not commit is h
   CHECK(running.stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a fetch from outside that cannot be stored fails, and is not counted as queued") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: a fetch from outside that cannot be stored fails, and is not counted as queued") {
   auto fetch = create_proxy_fetch(running.queue(), {.return_address = {"ACCOUNT", "mine"}});
   valve->fail_writes();
   const auto why = error_thrown_by([&fetch] { fetch("http://127.0.0.1:9/").then<&account::on_page>(); });
@@ -210,7 +217,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a fetch from outside that cannot be stored fails
 TEST_CASE_FIXTURE(fixture, "R4: storage that cannot be read is not taken for damage") {
   valve->fail_reads('O');
   auto other = running.get<account>("other");
-  for (const auto& why : {error_of(other.call<&account::deposit>(1)), error_of(other.call<&account::balance>())}) {
+  for (const auto& why :
+       {error_of(other.call<&account::deposit>(1)), error_of(other.call<&account::balance>())}) {
     CHECK(why.code == errc::storage_error);
     CHECK(test::contains(why.message, "ACCOUNT/other"));
   }
@@ -247,5 +255,6 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping while storage fails ends, and loses no
   valve->heal();
   runtime next({.directory = directory.path()});
   next.define<account>();
-  CHECK(eventually([&next] { return value_of(next.get<account>("mine").call<&account::balance>()) == 1001; }));
+  CHECK(
+      eventually([&next] { return value_of(next.get<account>("mine").call<&account::balance>()) == 1001; }));
 }

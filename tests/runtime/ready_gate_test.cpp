@@ -1,12 +1,12 @@
 // block_until_ready: messages wait until an object has what it needs.
 
-#include <dormouse/dormouse.hpp>
-
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "movable_clock.hpp"
 #include "outcome.hpp"
 #include "transports.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -53,31 +53,27 @@ class worker : public durable_object {
 public:
   void on_wake() override {
     ++told->woken;
-    if (!settings_.empty())
-      return;
+    if (!settings_.empty()) return;
     block_until_ready(std::chrono::milliseconds(told->timeout_ms));
     call<&source::settings>(object_id<source>("s")).then<&worker::on_settings>();
   }
   void on_settings(call_result<std::string> settings) {
     seen_.push_back("settings");
-    if (told->still_to_refuse > 0 && told->still_to_refuse-- > 0)
-      throw std::runtime_error("not yet");
+    if (told->still_to_refuse > 0 && told->still_to_refuse-- > 0) throw std::runtime_error("not yet");
     settings_ = settings.value();
     ready();
   }
   void work(std::string what) {
-    if (settings_.empty())
-      throw std::logic_error("no settings");
+    if (settings_.empty()) throw std::logic_error("no settings");
     seen_.push_back(std::move(what));
   }
   std::vector<std::string> seen() const { return seen_; }
   void block() { block_until_ready(1s); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(settings_, seen_);
-  }
-  using methods = dormouse::methods<"WORKER", method<"on_settings", &worker::on_settings>, method<"work", &worker::work>, method<"seen", &worker::seen>, method<"block", &worker::block>>;
+  template <class Archive> void serialize(Archive& ar) { ar(settings_, seen_); }
+  using methods =
+      dormouse::methods<"WORKER", method<"on_settings", &worker::on_settings>, method<"work", &worker::work>,
+                        method<"seen", &worker::seen>, method<"block", &worker::block>>;
 
 private:
   std::string settings_;
@@ -98,11 +94,9 @@ public:
   }
   std::string page() const { return page_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(page_);
-  }
-  using methods = dormouse::methods<"SETTLER", method<"on_page", &settler::on_page>, method<"page", &settler::page>>;
+  template <class Archive> void serialize(Archive& ar) { ar(page_); }
+  using methods =
+      dormouse::methods<"SETTLER", method<"on_page", &settler::on_page>, method<"page", &settler::page>>;
 
 private:
   std::string page_;
@@ -112,22 +106,27 @@ private:
 class ringer : public durable_object {
 public:
   void on_wake() override {
-    if (told->blocks && instance_id() == "blocked")
-      block_until_ready(1h);
+    if (told->blocks && instance_id() == "blocked") block_until_ready(1h);
   }
   void ring_in(std::uint32_t times, std::int64_t ms) {
     for (std::uint32_t i = 0; i < times; ++i)
       schedule<&ringer::ring>(std::chrono::milliseconds(ms));
   }
   void ring() { ++told->rings; }
-  using methods = dormouse::methods<"RINGER", method<"ring_in", &ringer::ring_in>, method<"ring", &ringer::ring>>;
+  using methods =
+      dormouse::methods<"RINGER", method<"ring_in", &ringer::ring_in>, method<"ring", &ringer::ring>>;
 };
 
 class caller : public durable_object {
 public:
-  later<std::string> ask() { return call<&worker::work>(object_id<worker>("w"), std::string("called")).then<&caller::on_done>(); }
-  std::string on_done(call_result<void> done) { return done ? "done" : to_string(error{done.error().code, done.error().message}); }
-  using methods = dormouse::methods<"CALLER", method<"ask", &caller::ask>, method<"on_done", &caller::on_done>>;
+  later<std::string> ask() {
+    return call<&worker::work>(object_id<worker>("w"), std::string("called")).then<&caller::on_done>();
+  }
+  std::string on_done(call_result<void> done) {
+    return done ? "done" : to_string(error{done.error().code, done.error().message});
+  }
+  using methods =
+      dormouse::methods<"CALLER", method<"ask", &caller::ask>, method<"on_done", &caller::on_done>>;
 };
 
 using texts = std::vector<std::string>;
@@ -146,7 +145,11 @@ struct fixture {
   ~fixture() { running.reset(); }
   void start(std::chrono::milliseconds idle_after = 10s) {
     running.reset();
-    options chosen{.directory = directory.path(), .allow = {"127.0.0.1:1"}, .idle_after = idle_after, .proxy_workers = 1, .worker_lease = 60s};
+    options chosen{.directory = directory.path(),
+                   .allow = {"127.0.0.1:1"},
+                   .idle_after = idle_after,
+                   .proxy_workers = 1,
+                   .worker_lease = 60s};
     chosen.max_firing_schedules = 4;
     running = std::make_unique<runtime>(with_clock(std::move(chosen), clock),
                                         ports{.wrap_engine = {}, .wrap_transport = hangs(network)});
@@ -168,7 +171,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: messages wait in the order in which they came, and what the object has asked for does not") {
+TEST_CASE_FIXTURE(fixture, "block_until_ready: messages wait in the order in which they came, and what the "
+                           "object has asked for does not") {
   std::vector<std::future<void>> works;
   std::future<texts> read;
   {
@@ -205,7 +209,8 @@ TEST_CASE_FIXTURE(fixture, "block_until_ready: a blocked object stays awake, and
   CHECK(told->woken == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: past the time those who wait are told, the object leaves memory, and the next use tries again") {
+TEST_CASE_FIXTURE(fixture, "block_until_ready: past the time those who wait are told, the object leaves "
+                           "memory, and the next use tries again") {
   told->timeout_ms = 50;
   {
     gate::closing held(told->answers);
@@ -214,10 +219,15 @@ TEST_CASE_FIXTURE(fixture, "block_until_ready: past the time those who wait are 
     auto through = running->get<caller>("c").call<&caller::ask>();
     for (const auto& why : {error_of(std::move(work)), error_of(std::move(read))}) {
       CHECK(why.code == errc::timeout);
-      CHECK_MESSAGE(why.message == "object WORKER/w was not ready within the 50 ms that it had asked for with block_until_ready()", why.message);
+      CHECK_MESSAGE(
+          why.message ==
+              "object WORKER/w was not ready within the 50 ms that it had asked for with block_until_ready()",
+          why.message);
     }
-    CHECK(value_of(std::move(through)).starts_with("timeout: object WORKER/w was not ready within the 50 ms"));
-    CHECK(eventually([&] { return running->stats().active_objects <= 2; })); // the source is held, the caller idle
+    CHECK(
+        value_of(std::move(through)).starts_with("timeout: object WORKER/w was not ready within the 50 ms"));
+    CHECK(eventually(
+        [&] { return running->stats().active_objects <= 2; })); // the source is held, the caller idle
   }
   told->timeout_ms = 60'000;
   value_of(it().call<&worker::work>("again"));
@@ -226,7 +236,8 @@ TEST_CASE_FIXTURE(fixture, "block_until_ready: past the time those who wait are 
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: a post that waited too long is handled when the object is ready in time") {
+TEST_CASE_FIXTURE(
+    fixture, "block_until_ready: a post that waited too long is handled when the object is ready in time") {
   told->timeout_ms = 20;
   {
     gate::closing held(told->answers);
@@ -238,14 +249,17 @@ TEST_CASE_FIXTURE(fixture, "block_until_ready: a post that waited too long is ha
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: a turn that throws does not make the object ready, and its next try does") {
+TEST_CASE_FIXTURE(
+    fixture, "block_until_ready: a turn that throws does not make the object ready, and its next try does") {
   told->still_to_refuse = 2;
   value_of(it().call<&worker::work>("work"));
   CHECK(saw("work"));
   CHECK(running->stats().failed_turns >= 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: an object that on_create has blocked is blocked after a restart too, until its response has come") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R2: an object that on_create has blocked is blocked after a restart too, until its response has come") {
   std::future<std::string> page;
   {
     gate::closing held(network->starts);
@@ -265,16 +279,22 @@ TEST_CASE_FIXTURE(fixture, "R2: an object that on_create has blocked is blocked 
   network->starts.open();
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: what it cannot be told is a named error, and so is calling it in a method") {
+TEST_CASE_FIXTURE(
+    fixture, "block_until_ready: what it cannot be told is a named error, and so is calling it in a method") {
   value_of(it().call<&worker::work>("work"));
   const auto misplaced = error_of(it().call<&worker::block>());
   CHECK(misplaced.code == errc::invalid_request);
-  CHECK_MESSAGE(contains(misplaced.message, "a method of object WORKER/w called block_until_ready(); it is for on_create and on_wake"), misplaced.message);
+  CHECK_MESSAGE(
+      contains(misplaced.message,
+               "a method of object WORKER/w called block_until_ready(); it is for on_create and on_wake"),
+      misplaced.message);
   for (const int wrong : {0, 86'400'001}) {
     told->timeout_ms = wrong;
     const auto why = error_of(running->get<worker>("another").call<&worker::work>("work"));
     CHECK(why.code == errc::invalid_request);
-    CHECK_MESSAGE(contains(why.message, "on_wake of object WORKER/another called block_until_ready() with " + std::to_string(wrong) + " ms; it must be 1..86400000"), why.message);
+    CHECK_MESSAGE(contains(why.message, "on_wake of object WORKER/another called block_until_ready() with " +
+                                            std::to_string(wrong) + " ms; it must be 1..86400000"),
+                  why.message);
   }
 }
 
@@ -288,7 +308,8 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping does not wait for an object that is no
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R6: schedules of an object that is not ready hold up nobody else's, and ring when it is") {
+TEST_CASE_FIXTURE(fixture,
+                  "R6: schedules of an object that is not ready hold up nobody else's, and ring when it is") {
   value_of(running->get<ringer>("blocked").call<&ringer::ring_in>(3U, 3'600'000));
   told->blocks = true;
   start();
@@ -305,7 +326,8 @@ TEST_CASE_FIXTURE(fixture, "R6: schedules of an object that is not ready hold up
   CHECK(told->rings == 4);
 }
 
-TEST_CASE_FIXTURE(fixture, "R6: an answer that an object waits for to be ready is found after a restart behind any number of messages that wait for that") {
+TEST_CASE_FIXTURE(fixture, "R6: an answer that an object waits for to be ready is found after a restart "
+                           "behind any number of messages that wait for that") {
   constexpr int posts = 1'200;
   told->timeout_ms = 600'000;
   told->still_to_refuse = 1'000'000;
@@ -315,8 +337,9 @@ TEST_CASE_FIXTURE(fixture, "R6: an answer that an object waits for to be ready i
       value_of(it().post<&worker::work>(std::to_string(i)));
     REQUIRE(asked(1));
   }
-  REQUIRE(eventually([&] { return running->stats().failed_turns >= 1; })); // the answer is there, and stays in the inbox
-  gate::closing held(told->answers); // no other one comes
+  REQUIRE(eventually(
+      [&] { return running->stats().failed_turns >= 1; })); // the answer is there, and stays in the inbox
+  gate::closing held(told->answers);                        // no other one comes
   start();
   told->still_to_refuse = 0;
   auto seen = value_of(it().call<&worker::seen>());

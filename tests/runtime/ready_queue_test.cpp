@@ -19,7 +19,9 @@ ready_queue::rules_of at_most(std::size_t in_flight) {
 }
 
 ready_queue::rules_of rate(double per_second, double burst) {
-  return [per_second, burst](const std::string&) { return ready_queue::origin_rules{.per_second = per_second, .burst = burst}; };
+  return [per_second, burst](const std::string&) {
+    return ready_queue::origin_rules{.per_second = per_second, .burst = burst};
+  };
 }
 
 ready_queue::place in(std::string origin, fetch_priority priority, std::uint64_t id, std::string queue = "") {
@@ -181,42 +183,46 @@ TEST_CASE("ready queue: a random walk agrees with a plain search") {
   for (int step = 0; step < 20'000; ++step) {
     const auto& origin = origins[random() % origins.size()];
     switch (random() % 4) {
-      case 0: {
-        const auto priority = static_cast<fetch_priority>(random() % 3);
-        queue.add(in(origin, priority, ++next_id), 0);
-        waiting.emplace_back(priority, next_id, origin);
-        break;
+    case 0: {
+      const auto priority = static_cast<fetch_priority>(random() % 3);
+      queue.add(in(origin, priority, ++next_id), 0);
+      waiting.emplace_back(priority, next_id, origin);
+      break;
+    }
+    case 1: {
+      const auto turn = taken % 21;
+      const auto preferred = turn == 20      ? fetch_priority::low
+                             : turn % 5 == 4 ? fetch_priority::normal
+                                             : fetch_priority::high;
+      auto best = waiting.end();
+      const auto rank = [&](const auto& each) {
+        return std::tuple(std::get<0>(each) != preferred, std::get<0>(each), std::get<1>(each));
+      };
+      for (auto each = waiting.begin(); each != waiting.end(); ++each)
+        if (in_flight[std::get<2>(*each)] < limit && (best == waiting.end() || rank(*each) < rank(*best)))
+          best = each;
+      const auto got = queue.take(0);
+      REQUIRE(got.has_value() == (best != waiting.end()));
+      if (got) {
+        REQUIRE(*got == std::get<1>(*best));
+        ++in_flight[std::get<2>(*best)];
+        waiting.erase(best);
+        ++taken;
       }
-      case 1: {
-        const auto turn = taken % 21;
-        const auto preferred = turn == 20 ? fetch_priority::low : turn % 5 == 4 ? fetch_priority::normal : fetch_priority::high;
-        auto best = waiting.end();
-        const auto rank = [&](const auto& each) { return std::tuple(std::get<0>(each) != preferred, std::get<0>(each), std::get<1>(each)); };
-        for (auto each = waiting.begin(); each != waiting.end(); ++each)
-          if (in_flight[std::get<2>(*each)] < limit && (best == waiting.end() || rank(*each) < rank(*best)))
-            best = each;
-        const auto got = queue.take(0);
-        REQUIRE(got.has_value() == (best != waiting.end()));
-        if (got) {
-          REQUIRE(*got == std::get<1>(*best));
-          ++in_flight[std::get<2>(*best)];
-          waiting.erase(best);
-          ++taken;
-        }
-        break;
+      break;
+    }
+    case 2:
+      if (in_flight[origin] > 0) {
+        --in_flight[origin];
+        queue.release("", origin, 0);
       }
-      case 2:
-        if (in_flight[origin] > 0) {
-          --in_flight[origin];
-          queue.release("", origin, 0);
-        }
-        break;
-      default:
-        if (!waiting.empty()) {
-          auto gone = waiting.begin() + static_cast<std::ptrdiff_t>(random() % waiting.size());
-          REQUIRE(queue.remove(in(std::get<2>(*gone), std::get<0>(*gone), std::get<1>(*gone)), 0));
-          waiting.erase(gone);
-        }
+      break;
+    default:
+      if (!waiting.empty()) {
+        auto gone = waiting.begin() + static_cast<std::ptrdiff_t>(random() % waiting.size());
+        REQUIRE(queue.remove(in(std::get<2>(*gone), std::get<0>(*gone), std::get<1>(*gone)), 0));
+        waiting.erase(gone);
+      }
     }
   }
   CHECK(taken > 1000); // the walk went somewhere

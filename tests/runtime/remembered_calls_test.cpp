@@ -33,8 +33,7 @@ public:
 
   std::string order(std::string what, int count) {
     ++turns_run;
-    if (grumbles > 0 && grumbles-- > 0)
-      throw std::runtime_error("not now");
+    if (grumbles > 0 && grumbles-- > 0) throw std::runtime_error("not now");
     orders_ += count;
     return what + " " + std::to_string(orders_);
   }
@@ -47,7 +46,8 @@ public:
   call_result<int> haggle(int price) {
     ++turns_run;
     if (price < 10)
-      return tl::unexpected<call_error>(call_error{errc::handler_failed, "too cheap " + std::to_string(++orders_), self_address()});
+      return tl::unexpected<call_error>(
+          call_error{errc::handler_failed, "too cheap " + std::to_string(++orders_), self_address()});
     return price;
   }
   /// Replies when somebody has said so to its task.
@@ -64,17 +64,20 @@ public:
     ++turns_run;
     return call<&shop::deliver>(object_id<shop>("store"), what).then<&shop::on_delivered>();
   }
-  std::string on_delivered(call_result<std::string> what) { return what ? "delivered " + *what : throw std::runtime_error(what.error().message); }
+  std::string on_delivered(call_result<std::string> what) {
+    return what ? "delivered " + *what : throw std::runtime_error(what.error().message);
+  }
   std::string promise() const { return promise_; }
   int orders() const { return orders_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(orders_, promise_);
-  }
-  using methods = dormouse::methods<"SHOP", method<"order", &shop::order>, method<"reserve", &shop::reserve>, method<"close", &shop::close>, method<"burn_down", &shop::burn_down>,
-                                    method<"haggle", &shop::haggle>, method<"deliver", &shop::deliver>, method<"expect", &shop::expect>, method<"deliver_later", &shop::deliver_later>,
-                                    method<"on_delivered", &shop::on_delivered>, method<"promise", &shop::promise>, method<"orders", &shop::orders>>;
+  template <class Archive> void serialize(Archive& ar) { ar(orders_, promise_); }
+  using methods =
+      dormouse::methods<"SHOP", method<"order", &shop::order>, method<"reserve", &shop::reserve>,
+                        method<"close", &shop::close>, method<"burn_down", &shop::burn_down>,
+                        method<"haggle", &shop::haggle>, method<"deliver", &shop::deliver>,
+                        method<"expect", &shop::expect>, method<"deliver_later", &shop::deliver_later>,
+                        method<"on_delivered", &shop::on_delivered>, method<"promise", &shop::promise>,
+                        method<"orders", &shop::orders>>;
 
 private:
   int orders_ = 0;
@@ -99,11 +102,14 @@ struct fixture {
     running->define<shop>();
   }
   object_ref<shop> mine(const std::string& id = "mine") const { return running->get<shop>(id); }
-  object_ref_with<shop> with(std::string key) const { return mine().with({.idempotency_key = std::move(key)}); }
+  object_ref_with<shop> with(std::string key) const {
+    return mine().with({.idempotency_key = std::move(key)});
+  }
   void speak(const std::string& id) {
     std::string text;
     REQUIRE(eventually([&] { return !(text = value_of(mine(id).call<&shop::promise>())).empty(); }));
-    CHECK(value_of(running->tasks().resolve(promise_id<std::string>(value_or_throw(parse_promise_id(text))), "now")));
+    CHECK(value_of(
+        running->tasks().resolve(promise_id<std::string>(value_or_throw(parse_promise_id(text))), "now")));
   }
   std::size_t rows(char kind) {
     running.reset();
@@ -115,7 +121,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "R3: a call with a key that was used gets what the first one came to, also after a restart, and nothing is run") {
+TEST_CASE_FIXTURE(fixture, "R3: a call with a key that was used gets what the first one came to, also after "
+                           "a restart, and nothing is run") {
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 2)) == "tea 2");
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 2)) == "tea 2");
   CHECK(value_of(with("order-18").call<&shop::order>("tea", 2)) == "tea 4");
@@ -125,11 +132,14 @@ TEST_CASE_FIXTURE(fixture, "R3: a call with a key that was used gets what the fi
   value_of(with("close").call<&shop::close>());
   CHECK(turns_run == 3);
   std::promise<expected<std::string>> told;
-  with("order-17").async_call<&shop::order>([&](expected<std::string> what) { told.set_value(std::move(what)); }, "tea", 2);
+  with("order-17")
+      .async_call<&shop::order>([&](expected<std::string> what) { told.set_value(std::move(what)); }, "tea",
+                                2);
   CHECK(told.get_future().get() == expected<std::string>("tea 2"));
   // Without one, and for another object, it runs.
   CHECK(value_of(mine().with({}).call<&shop::order>("tea", 2)) == "tea 6");
-  CHECK(value_of(mine("other").with({.idempotency_key = "order-17"}).call<&shop::order>("tea", 2)) == "tea 2");
+  CHECK(value_of(mine("other").with({.idempotency_key = "order-17"}).call<&shop::order>("tea", 2)) ==
+        "tea 2");
 }
 
 TEST_CASE_FIXTURE(fixture, "R3: a turn that throws is not remembered, an error that it commits is") {
@@ -143,14 +153,17 @@ TEST_CASE_FIXTURE(fixture, "R3: a turn that throws is not remembered, an error t
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "a key that was used with other arguments or another method is an error that names it, and changes nothing") {
+TEST_CASE_FIXTURE(fixture, "a key that was used with other arguments or another method is an error that "
+                           "names it, and changes nothing") {
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 2)) == "tea 2");
   auto why = error_of(with("order-17").call<&shop::order>("tea", 3));
   CHECK(why.code == errc::invalid_request);
-  CHECK(why.message == "idempotency key \"order-17\" of a call of 'order' of object SHOP/mine was used for one with other arguments");
+  CHECK(why.message == "idempotency key \"order-17\" of a call of 'order' of object SHOP/mine was used for "
+                       "one with other arguments");
   why = error_of(with("order-17").call<&shop::reserve>("tea", 2));
   CHECK(why.code == errc::invalid_request);
-  CHECK(why.message == "idempotency key \"order-17\" of a call of 'reserve' of object SHOP/mine was used for a call of 'order'");
+  CHECK(why.message == "idempotency key \"order-17\" of a call of 'reserve' of object SHOP/mine was used for "
+                       "a call of 'order'");
   CHECK(turns_run == 1);
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 2)) == "tea 2");
 }
@@ -168,7 +181,9 @@ TEST_CASE_FIXTURE(fixture, "a key has 1 to 255 bytes") {
   CHECK(value_of(with(odd).call<&shop::order>("tea", 1)) == "tea 1");
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: a repetition that comes while the first is under way waits for its commit, and fails with it") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R4: a repetition that comes while the first is under way waits for its commit, and fails with it") {
   value_of(mine().call<&shop::close>()); // exists
   turns_run = 0;
   std::vector<std::future<std::string>> replies;
@@ -201,7 +216,9 @@ TEST_CASE_FIXTURE(fixture, "R4: a repetition that comes while the first is under
   CHECK(turns_run == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "R15: repetitions of a call whose reply comes later wait for the same reply, also after a restart") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R15: repetitions of a call whose reply comes later wait for the same reply, also after a restart") {
   std::vector<std::future<std::string>> replies;
   const bool is_task = [] {
     bool task = false;
@@ -209,7 +226,9 @@ TEST_CASE_FIXTURE(fixture, "R15: repetitions of a call whose reply comes later w
     SUBCASE("a task") { task = true; }
     return task;
   }();
-  const auto ask = [&] { return is_task ? with("k").call<&shop::deliver>("tea") : with("k").call<&shop::deliver_later>("tea"); };
+  const auto ask = [&] {
+    return is_task ? with("k").call<&shop::deliver>("tea") : with("k").call<&shop::deliver_later>("tea");
+  };
   const std::string from = is_task ? "mine" : "store";
   const std::string delivered = is_task ? "tea now" : "delivered tea now";
   const auto first_turns = is_task ? 1 : 2;
@@ -245,7 +264,8 @@ TEST_CASE_FIXTURE(fixture, "a task is started once with a key") {
   CHECK(running->stats().tasks_started == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "a call is forgotten when it has been remembered long enough, and no object is woken for that") {
+TEST_CASE_FIXTURE(
+    fixture, "a call is forgotten when it has been remembered long enough, and no object is woken for that") {
   CHECK(value_of(with("k").call<&shop::order>("tea", 1)) == "tea 1");
   CHECK(rows('Y') == 1);
   clock->advance(24h - 1ms);
@@ -261,7 +281,8 @@ TEST_CASE_FIXTURE(fixture, "a call is forgotten when it has been remembered long
   CHECK(rows('Y') + rows('H') + rows('W') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a call whose reply takes longer than it would be remembered is remembered until then, and as long again") {
+TEST_CASE_FIXTURE(fixture, "a call whose reply takes longer than it would be remembered is remembered until "
+                           "then, and as long again") {
   auto reply = with("k").call<&shop::deliver_later>("tea");
   REQUIRE(eventually([&] { return turns_run == 2; }));
   clock->advance(30h);
@@ -293,7 +314,9 @@ TEST_CASE_FIXTURE(fixture, "destroy() forgets calls, and tells who waits for one
   CHECK(rows('Y') + rows('H') + rows('W') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a damaged row of a remembered call is an error that names object and key, and runs nothing") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R21: a damaged row of a remembered call is an error that names object and key, and runs nothing") {
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 1)) == "tea 1");
   running.reset();
   CHECK(disk(directory.path()).change('Y', flip_last_bit) == 1);
@@ -303,7 +326,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged row of a remembered call is an error 
   CHECK(contains(why.message, "SHOP/mine"));
   CHECK(contains(why.message, "order-17"));
   CHECK(turns_run == 1);
-  REQUIRE(eventually([&] { return running->stats().schedules == 1; })); // they are counted while the runtime starts
+  REQUIRE(eventually(
+      [&] { return running->stats().schedules == 1; })); // they are counted while the runtime starts
   clock->advance(24h);
   REQUIRE(eventually([&] { return running->stats().schedules == 0; }));
   CHECK(value_of(with("order-17").call<&shop::order>("tea", 1)) == "tea 2");

@@ -1,6 +1,5 @@
-#include "proxy/response_head.hpp"
-
 #include "outcome.hpp"
+#include "proxy/response_head.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,10 +16,10 @@ using fields = std::vector<headers::field>;
 constexpr std::size_t plenty = 64 * 1024;
 
 /// Gives the head each line; the error of the first that it refuses.
-expected<void> take_all(response_head& head, const std::vector<std::string>& lines, std::size_t max_bytes = plenty) {
+expected<void> take_all(response_head& head, const std::vector<std::string>& lines,
+                        std::size_t max_bytes = plenty) {
   for (const auto& line : lines)
-    if (auto taken = head.take(line, max_bytes); !taken)
-      return unexpected<error>(taken.error());
+    if (auto taken = head.take(line, max_bytes); !taken) return unexpected<error>(taken.error());
   return {};
 }
 
@@ -59,23 +58,26 @@ TEST_CASE("of several responses to one request the last one counts") {
 }
 
 TEST_CASE("a header line that begins with a blank goes on with the one before") {
-  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: one\r\n", " two\r\n", "\t three: four \r\n", "B: 2\r\n", "\r\n"}) == fields{{"A", "one two three: four"}, {"B", "2"}});
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: one\r\n", " two\r\n", "\t three: four \r\n", "B: 2\r\n",
+                   "\r\n"}) == fields{{"A", "one two three: four"}, {"B", "2"}});
   CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A:\r\n", " x\r\n", " \r\n", "\r\n"}) == fields{{"A", "x"}});
 }
 
 TEST_CASE("R21: trailers are no headers") {
-  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "Set-Cookie: a=b\r\n", " c\r\n", "no colon\r\n", "Location: http://127.0.0.1/\r\n"}) == fields{{"A", "1"}});
+  CHECK(fields_of({"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "Set-Cookie: a=b\r\n", " c\r\n", "no colon\r\n",
+                   "Location: http://127.0.0.1/\r\n"}) == fields{{"A", "1"}});
 }
 
 TEST_CASE("R21: what is no header is refused, and is not told on") {
-  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{{"na me: x\r\n", "line of 8 bytes has a name of 5 bytes"},
-                                                                                   {": x\r\n", "line of 3 bytes has a name of 0 bytes"},
-                                                                                   {" folded: first\r\n", "line of 14 bytes has a name of 7 bytes"},
-                                                                                   {"A: \x01\r\n", "'A' contains the control character 0x01"},
-                                                                                   {"A: one\r two\r\n", "'A' contains the control character 0x0d"},
-                                                                                   {"HTTP/1.1 204: again\r\n", "a name of 12 bytes"},
-                                                                                   {"token=secret\r\n", "line of 12 bytes has no colon"},
-                                                                                   {"nothing\x02\r\n", "line of 8 bytes has no colon"}}) {
+  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{
+           {"na me: x\r\n", "line of 8 bytes has a name of 5 bytes"},
+           {": x\r\n", "line of 3 bytes has a name of 0 bytes"},
+           {" folded: first\r\n", "line of 14 bytes has a name of 7 bytes"},
+           {"A: \x01\r\n", "'A' contains the control character 0x01"},
+           {"A: one\r two\r\n", "'A' contains the control character 0x0d"},
+           {"HTTP/1.1 204: again\r\n", "a name of 12 bytes"},
+           {"token=secret\r\n", "line of 12 bytes has no colon"},
+           {"nothing\x02\r\n", "line of 8 bytes has no colon"}}) {
     CAPTURE(line);
     const auto refused = refusal_of({"HTTP/1.1 200 OK\r\n", line, "\r\n"});
     CHECK(refused.code == errc::invalid_header);
@@ -98,7 +100,9 @@ TEST_CASE("R12: the headers of one response are bounded, its trailers included")
   head = {};
   auto refused = take_all(head, lines, bytes - 1);
   REQUIRE_FALSE(refused);
-  CHECK(refused.error() == error{errc::too_large, "the response headers are over options::max_header_bytes = " + std::to_string(bytes - 1)});
+  CHECK(refused.error() ==
+        error{errc::too_large,
+              "the response headers are over options::max_header_bytes = " + std::to_string(bytes - 1)});
   // A field that goes on and on is a part of it.
   std::vector<std::string> folds(100, " x\r\n");
   folds.insert(folds.begin(), {"HTTP/1.1 200 OK\r\n", "A: 1\r\n"});

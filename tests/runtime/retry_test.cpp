@@ -26,7 +26,8 @@ fetch_message get_after(std::uint32_t attempts) {
 }
 
 transfer_outcome lost(sent_state sent) {
-  return {1, unexpected<fetch_error>(fetch_error{fetch_errc::network_error, "lost", sent, 0}), true, std::nullopt};
+  return {1, unexpected<fetch_error>(fetch_error{fetch_errc::network_error, "lost", sent, 0}), true,
+          std::nullopt};
 }
 
 transfer_outcome answered(std::uint16_t status, std::optional<milliseconds> retry_after = std::nullopt) {
@@ -87,7 +88,8 @@ TEST_CASE("R11: the same seed gives the same delays") {
   std::mt19937_64 one(7);
   std::mt19937_64 other(7);
   for (std::uint32_t attempts = 1; attempts < 20; ++attempts)
-    CHECK(retry_delay(get_after(attempts), lost(sent_state::no), now_ms, one) == retry_delay(get_after(attempts), lost(sent_state::no), now_ms, other));
+    CHECK(retry_delay(get_after(attempts), lost(sent_state::no), now_ms, one) ==
+          retry_delay(get_after(attempts), lost(sent_state::no), now_ms, other));
 }
 
 TEST_CASE("R11: Retry-After is honoured when it asks for longer, up to ten times max_delay") {
@@ -95,7 +97,8 @@ TEST_CASE("R11: Retry-After is honoured when it asks for longer, up to ten times
   CHECK(delays(get_after(1), answered(503, 5s)).most == 5s);
   CHECK(delays(get_after(1), answered(503, 299s)).least == 299s);
   CHECK(delays(get_after(1), answered(503, 24h)).most == 300s);
-  const auto seen = delays(get_after(1), answered(503, 100ms)); // shorter than some of the jitter: the longer of the two
+  const auto seen =
+      delays(get_after(1), answered(503, 100ms)); // shorter than some of the jitter: the longer of the two
   CHECK(seen.least == 100ms);
   CHECK(seen.most > 450ms);
 }
@@ -156,11 +159,13 @@ TEST_CASE("R10: nothing is repeated whose next attempt would begin after the dea
 TEST_CASE("R11: Retry-After is seconds or a date of RFC 9110") {
   CHECK(parse_retry_after("0", now_ms) == 0ms);
   CHECK(parse_retry_after("120", now_ms) == 120s);
-  CHECK(parse_retry_after("9223372036854775807", now_ms) == std::chrono::days(366)); // bounded, not overflowed
+  CHECK(parse_retry_after("9223372036854775807", now_ms) ==
+        std::chrono::days(366));                                            // bounded, not overflowed
   CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:30 GMT", now_ms) == 10s); // now is 22:13:20
   CHECK(parse_retry_after("Tuesday, 14-Nov-23 22:13:30 GMT", now_ms) == 10s);
   CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:00 GMT", now_ms) == 0ms); // past: at once
-  CHECK(parse_retry_after("Fri, 31 Dec 2147483647 23:59:59 GMT", now_ms) == std::chrono::days(366)); // bounded too
+  CHECK(parse_retry_after("Fri, 31 Dec 2147483647 23:59:59 GMT", now_ms) ==
+        std::chrono::days(366)); // bounded too
   for (const std::string nonsense : {"", "-5", "soon", "12 apples", "99999999999999999999"}) {
     CAPTURE(nonsense);
     CHECK_FALSE(parse_retry_after(nonsense, now_ms));

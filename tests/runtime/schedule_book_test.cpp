@@ -1,9 +1,8 @@
 // What the turns of an object see of its schedules while commits are in flight.
 
 #include "eventually.hpp"
-#include "memory_engine.hpp"
-
 #include "host/runtime_core.hpp"
+#include "memory_engine.hpp"
 #include "schedule/schedule_book.hpp"
 
 #include <caf/actor_system.hpp>
@@ -23,7 +22,11 @@ struct fixture {
   caf::actor_system system{config};
   test::memory_engine* disk = nullptr;
   std::shared_ptr<manual_clock> clock = std::make_shared<manual_clock>();
-  runtime_core core{system, {.directory = directory.path(), .clock = clock}, ports{}, open(), value_or_throw(url_policy::make({}))};
+  runtime_core core{system,
+                    {.directory = directory.path(), .clock = clock},
+                    ports{},
+                    open(),
+                    value_or_throw(url_policy::make({}))};
   address self{"THING", "a"};
   schedule_book book{core, self};
   std::uint64_t commits = 0;
@@ -57,7 +60,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "schedule book: what is not on disk yet is seen, and forgotten when its commit is settled") {
+TEST_CASE_FIXTURE(
+    fixture, "schedule book: what is not on disk yet is seen, and forgotten when its commit is settled") {
   const auto first = value_or_throw(book.add(one()));
   CHECK(value_or_throw(book.find(first)));
   const auto made = commit();
@@ -84,7 +88,8 @@ TEST_CASE_FIXTURE(fixture, "schedule book: what is not on disk yet is seen, and 
   CHECK(rows('W') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "schedule book: what a turn makes and cancels writes nothing, and what is thrown away is as if it had not been") {
+TEST_CASE_FIXTURE(fixture, "schedule book: what a turn makes and cancels writes nothing, and what is thrown "
+                           "away is as if it had not been") {
   const auto first = value_or_throw(book.add(one("n")));
   CHECK(value_or_throw(book.cancel(first)));
   CHECK(book.changed());
@@ -97,7 +102,9 @@ TEST_CASE_FIXTURE(fixture, "schedule book: what a turn makes and cancels writes 
   CHECK(listed() == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "schedule book: a name that is used again in one turn, and in the next, leaves one row of each kind") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "schedule book: a name that is used again in one turn, and in the next, leaves one row of each kind") {
   value_or_throw(book.add(one("n", 1'000)));
   const auto second = value_or_throw(book.add(one("n", 2'000)));
   CHECK(value_or_throw(book.find({0, "n"}))->id == second);
@@ -116,7 +123,8 @@ TEST_CASE_FIXTURE(fixture, "schedule book: a name that is used again in one turn
   CHECK_FALSE(value_or_throw(book.find(second)));
 }
 
-TEST_CASE_FIXTURE(fixture, "schedule book: a firing moves its row, and the handler's own cancelling has the last word") {
+TEST_CASE_FIXTURE(
+    fixture, "schedule book: a firing moves its row, and the handler's own cancelling has the last word") {
   auto recurring = one();
   recurring.interval_ms = 1'000;
   const auto id = value_or_throw(book.add(std::move(recurring)));
@@ -135,7 +143,8 @@ TEST_CASE_FIXTURE(fixture, "schedule book: a firing moves its row, and the handl
   CHECK(rows('H') + rows('W') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "schedule book: the end of an object takes all of its schedules with it, those in flight and damaged ones too, and nobody else's") {
+TEST_CASE_FIXTURE(fixture, "schedule book: the end of an object takes all of its schedules with it, those in "
+                           "flight and damaged ones too, and nobody else's") {
   value_or_throw(book.add(one()));
   value_or_throw(book.add(one("n")));
   const auto damaged = value_or_throw(book.add(one("damaged")));

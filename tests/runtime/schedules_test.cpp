@@ -31,10 +31,7 @@ struct ring {
   std::int64_t at_ms = 0;
   std::int64_t tick_ms = 0;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(what, at_ms, tick_ms);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(what, at_ms, tick_ms); }
 };
 
 std::int64_t in_ms(std::chrono::system_clock::time_point time) {
@@ -47,12 +44,19 @@ public:
   static inline std::atomic<int> runs{0}; ///< turns of `on_ring`, also those that leave no trace
   static inline gate snooze;              ///< `on_ring` of "slow" passes it
 
-  schedule_id once(std::string what, std::int64_t ms) { return schedule<&alarm_clock::on_ring>(milliseconds(ms), what); }
-  schedule_id named(std::string name, std::string what, std::int64_t ms) { return schedule<&alarm_clock::on_ring>({.at = milliseconds(ms), .name = name}, what); }
-  schedule_id repeat(std::string what, std::int64_t ms, bool all) {
-    return schedule<&alarm_clock::on_ring>({.at = every(milliseconds(ms)), .missed = all ? missed_ticks::all : missed_ticks::once}, what);
+  schedule_id once(std::string what, std::int64_t ms) {
+    return schedule<&alarm_clock::on_ring>(milliseconds(ms), what);
   }
-  schedule_id by_cron(std::string what, std::string expression, std::string zone) { return schedule<&alarm_clock::on_ring>(cron(expression, zone), what); }
+  schedule_id named(std::string name, std::string what, std::int64_t ms) {
+    return schedule<&alarm_clock::on_ring>({.at = milliseconds(ms), .name = name}, what);
+  }
+  schedule_id repeat(std::string what, std::int64_t ms, bool all) {
+    return schedule<&alarm_clock::on_ring>(
+        {.at = every(milliseconds(ms)), .missed = all ? missed_ticks::all : missed_ticks::once}, what);
+  }
+  schedule_id by_cron(std::string what, std::string expression, std::string zone) {
+    return schedule<&alarm_clock::on_ring>(cron(expression, zone), what);
+  }
   void many(std::uint32_t count, std::int64_t ms, std::string what) {
     for (std::uint32_t i = 0; i < count; ++i)
       schedule<&alarm_clock::on_ring>(milliseconds(ms), what);
@@ -61,12 +65,18 @@ public:
     schedule<&alarm_clock::on_ring>(1s, what);
     throw std::runtime_error("changed my mind");
   }
-  bool once_and_cancel(std::string what) { return cancel_schedule(schedule<&alarm_clock::on_ring>(1s, what)); }
-  schedule_id sized(std::uint64_t bytes) { return schedule<&alarm_clock::on_ring>(1s, std::string(bytes, 'x')); }
+  bool once_and_cancel(std::string what) {
+    return cancel_schedule(schedule<&alarm_clock::on_ring>(1s, what));
+  }
+  schedule_id sized(std::uint64_t bytes) {
+    return schedule<&alarm_clock::on_ring>(1s, std::string(bytes, 'x'));
+  }
   schedule_id self_cancelling(std::int64_t ms) {
     return own_ = schedule<&alarm_clock::on_last>(every(milliseconds(ms)));
   }
-  schedule_id self_renewing(std::string name, std::int64_t ms) { return schedule<&alarm_clock::on_renew>({.at = milliseconds(ms), .name = name}, name, ms); }
+  schedule_id self_renewing(std::string name, std::int64_t ms) {
+    return schedule<&alarm_clock::on_renew>({.at = milliseconds(ms), .name = name}, name, ms);
+  }
 
   bool cancel(schedule_id which) { return cancel_schedule(which); }
   bool cancel_name(std::string name) { return cancel_schedule(name); }
@@ -74,10 +84,8 @@ public:
   void on_ring(std::string what) {
     ++runs;
     rings_.push_back({what, in_ms(now()), in_ms(tick().value())});
-    if (what == "slow")
-      snooze.pass();
-    if (what.starts_with("refused") && refusals > 0 && refusals-- > 0)
-      throw std::runtime_error("not now");
+    if (what == "slow") snooze.pass();
+    if (what.starts_with("refused") && refusals > 0 && refusals-- > 0) throw std::runtime_error("not now");
   }
   void on_last() {
     rings_.push_back({"last", in_ms(now()), in_ms(tick().value())});
@@ -93,7 +101,8 @@ public:
   std::vector<std::string> pending() const {
     std::vector<std::string> out;
     for (const auto& each : schedules())
-      out.push_back(each.id.name + "|" + each.method + "|" + std::to_string(in_ms(each.due)) + (each.recurs ? "|recurs" : ""));
+      out.push_back(each.id.name + "|" + each.method + "|" + std::to_string(in_ms(each.due)) +
+                    (each.recurs ? "|recurs" : ""));
     return out;
   }
   std::vector<std::string> next(std::uint64_t limit) const {
@@ -106,25 +115,26 @@ public:
   void shuffled(std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
       const auto place = i * 37 % count;
-      schedule<&alarm_clock::on_ring>({.at = std::chrono::minutes(place + 1), .name = std::to_string(place)}, std::string("one"));
+      schedule<&alarm_clock::on_ring>({.at = std::chrono::minutes(place + 1), .name = std::to_string(place)},
+                                      std::string("one"));
     }
   }
   bool ticks_outside() const { return tick().has_value(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(rings_, own_, cancelled_itself_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(rings_, own_, cancelled_itself_); }
 
-  using methods = dormouse::methods<"ALARM", method<"once", &alarm_clock::once>, method<"named", &alarm_clock::named>, method<"repeat", &alarm_clock::repeat>,
-                                    method<"by_cron", &alarm_clock::by_cron>, method<"many", &alarm_clock::many>, method<"once_and_throw", &alarm_clock::once_and_throw>,
-                                    method<"once_and_cancel", &alarm_clock::once_and_cancel>, method<"sized", &alarm_clock::sized>,
-                                    method<"self_cancelling", &alarm_clock::self_cancelling>, method<"self_renewing", &alarm_clock::self_renewing>,
-                                    method<"cancel", &alarm_clock::cancel>, method<"cancel_name", &alarm_clock::cancel_name>, method<"on_ring", &alarm_clock::on_ring>,
-                                    method<"on_last", &alarm_clock::on_last>, method<"on_renew", &alarm_clock::on_renew>,
-                                    method<"cancelled_itself", &alarm_clock::cancelled_itself>, method<"rings", &alarm_clock::rings>, method<"pending", &alarm_clock::pending>,
-                                    method<"next", &alarm_clock::next>, method<"shuffled", &alarm_clock::shuffled>,
-                                    method<"ticks_outside", &alarm_clock::ticks_outside>>;
+  using methods = dormouse::methods<
+      "ALARM", method<"once", &alarm_clock::once>, method<"named", &alarm_clock::named>,
+      method<"repeat", &alarm_clock::repeat>, method<"by_cron", &alarm_clock::by_cron>,
+      method<"many", &alarm_clock::many>, method<"once_and_throw", &alarm_clock::once_and_throw>,
+      method<"once_and_cancel", &alarm_clock::once_and_cancel>, method<"sized", &alarm_clock::sized>,
+      method<"self_cancelling", &alarm_clock::self_cancelling>,
+      method<"self_renewing", &alarm_clock::self_renewing>, method<"cancel", &alarm_clock::cancel>,
+      method<"cancel_name", &alarm_clock::cancel_name>, method<"on_ring", &alarm_clock::on_ring>,
+      method<"on_last", &alarm_clock::on_last>, method<"on_renew", &alarm_clock::on_renew>,
+      method<"cancelled_itself", &alarm_clock::cancelled_itself>, method<"rings", &alarm_clock::rings>,
+      method<"pending", &alarm_clock::pending>, method<"next", &alarm_clock::next>,
+      method<"shuffled", &alarm_clock::shuffled>, method<"ticks_outside", &alarm_clock::ticks_outside>>;
 
 private:
   std::vector<ring> rings_;
@@ -139,7 +149,8 @@ public:
   void on_create() override { schedule<&born_early::on_ring>(1min); }
   void on_ring() { ++rung; }
   void touch() {}
-  using methods = dormouse::methods<"EARLY", method<"on_ring", &born_early::on_ring>, method<"touch", &born_early::touch>>;
+  using methods = dormouse::methods<"EARLY", method<"on_ring", &born_early::on_ring>,
+                                    method<"touch", &born_early::touch>>;
 };
 
 struct fixture {
@@ -158,12 +169,15 @@ struct fixture {
   void start(bool defined = true) {
     running.reset();
     running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
-    if (defined)
-      running->define<alarm_clock>();
+    if (defined) running->define<alarm_clock>();
   }
   object_ref<alarm_clock> object(const std::string& id = "a") const { return running->get<alarm_clock>(id); }
-  std::vector<ring> rings(const std::string& id = "a") const { return value_of(object(id).call<&alarm_clock::rings>()); }
-  std::vector<std::string> pending(const std::string& id = "a") const { return value_of(object(id).call<&alarm_clock::pending>()); }
+  std::vector<ring> rings(const std::string& id = "a") const {
+    return value_of(object(id).call<&alarm_clock::rings>());
+  }
+  std::vector<std::string> pending(const std::string& id = "a") const {
+    return value_of(object(id).call<&alarm_clock::pending>());
+  }
   bool rang(std::size_t times, const std::string& id = "a") const {
     return eventually([&] { return rings(id).size() >= times; }) && rings(id).size() == times;
   }
@@ -212,8 +226,10 @@ TEST_CASE_FIXTURE(fixture, "R6: a schedule wakes its object at its time and not 
   CHECK(eventually([&] { return running->stats().firing_schedules == 0; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R3: a schedule is part of its turn: of one that throws there is nothing, and cancelled in its own turn there is none") {
-  CHECK(error_of(object().call<&alarm_clock::once_and_throw>(std::string("never"))).code == errc::handler_failed);
+TEST_CASE_FIXTURE(fixture, "R3: a schedule is part of its turn: of one that throws there is nothing, and "
+                           "cancelled in its own turn there is none") {
+  CHECK(error_of(object().call<&alarm_clock::once_and_throw>(std::string("never"))).code ==
+        errc::handler_failed);
   CHECK(value_of(object().call<&alarm_clock::once_and_cancel>(std::string("never"))));
   CHECK(pending().empty());
   advance(1h);
@@ -223,10 +239,13 @@ TEST_CASE_FIXTURE(fixture, "R3: a schedule is part of its turn: of one that thro
   CHECK(disk(directory.path()).count('H') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a cancelled schedule does not fire and leaves nothing, and what is over cannot be cancelled") {
+TEST_CASE_FIXTURE(
+    fixture, "a cancelled schedule does not fire and leaves nothing, and what is over cannot be cancelled") {
   const auto first = value_of(object().call<&alarm_clock::once>(std::string("first"), std::int64_t{60'000}));
-  const auto second = value_of(object().call<&alarm_clock::once>(std::string("second"), std::int64_t{60'000}));
-  value_of(object().call<&alarm_clock::named>(std::string("daily"), std::string("third"), std::int64_t{60'000}));
+  const auto second =
+      value_of(object().call<&alarm_clock::once>(std::string("second"), std::int64_t{60'000}));
+  value_of(
+      object().call<&alarm_clock::named>(std::string("daily"), std::string("third"), std::int64_t{60'000}));
   CHECK(pending().size() == 3);
   CHECK(value_of(object().call<&alarm_clock::cancel>(first)));
   CHECK_FALSE(value_of(object().call<&alarm_clock::cancel>(first)));
@@ -244,19 +263,23 @@ TEST_CASE_FIXTURE(fixture, "a cancelled schedule does not fire and leaves nothin
   CHECK(disk(directory.path()).count('H') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a turn sees the schedules of turns whose commits are in flight, and can cancel and replace them") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a turn sees the schedules of turns whose commits are in flight, and can cancel and replace them") {
   std::future<schedule_id> made;
   std::future<schedule_id> named;
   std::future<bool> cancelled;
   std::future<schedule_id> renamed;
-  value_of(object().call<&alarm_clock::named>(std::string("old"), std::string("on disk"), std::int64_t{60'000}));
+  value_of(
+      object().call<&alarm_clock::named>(std::string("old"), std::string("on disk"), std::int64_t{60'000}));
   {
     gate::closing held(valve->writes);
     made = object().call<&alarm_clock::once>(std::string("first"), std::int64_t{60'000});
     named = object().call<&alarm_clock::named>(std::string("n"), std::string("second"), std::int64_t{60'000});
     REQUIRE(eventually([&] { return valve->writes.waiting() == 1; }));
     cancelled = object().call<&alarm_clock::cancel_name>(std::string("n"));
-    renamed = object().call<&alarm_clock::named>(std::string("old"), std::string("third"), std::int64_t{70'000});
+    renamed =
+        object().call<&alarm_clock::named>(std::string("old"), std::string("third"), std::int64_t{70'000});
   }
   CHECK(value_of(std::move(cancelled)));
   const auto first = value_of(std::move(made));
@@ -274,10 +297,14 @@ TEST_CASE_FIXTURE(fixture, "a turn sees the schedules of turns whose commits are
   CHECK(disk(directory.path()).count('H') == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a schedule takes the place of that of the same name, and the id of the one that was there cancels nothing") {
-  const auto old = value_of(object().call<&alarm_clock::named>(std::string("daily"), std::string("old"), std::int64_t{60'000}));
-  value_of(object().call<&alarm_clock::named>(std::string("weekly"), std::string("other"), std::int64_t{60'000}));
-  const auto young = value_of(object().call<&alarm_clock::named>(std::string("daily"), std::string("young"), std::int64_t{90'000}));
+TEST_CASE_FIXTURE(fixture, "a schedule takes the place of that of the same name, and the id of the one that "
+                           "was there cancels nothing") {
+  const auto old = value_of(
+      object().call<&alarm_clock::named>(std::string("daily"), std::string("old"), std::int64_t{60'000}));
+  value_of(
+      object().call<&alarm_clock::named>(std::string("weekly"), std::string("other"), std::int64_t{60'000}));
+  const auto young = value_of(
+      object().call<&alarm_clock::named>(std::string("daily"), std::string("young"), std::int64_t{90'000}));
   CHECK(old != young);
   CHECK(running->stats().schedules == 2);
   CHECK_FALSE(value_of(object().call<&alarm_clock::cancel>(old)));
@@ -324,9 +351,12 @@ TEST_CASE_FIXTURE(fixture, "every: without drift, and of missed ticks one, or ea
 
 TEST_CASE_FIXTURE(fixture, "cron: at the times of its zone, over the change of the clocks") {
   using namespace std::chrono;
-  const auto utc = [](int month, int day, int hour, int minute) { return sys_days(year(2026) / month / day) + hours(hour) + minutes(minute); };
+  const auto utc = [](int month, int day, int hour, int minute) {
+    return sys_days(year(2026) / month / day) + hours(hour) + minutes(minute);
+  };
   clock->set(utc(3, 28, 12, 0));
-  value_of(object().call<&alarm_clock::by_cron>(std::string("night"), std::string("30 2 * * *"), std::string("Europe/Berlin")));
+  value_of(object().call<&alarm_clock::by_cron>(std::string("night"), std::string("30 2 * * *"),
+                                                std::string("Europe/Berlin")));
   std::vector<std::int64_t> ticks;
   for (const auto at : {utc(3, 29, 1, 0), utc(3, 30, 0, 30), utc(3, 31, 0, 30)}) {
     clock->set(at - 1ms);
@@ -339,7 +369,8 @@ TEST_CASE_FIXTURE(fixture, "cron: at the times of its zone, over the change of t
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "overdue schedules run after a restart, when their class is defined, and one that recurs once") {
+TEST_CASE_FIXTURE(
+    fixture, "overdue schedules run after a restart, when their class is defined, and one that recurs once") {
   value_of(object("x").call<&alarm_clock::once>(std::string("once"), std::int64_t{60'000}));
   value_of(object("y").call<&alarm_clock::repeat>(std::string("minutely"), std::int64_t{60'000}, false));
   value_of(object("z").call<&alarm_clock::once>(std::string("far"), std::int64_t{7'200'000}));
@@ -362,7 +393,9 @@ TEST_CASE_FIXTURE(fixture, "overdue schedules run after a restart, when their cl
   CHECK(rang(2, "y"));
 }
 
-TEST_CASE_FIXTURE(fixture, "R5: what on_create schedules is there although the object has no state, and does not keep it awake") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R5: what on_create schedules is there although the object has no state, and does not keep it awake") {
   running->define<born_early>();
   value_of(running->get<born_early>("e").call<&born_early::touch>());
   REQUIRE(asleep());
@@ -373,7 +406,8 @@ TEST_CASE_FIXTURE(fixture, "R5: what on_create schedules is there although the o
   CHECK(running->stats().schedules == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a handler that throws is tried again with back-off, over a restart, and then its tick is a dead letter") {
+TEST_CASE_FIXTURE(fixture, "a handler that throws is tried again with back-off, over a restart, and then its "
+                           "tick is a dead letter") {
   alarm_clock::refusals = 1'000;
   value_of(object().call<&alarm_clock::once>(std::string("refused"), std::int64_t{60'000}));
   const auto tick_ms = clock->now_ms() + 60'000;
@@ -417,7 +451,8 @@ TEST_CASE_FIXTURE(fixture, "a handler that throws is tried again with back-off, 
   CHECK(running->stats().schedules == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "how often a tick has failed is remembered over a restart, and a letter can be discarded") {
+TEST_CASE_FIXTURE(fixture,
+                  "how often a tick has failed is remembered over a restart, and a letter can be discarded") {
   alarm_clock::refusals = 1'000;
   value_of(object().call<&alarm_clock::named>(std::string("n"), std::string("refused"), std::int64_t{1'000}));
   for (std::uint64_t failed = 1; failed <= tries; ++failed) {
@@ -434,17 +469,20 @@ TEST_CASE_FIXTURE(fixture, "how often a tick has failed is remembered over a res
   CHECK(pending().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "one that recurs goes on with its next tick when one has become a dead letter, and the letter's retry is that tick alone") {
+TEST_CASE_FIXTURE(fixture, "one that recurs goes on with its next tick when one has become a dead letter, "
+                           "and the letter's retry is that tick alone") {
   alarm_clock::refusals = tries;
   const auto start_ms = clock->now_ms();
-  value_of(object().call<&alarm_clock::repeat>(std::string("refused daily"), std::int64_t{86'400'000}, false));
+  value_of(
+      object().call<&alarm_clock::repeat>(std::string("refused daily"), std::int64_t{86'400'000}, false));
   clock->advance(24h);
   for (std::uint64_t failed = 1; failed <= tries; ++failed) {
     REQUIRE(eventually([&] { return running->stats().failed_firings == failed; }));
     clock->advance(80s);
   }
   REQUIRE(eventually([&] { return running->stats().dead_letters == 1; }));
-  CHECK(pending() == std::vector<std::string>{"|on_ring|" + std::to_string(start_ms + 2 * 86'400'000) + "|recurs"});
+  CHECK(pending() ==
+        std::vector<std::string>{"|on_ring|" + std::to_string(start_ms + 2 * 86'400'000) + "|recurs"});
   clock->set(std::chrono::system_clock::time_point(milliseconds(start_ms + 2 * 86'400'000)));
   REQUIRE(rang(1));
   running->dead_letters().retry(running->dead_letters().list()[0].id);
@@ -475,7 +513,8 @@ TEST_CASE_FIXTURE(fixture, "a failure whose record cannot be written is tried ag
   value_of(object().call<&alarm_clock::once>(std::string("refused"), std::int64_t{1'000}));
   valve->fail_writes();
   clock->advance(1s);
-  REQUIRE(eventually([&] { return alarm_clock::runs >= 2; })); // tried again, as nothing says that it was tried
+  REQUIRE(
+      eventually([&] { return alarm_clock::runs >= 2; })); // tried again, as nothing says that it was tried
   CHECK(running->stats().failed_firings == 0);
   valve->heal();
   REQUIRE(eventually([&] { return running->stats().failed_firings == 1; }));
@@ -528,7 +567,9 @@ TEST_CASE_FIXTURE(fixture, "R19: of many that are due a bounded number is in mem
   chosen.max_firing_schedules = 8;
   start();
   for (std::uint32_t i = 0; i < objects; ++i)
-    value_of(object(std::to_string(i)).call<&alarm_clock::many>(each, std::int64_t{60'000}, std::string(i == 0 ? "slow" : "ring")));
+    value_of(
+        object(std::to_string(i))
+            .call<&alarm_clock::many>(each, std::int64_t{60'000}, std::string(i == 0 ? "slow" : "ring")));
   {
     gate::closing held(alarm_clock::snooze);
     clock->advance(1min);
@@ -542,7 +583,8 @@ TEST_CASE_FIXTURE(fixture, "R19: of many that are due a bounded number is in mem
   CHECK(running->stats().fired == objects * each);
 }
 
-TEST_CASE_FIXTURE(fixture, "schedules(limit) has those that are due first, whichever are on disk and whichever have just been made") {
+TEST_CASE_FIXTURE(fixture, "schedules(limit) has those that are due first, whichever are on disk and "
+                           "whichever have just been made") {
   value_of(object().call<&alarm_clock::shuffled>(100U));
   const auto first = [](std::size_t many) {
     std::vector<std::string> out;
@@ -550,18 +592,23 @@ TEST_CASE_FIXTURE(fixture, "schedules(limit) has those that are due first, which
       out.push_back(std::to_string(i));
     return out;
   };
-  for (const std::size_t limit : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{99}, std::size_t{100}}) {
+  for (const std::size_t limit :
+       {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{99}, std::size_t{100}}) {
     CAPTURE(limit);
     CHECK(value_of(object().call<&alarm_clock::next>(limit)) == first(limit));
   }
   CHECK(value_of(object().call<&alarm_clock::next>(std::uint64_t{1'000})) == first(100));
-  value_of(object().call<&alarm_clock::named>(std::string("0"), std::string("later"), std::int64_t{365LL * 86'400'000}));
+  value_of(object().call<&alarm_clock::named>(std::string("0"), std::string("later"),
+                                              std::int64_t{365LL * 86'400'000}));
   CHECK(value_of(object().call<&alarm_clock::next>(std::uint64_t{2})) == std::vector<std::string>{"1", "2"});
 }
 
 TEST_CASE("R12: the limits of schedules are errors at the call that name the option to change") {
   scratch_directory directory;
-  runtime running({.directory = directory.path(), .max_inline_bytes = 2'000, .max_schedules = 3, .min_schedule_interval = 500ms});
+  runtime running({.directory = directory.path(),
+                   .max_inline_bytes = 2'000,
+                   .max_schedules = 3,
+                   .min_schedule_interval = 500ms});
   running.define<alarm_clock>();
   const auto object = running.get<alarm_clock>("a");
   auto why = error_of(object.call<&alarm_clock::sized>(std::uint64_t{2'000}));
@@ -575,21 +622,26 @@ TEST_CASE("R12: the limits of schedules are errors at the call that name the opt
     CHECK(why.code == errc::invalid_request);
     CHECK(contains(why.message, "a name is 1..256 bytes of UTF-8"));
   }
-  why = error_of(object.call<&alarm_clock::by_cron>(std::string("x"), std::string("61 * * * *"), std::string("UTC")));
+  why = error_of(
+      object.call<&alarm_clock::by_cron>(std::string("x"), std::string("61 * * * *"), std::string("UTC")));
   CHECK(why.code == errc::invalid_request);
   CHECK(contains(why.message, "'61' is not a minute"));
-  why = error_of(object.call<&alarm_clock::by_cron>(std::string("x"), std::string("@daily"), std::string("Mars/Olympus")));
+  why = error_of(object.call<&alarm_clock::by_cron>(std::string("x"), std::string("@daily"),
+                                                    std::string("Mars/Olympus")));
   CHECK(why.code == errc::invalid_request);
   CHECK(contains(why.message, "Mars/Olympus"));
   why = error_of(object.call<&alarm_clock::many>(4U, std::int64_t{1'000'000}, std::string("x")));
   CHECK(why.code == errc::queue_full);
   CHECK(contains(why.message, "the limit is options::max_schedules = 3"));
   value_of(object.call<&alarm_clock::many>(3U, std::int64_t{1'000'000}, std::string("x")));
-  CHECK(error_of(object.call<&alarm_clock::once>(std::string("x"), std::int64_t{1'000'000})).code == errc::queue_full);
-  CHECK_THROWS_WITH_AS(runtime({.directory = "x", .max_firing_schedules = 0}), doctest::Contains("options::max_firing_schedules is 0"), failure);
+  CHECK(error_of(object.call<&alarm_clock::once>(std::string("x"), std::int64_t{1'000'000})).code ==
+        errc::queue_full);
+  CHECK_THROWS_WITH_AS(runtime({.directory = "x", .max_firing_schedules = 0}),
+                       doctest::Contains("options::max_firing_schedules is 0"), failure);
 }
 
-TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is kept, tried again and in the end a dead letter, and rows of the runtime's own are not listed") {
+TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is kept, tried again and in the "
+                           "end a dead letter, and rows of the runtime's own are not listed") {
   running.reset();
   const auto put = [&](std::uint64_t number, const std::string& method, std::int64_t due_ms) {
     schedule_message row;
@@ -597,7 +649,8 @@ TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is k
     row.method = method;
     row.tick_ms = row.due_ms = due_ms;
     const auto key = keys::schedule({"ALARM", "a"}, row.id);
-    disk(directory.path()).put_all({{key, seal_value(frame_type::schedule, row)}, {keys::due(due_ms, number), key}});
+    disk(directory.path())
+        .put_all({{key, seal_value(frame_type::schedule, row)}, {keys::due(due_ms, number), key}});
   };
   put(7, "was_renamed", 5);
   put(8, "#own", clock->now_ms() + 1'000'000);
@@ -612,7 +665,8 @@ TEST_CASE_FIXTURE(fixture, "a tick of a method that the class does not have is k
   CHECK(running->stats().schedules == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: damaged rows of schedules become dead letters, or are cleared away, and the others fire") {
+TEST_CASE_FIXTURE(
+    fixture, "R21: damaged rows of schedules become dead letters, or are cleared away, and the others fire") {
   for (const char* each : {"a", "b", "c", "d"})
     value_of(object(each).call<&alarm_clock::once>(std::string("ring"), std::int64_t{60'000}));
   running.reset();
@@ -620,16 +674,14 @@ TEST_CASE_FIXTURE(fixture, "R21: damaged rows of schedules become dead letters, 
     disk at(directory.path());
     for (auto& [key, value] : at.rows('H')) {
       const auto whose = keys::parse_schedule(key)->where.instance_id;
-      if (whose == "a")
-        flip_last_bit(value);
+      if (whose == "a") flip_last_bit(value);
       if (whose == "a")
         at.put(key, value);
       else if (whose == "b")
         at.put_all({{key, std::nullopt}});
     }
     for (auto& [key, value] : at.rows('W'))
-      if (keys::parse_schedule(value)->where.instance_id == "c")
-        at.put(key, "nonsense");
+      if (keys::parse_schedule(value)->where.instance_id == "c") at.put(key, "nonsense");
   }
   start();
   clock->advance(1min);

@@ -1,7 +1,6 @@
-#include "ports/storage_engine.hpp"
-
 #include "eventually.hpp"
 #include "memory_engine.hpp"
+#include "ports/storage_engine.hpp"
 #include "store/rocksdb_engine.hpp"
 
 #include <doctest/doctest.h>
@@ -46,7 +45,8 @@ struct engines {
   std::vector<std::unique_ptr<storage_engine>> all;
 
   engines() {
-    all.push_back(value_or_throw(open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})));
+    all.push_back(value_or_throw(
+        open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024})));
     all.push_back(std::make_unique<test::memory_engine>());
   }
 };
@@ -61,8 +61,9 @@ TEST_CASE_FIXTURE(engines, "storage engine: a scan goes both ways over the same 
   };
   for (auto& engine : all) {
     put(*engine, {"a", "b", "b\0"s, "b\xff", "c", "\xff"});
-    for (const auto& each : {row{"", "\xff\xff", {"a", "b", "b\0"s, "b\xff", "c", "\xff"}}, row{"a", "c", {"a", "b", "b\0"s, "b\xff"}},
-                             row{"b", "b\xff", {"b", "b\0"s}}, row{"aa", "ab", {}}, row{"b\x01", "z", {"b\xff", "c"}}, row{"d", "e", {}}}) {
+    for (const auto& each : {row{"", "\xff\xff", {"a", "b", "b\0"s, "b\xff", "c", "\xff"}},
+                             row{"a", "c", {"a", "b", "b\0"s, "b\xff"}}, row{"b", "b\xff", {"b", "b\0"s}},
+                             row{"aa", "ab", {}}, row{"b\x01", "z", {"b\xff", "c"}}, row{"d", "e", {}}}) {
       CAPTURE(each.from);
       CAPTURE(each.to);
       CHECK(keys_of(engine->scan(each.from, each.to)) == each.found);
@@ -85,7 +86,8 @@ TEST_CASE_FIXTURE(engines, "storage engine: a walk sees the store as it was when
   }
 }
 
-TEST_CASE_FIXTURE(engines, "storage engine: a range is erased up to its end, and what is written behind that in the same set stays") {
+TEST_CASE_FIXTURE(engines, "storage engine: a range is erased up to its end, and what is written behind that "
+                           "in the same set stays") {
   for (auto& engine : all) {
     put(*engine, {"a", "b", "ba", "c", "d"});
     write(*engine, {{"bb", "vbb"}, {"b", std::nullopt, "d"}, {"ba", "vba"}});

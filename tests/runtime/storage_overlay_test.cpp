@@ -46,7 +46,8 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "storage overlay: a row is dropped when the commit that wrote it last can be read") {
+TEST_CASE_FIXTURE(fixture,
+                  "storage overlay: a row is dropped when the commit that wrote it last can be read") {
   overlay.add(written({{"a", "1"}, {"b", "1"}}));
   overlay.add(written({{"a", "2"}, {"c", std::nullopt}}));
   overlay.add(written({{"c", "3"}}));
@@ -91,7 +92,8 @@ TEST_CASE_FIXTURE(fixture, "storage overlay: the later of two erasures of all is
   CHECK(overlay.rows().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "storage overlay: another gate counts from the beginning and brings nothing along") {
+TEST_CASE_FIXTURE(fixture,
+                  "storage overlay: another gate counts from the beginning and brings nothing along") {
   overlay.add(written({{"a", "1"}}));
   settle_one();
   overlay.add(written_after_erasing_all({{"b", "2"}}));

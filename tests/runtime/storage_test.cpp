@@ -1,10 +1,10 @@
-#include <dormouse/dormouse.hpp>
-
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -41,8 +41,7 @@ struct step {
   row_map rows; ///< or keys only
   storage_list_options range;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
+  template <class Archive> void serialize(Archive& ar) {
     ar(kind, rows, range.prefix, range.start, range.end, range.limit, range.reverse);
   }
 };
@@ -75,7 +74,9 @@ public:
 
   void put(std::string key, std::string value) { storage().put(key, value); }
   bool erase(std::string key) { return storage().erase(key); }
-  void put_sized(std::uint64_t key_bytes, std::uint64_t value_bytes) { storage().put(std::string(key_bytes, 'k'), std::string(value_bytes, 'v')); }
+  void put_sized(std::uint64_t key_bytes, std::uint64_t value_bytes) {
+    storage().put(std::string(key_bytes, 'k'), std::string(value_bytes, 'v'));
+  }
   void put_two_sized(std::uint64_t first, std::uint64_t second) {
     storage().put("first", std::string(first, 'v'));
     storage().put("second", std::string(second, 'v'));
@@ -87,7 +88,10 @@ public:
   /// What is refused has changed nothing, not even for a handler that goes on.
   void go_on_after_refusals() {
     const row_map over{{"good", "g"}, {std::string(max_storage_key_bytes + 1, 'k'), "v"}};
-    for (const auto& refused : std::vector<std::function<void()>>{[&] { storage().put(over); }, [&] { storage().erase({"kept", ""}); },
+    for (const auto& refused : std::vector<std::function<void()>>{[&] { storage().put(over); },
+                                                                  [&] {
+                                                                    storage().erase({"kept", ""});
+                                                                  },
                                                                   [&] { storage().put("", 1); }}) {
       try {
         refused();
@@ -99,20 +103,24 @@ public:
   std::string value(std::string key) const { return storage().get<std::string>(key).value_or("none"); }
   int number(std::string key) const { return storage().get<int>(key).value_or(-1); }
   std::uint64_t count() const { return storage().list<std::string>({.limit = 10'000}).size(); }
-  std::uint64_t list_limited(std::uint64_t limit) const { return storage().list<std::string>({.limit = limit}).size(); }
+  std::uint64_t list_limited(std::uint64_t limit) const {
+    return storage().list<std::string>({.limit = limit}).size();
+  }
   void copy(std::string from, std::string to) { storage().put(to, value(from)); }
   void erase_all() { storage().erase_all(); }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(turns_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(turns_); }
 
-  using methods = dormouse::methods<"SHELF", method<"run", &shelf::run>, method<"look", &shelf::look>, method<"turns", &shelf::turns>, method<"put", &shelf::put>,
-                                    method<"erase", &shelf::erase>, method<"put_sized", &shelf::put_sized>, method<"put_two_sized", &shelf::put_two_sized>,
-                                    method<"put_again_and_again", &shelf::put_again_and_again>, method<"go_on_after_refusals", &shelf::go_on_after_refusals>,
-                                    method<"value", &shelf::value>, method<"number", &shelf::number>, method<"count", &shelf::count>,
-                                    method<"list_limited", &shelf::list_limited>, method<"copy", &shelf::copy>, method<"erase_all", &shelf::erase_all>>;
+  using methods =
+      dormouse::methods<"SHELF", method<"run", &shelf::run>, method<"look", &shelf::look>,
+                        method<"turns", &shelf::turns>, method<"put", &shelf::put>,
+                        method<"erase", &shelf::erase>, method<"put_sized", &shelf::put_sized>,
+                        method<"put_two_sized", &shelf::put_two_sized>,
+                        method<"put_again_and_again", &shelf::put_again_and_again>,
+                        method<"go_on_after_refusals", &shelf::go_on_after_refusals>,
+                        method<"value", &shelf::value>, method<"number", &shelf::number>,
+                        method<"count", &shelf::count>, method<"list_limited", &shelf::list_limited>,
+                        method<"copy", &shelf::copy>, method<"erase_all", &shelf::erase_all>>;
 
 private:
   static std::vector<std::string> keys_of(const row_map& rows) {
@@ -124,40 +132,40 @@ private:
 
   row_list read(const step& each) const {
     switch (each.kind) {
-      case step::what::get:
-        if (auto found = storage().get<std::string>(each.rows.begin()->first))
-          return {{each.rows.begin()->first, *found}};
-        return {};
-      case step::what::get_many: {
-        auto found = storage().get<std::string>(keys_of(each.rows));
-        return {found.begin(), found.end()};
-      }
-      case step::what::list:
-        return storage().list<std::string>(each.range);
-      default:
-        throw std::logic_error("not a step that reads");
+    case step::what::get:
+      if (auto found = storage().get<std::string>(each.rows.begin()->first))
+        return {{each.rows.begin()->first, *found}};
+      return {};
+    case step::what::get_many: {
+      auto found = storage().get<std::string>(keys_of(each.rows));
+      return {found.begin(), found.end()};
+    }
+    case step::what::list:
+      return storage().list<std::string>(each.range);
+    default:
+      throw std::logic_error("not a step that reads");
     }
   }
 
   row_list one(const step& each) {
     switch (each.kind) {
-      case step::what::put:
-        storage().put(each.rows.begin()->first, each.rows.begin()->second);
-        return {};
-      case step::what::put_many:
-        storage().put(each.rows);
-        return {};
-      case step::what::erase:
-        return {{std::to_string(storage().erase(each.rows.begin()->first)), ""}};
-      case step::what::erase_many:
-        return {{std::to_string(storage().erase(keys_of(each.rows))), ""}};
-      case step::what::erase_all:
-        storage().erase_all();
-        return {};
-      case step::what::fail:
-        throw std::runtime_error("as the test wants it");
-      default:
-        return read(each);
+    case step::what::put:
+      storage().put(each.rows.begin()->first, each.rows.begin()->second);
+      return {};
+    case step::what::put_many:
+      storage().put(each.rows);
+      return {};
+    case step::what::erase:
+      return {{std::to_string(storage().erase(each.rows.begin()->first)), ""}};
+    case step::what::erase_many:
+      return {{std::to_string(storage().erase(keys_of(each.rows))), ""}};
+    case step::what::erase_all:
+      storage().erase_all();
+      return {};
+    case step::what::fail:
+      throw std::runtime_error("as the test wants it");
+    default:
+      return read(each);
     }
   }
 
@@ -172,44 +180,42 @@ struct model {
   row_list list(const storage_list_options& which) const {
     row_list found;
     for (const auto& row : rows)
-      if (row.first.starts_with(which.prefix) && row.first >= which.start && (which.end.empty() || row.first < which.end))
+      if (row.first.starts_with(which.prefix) && row.first >= which.start &&
+          (which.end.empty() || row.first < which.end))
         found.push_back(row);
-    if (which.reverse)
-      std::reverse(found.begin(), found.end());
-    if (found.size() > which.limit)
-      found.resize(which.limit);
+    if (which.reverse) std::reverse(found.begin(), found.end());
+    if (found.size() > which.limit) found.resize(which.limit);
     return found;
   }
 
   row_list one(const step& each) {
     switch (each.kind) {
-      case step::what::put:
-      case step::what::put_many:
-        for (const auto& [key, value] : each.rows)
-          rows[key] = value;
-        return {};
-      case step::what::erase:
-      case step::what::erase_many: {
-        std::size_t erased = 0;
-        for (const auto& row : each.rows)
-          erased += rows.erase(row.first);
-        return {{std::to_string(erased), ""}};
-      }
-      case step::what::erase_all:
-        rows.clear();
-        return {};
-      case step::what::get:
-      case step::what::get_many: {
-        row_list found;
-        for (const auto& row : each.rows)
-          if (auto at = rows.find(row.first); at != rows.end())
-            found.push_back(*at);
-        return found;
-      }
-      case step::what::list:
-        return list(each.range);
-      case step::what::fail:
-        break;
+    case step::what::put:
+    case step::what::put_many:
+      for (const auto& [key, value] : each.rows)
+        rows[key] = value;
+      return {};
+    case step::what::erase:
+    case step::what::erase_many: {
+      std::size_t erased = 0;
+      for (const auto& row : each.rows)
+        erased += rows.erase(row.first);
+      return {{std::to_string(erased), ""}};
+    }
+    case step::what::erase_all:
+      rows.clear();
+      return {};
+    case step::what::get:
+    case step::what::get_many: {
+      row_list found;
+      for (const auto& row : each.rows)
+        if (auto at = rows.find(row.first); at != rows.end()) found.push_back(*at);
+      return found;
+    }
+    case step::what::list:
+      return list(each.range);
+    case step::what::fail:
+      break;
     }
     return {};
   }
@@ -242,7 +248,8 @@ public:
   std::size_t below(std::size_t count) { return random_() % count; }
 
   std::string key() {
-    static const std::string letters = "\0\x01" "ab\x7f\x80\xfe\xff"s;
+    static const std::string letters = "\0\x01"
+                                       "ab\x7f\x80\xfe\xff"s;
     std::string out(1 + below(3), ' ');
     for (auto& c : out)
       c = letters[below(letters.size())];
@@ -256,21 +263,30 @@ public:
     return out;
   }
   step read() {
-    static const step::what kinds[] = {step::what::get, step::what::get_many, step::what::list, step::what::list};
+    static const step::what kinds[] = {step::what::get, step::what::get_many, step::what::list,
+                                       step::what::list};
     const auto kind = kinds[below(4)];
     return {kind, some(kind == step::what::get ? 1 : 4), range()};
   }
   step change() {
-    static const step::what kinds[] = {step::what::put,      step::what::put, step::what::put_many, step::what::put_many,
-                                       step::what::put_many, step::what::erase, step::what::erase_many};
+    static const step::what kinds[] = {step::what::put,       step::what::put,      step::what::put_many,
+                                       step::what::put_many,  step::what::put_many, step::what::erase,
+                                       step::what::erase_many};
     const auto kind = below(25) == 0 ? step::what::erase_all : kinds[below(7)];
-    return {kind, some(kind == step::what::put || kind == step::what::erase ? 1 : kind == step::what::put_many && below(5) == 0 ? 60 : 4), {}};
+    return {kind,
+            some(kind == step::what::put || kind == step::what::erase ? 1
+                 : kind == step::what::put_many && below(5) == 0      ? 60
+                                                                      : 4),
+            {}};
   }
   storage_list_options range() {
     auto prefix = maybe_key();
-    if (prefix.size() > 1 && below(2) == 0)
-      prefix.resize(1);
-    return {.prefix = prefix, .start = maybe_key(), .end = maybe_key(), .limit = below(3) == 0 ? 1 + below(5) : 10'000, .reverse = below(2) == 0};
+    if (prefix.size() > 1 && below(2) == 0) prefix.resize(1);
+    return {.prefix = prefix,
+            .start = maybe_key(),
+            .end = maybe_key(),
+            .limit = below(3) == 0 ? 1 + below(5) : 10'000,
+            .reverse = below(2) == 0};
   }
   std::vector<step> turn() {
     std::vector<step> steps;
@@ -319,13 +335,13 @@ row_map many_rows(std::size_t count) {
 
 TEST_CASE_FIXTURE(fixture, "storage: a turn reads what it has written, and later turns and a restart too") {
   const auto seen = value_of(mine.call<&shelf::run>(std::vector<step>{
-    {step::what::put_many, {{"a", "1"}, {"b", "1"}, {"c", "1"}}, {}},
-    {step::what::get, {{"a", ""}}, {}},
-    {step::what::put, {{"a", "2"}}, {}},
-    {step::what::erase, {{"b", ""}}, {}},
-    {step::what::erase, {{"b", ""}}, {}},
-    {step::what::get_many, {{"a", ""}, {"b", ""}, {"c", ""}}, {}},
-    {step::what::list, {}, {.end = "z"}},
+      {step::what::put_many, {{"a", "1"}, {"b", "1"}, {"c", "1"}}, {}},
+      {step::what::get, {{"a", ""}}, {}},
+      {step::what::put, {{"a", "2"}}, {}},
+      {step::what::erase, {{"b", ""}}, {}},
+      {step::what::erase, {{"b", ""}}, {}},
+      {step::what::get_many, {{"a", ""}, {"b", ""}, {"c", ""}}, {}},
+      {step::what::list, {}, {.end = "z"}},
   }));
   const row_list left{{"a", "2"}, {"c", "1"}};
   CHECK(seen == sightings{{}, {{"a", "1"}}, {}, {{"1", ""}}, {{"0", ""}}, left, left});
@@ -363,8 +379,12 @@ TEST_CASE_FIXTURE(fixture, "storage: list by prefix, start, end, limit and direc
   std::size_t i = 0;
   for (const auto& row : expected.rows)
     (++i % 3 == 0 ? first : i % 3 == 1 ? second : third).insert(row);
-  value_of(mine.call<&shelf::run>(std::vector<step>{{step::what::put_many, first, {}}, {step::what::put_many, third, {}}, {step::what::put, {{"c", "gone"}}, {}}}));
-  std::vector<step> steps{{step::what::erase_many, third, {}}, {step::what::put_many, second, {}}, {step::what::erase, {{"c", ""}, {"\xff turns", ""}}, {}},
+  value_of(mine.call<&shelf::run>(std::vector<step>{{step::what::put_many, first, {}},
+                                                    {step::what::put_many, third, {}},
+                                                    {step::what::put, {{"c", "gone"}}, {}}}));
+  std::vector<step> steps{{step::what::erase_many, third, {}},
+                          {step::what::put_many, second, {}},
+                          {step::what::erase, {{"c", ""}, {"\xff turns", ""}}, {}},
                           {step::what::erase, {{"\xff turns", ""}}, {}}};
   for (const auto& row : third)
     expected.rows.erase(row.first);
@@ -376,7 +396,8 @@ TEST_CASE_FIXTURE(fixture, "storage: list by prefix, start, end, limit and direc
       for (const auto& end : bounds)
         for (const auto limit : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{10'000}})
           for (const auto reverse : {false, true}) {
-            const storage_list_options range{.prefix = prefix, .start = start, .end = end, .limit = limit, .reverse = reverse};
+            const storage_list_options range{
+                .prefix = prefix, .start = start, .end = end, .limit = limit, .reverse = reverse};
             steps.push_back({step::what::list, {}, range});
             answers.push_back(expected.list(range));
           }
@@ -393,8 +414,10 @@ TEST_CASE_FIXTURE(fixture, "storage: list by prefix, start, end, limit and direc
 TEST_CASE_FIXTURE(fixture, "R3: an undone turn leaves no row behind, nor does it erase one") {
   value_of(mine.call<&shelf::run>(std::vector<step>{{step::what::put_many, {{"a", "1"}, {"b", "1"}}, {}}}));
   const auto before = all();
-  for (const auto& undone : {step{step::what::put_many, {{"a", "2"}, {"c", "2"}}, {}}, step{step::what::erase, {{"a", ""}}, {}}, step{step::what::erase_all, {}, {}}}) {
-    CHECK(error_of(mine.call<&shelf::run>(std::vector<step>{undone, {step::what::fail, {}, {}}})).code == errc::handler_failed);
+  for (const auto& undone : {step{step::what::put_many, {{"a", "2"}, {"c", "2"}}, {}},
+                             step{step::what::erase, {{"a", ""}}, {}}, step{step::what::erase_all, {}, {}}}) {
+    CHECK(error_of(mine.call<&shelf::run>(std::vector<step>{undone, {step::what::fail, {}, {}}})).code ==
+          errc::handler_failed);
     CHECK(all() == before);
     CHECK(value_of(mine.call<&shelf::turns>()) == "1");
   }
@@ -410,7 +433,8 @@ TEST_CASE_FIXTURE(fixture, "R3: an undone turn does not take with it what is in 
     test::gate::closing held(valve->writes);
     first = mine.call<&shelf::put>("a", "1");
     REQUIRE(writes_wait());
-    undone = mine.call<&shelf::run>(std::vector<step>{{step::what::put, {{"a", "2"}}, {}}, {step::what::fail, {}, {}}});
+    undone = mine.call<&shelf::run>(
+        std::vector<step>{{step::what::put, {{"a", "2"}}, {}}, {step::what::fail, {}, {}}});
     read = mine.call<&shelf::value>("a");
     REQUIRE(eventually([] { return turns_run == 1; }));
   }
@@ -419,7 +443,8 @@ TEST_CASE_FIXTURE(fixture, "R3: an undone turn does not take with it what is in 
   CHECK(value_of(std::move(read)) == "1");
 }
 
-TEST_CASE_FIXTURE(fixture, "R4: turns see rows that are in flight, and nobody hears of them before they are durable") {
+TEST_CASE_FIXTURE(fixture,
+                  "R4: turns see rows that are in flight, and nobody hears of them before they are durable") {
   value_of(mine.call<&shelf::put>("a", "0"));
   std::vector<std::future<void>> writes;
   std::future<std::string> read;
@@ -470,8 +495,10 @@ TEST_CASE_FIXTURE(fixture, "R4: a failed commit drops its rows, and those of the
   CHECK(all() == row_list{{"a", "0"}, {"b", "0"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "storage: erase_all erases rows that are stored, in flight and of the same turn, few or many") {
-  for (const std::size_t stored : {std::size_t{0}, std::size_t{3}, std::size_t{100}, std::size_t{101}, std::size_t{300}}) {
+TEST_CASE_FIXTURE(
+    fixture, "storage: erase_all erases rows that are stored, in flight and of the same turn, few or many") {
+  for (const std::size_t stored :
+       {std::size_t{0}, std::size_t{3}, std::size_t{100}, std::size_t{101}, std::size_t{300}}) {
     CAPTURE(stored);
     auto object = running->get<shelf>("with " + std::to_string(stored));
     if (stored != 0)
@@ -497,9 +524,13 @@ TEST_CASE_FIXTURE(fixture, "storage: erase_all erases rows that are stored, in f
     CHECK(value_of(std::move(counts[2])) == 2);
     CHECK(value_of(object.call<&shelf::value>("old")) == "none");
 
-    const auto seen = value_of(object.call<&shelf::run>(std::vector<step>{{step::what::put_many, many_rows(stored + 1), {}}, {step::what::erase_all, {}, {}},
-                                                                          {step::what::list, {}, {}}, {step::what::put, {{"last", "1"}}, {}},
-                                                                          {step::what::erase, {{"1000", ""}}, {}}, {step::what::get, {{"new", ""}}, {}}}));
+    const auto seen =
+        value_of(object.call<&shelf::run>(std::vector<step>{{step::what::put_many, many_rows(stored + 1), {}},
+                                                            {step::what::erase_all, {}, {}},
+                                                            {step::what::list, {}, {}},
+                                                            {step::what::put, {{"last", "1"}}, {}},
+                                                            {step::what::erase, {{"1000", ""}}, {}},
+                                                            {step::what::get, {{"new", ""}}, {}}}));
     CHECK(seen == sightings{{}, {}, {}, {}, {{"0", ""}}, {}});
     CHECK(value_of(object.call<&shelf::count>()) == 1);
   }
@@ -513,8 +544,7 @@ TEST_CASE_FIXTURE(fixture, "storage: a random walk that hibernates after every m
   model expected;
   for (int turn = 0; turn < 400; ++turn) {
     CAPTURE(turn);
-    if (turn % 100 == 50)
-      restart({.idle_after = 0ms});
+    if (turn % 100 == 50) restart({.idle_after = 0ms});
     if (turn % 5 == 0) // else the next message may come before the object has left
       REQUIRE(eventually([this] { return running->stats().active_objects == 0; }));
     auto steps = random.turn();
@@ -539,7 +569,8 @@ TEST_CASE_FIXTURE(fixture, "R4: a random walk with commits in flight agrees with
     CAPTURE(burst);
     std::vector<std::pair<std::future<sightings>, sightings>> calls;
     {
-      // What a commit writes can be read when the next is taken: so the rows of a burst are in flight, in part stored, and all stored.
+      // What a commit writes can be read when the next is taken: so the rows of a burst are in flight, in
+      // part stored, and all stored.
       test::gate::closing held(valve->writes);
       for (auto count = 1 + random.below(30); calls.size() < count;) {
         const auto steps = random.turn();
@@ -575,9 +606,12 @@ TEST_CASE_FIXTURE(fixture, "R12: limits of the storage are named errors, and not
     std::string text;
   };
   for (const auto& each : std::vector<row>{
-         {"empty key", [this] { return mine.call<&shelf::put_sized>(0, 1); }, errc::invalid_request, "1 to 2048 bytes"},
-         {"long key", [this] { return mine.call<&shelf::put_sized>(2049, 1); }, errc::too_large, "2049 bytes; the limit is 2048"},
-         {"large value", [this] { return mine.call<&shelf::put_sized>(1, most_text + 1); }, errc::too_large, "2097153 bytes encoded; the limit is 2097152"},
+           {"empty key", [this] { return mine.call<&shelf::put_sized>(0, 1); }, errc::invalid_request,
+            "1 to 2048 bytes"},
+           {"long key", [this] { return mine.call<&shelf::put_sized>(2049, 1); }, errc::too_large,
+            "2049 bytes; the limit is 2048"},
+           {"large value", [this] { return mine.call<&shelf::put_sized>(1, most_text + 1); }, errc::too_large,
+            "2097153 bytes encoded; the limit is 2097152"},
        }) {
     CAPTURE(each.what);
     const auto why = error_of(each.call());
@@ -585,8 +619,11 @@ TEST_CASE_FIXTURE(fixture, "R12: limits of the storage are named errors, and not
     CHECK_MESSAGE(contains(why.message, each.text), why.message);
     CHECK(contains(why.message, "SHELF/mine"));
   }
-  const auto sum = error_of(mine.call<&shelf::run>(std::vector<step>{
-    {step::what::put_many, {{"a", std::string(most_text, 'v')}, {"b", std::string(most_text, 'v')}, {"c", std::string(most_text, 'v')}}, {}}}));
+  const auto sum = error_of(mine.call<&shelf::run>(std::vector<step>{{step::what::put_many,
+                                                                      {{"a", std::string(most_text, 'v')},
+                                                                       {"b", std::string(most_text, 'v')},
+                                                                       {"c", std::string(most_text, 'v')}},
+                                                                      {}}}));
   CHECK(sum.code == errc::too_large);
   CHECK_MESSAGE(contains(sum.message, "options::max_state_bytes = 5242880"), sum.message);
   CHECK(error_of(mine.call<&shelf::erase>("")).code == errc::invalid_request);
@@ -632,7 +669,9 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged row fails by name where it is read, a
     disk.put(key, row);
   }
   restart();
-  for (const auto& why : {error_of(mine.call<&shelf::value>("bad")), error_of(mine.call<&shelf::copy>("bad", "worse")), error_of(mine.call<&shelf::count>())}) {
+  for (const auto& why :
+       {error_of(mine.call<&shelf::value>("bad")), error_of(mine.call<&shelf::copy>("bad", "worse")),
+        error_of(mine.call<&shelf::count>())}) {
     CHECK(why.code == errc::corrupt);
     CHECK_MESSAGE(contains(why.message, "'bad'"), why.message);
     CHECK_MESSAGE(contains(why.message, "SHELF/mine"), why.message);
@@ -646,7 +685,8 @@ TEST_CASE_FIXTURE(fixture, "R21: a damaged row fails by name where it is read, a
   CHECK(all() == row_list{{"good", "1"}});
 }
 
-TEST_CASE_FIXTURE(fixture, "storage: a message whose handler cannot read a row because storage fails is handled later") {
+TEST_CASE_FIXTURE(
+    fixture, "storage: a message whose handler cannot read a row because storage fails is handled later") {
   value_of(mine.call<&shelf::put>("from", "1"));
   valve->fail_reads('K');
   CHECK(error_of(mine.call<&shelf::value>("from")).code == errc::storage_error);
@@ -667,12 +707,14 @@ public:
   int created() const { return storage().get<int>("created").value_or(0); }
   int wakes() const { return storage().get<int>("wakes").value_or(0); }
 
-  using methods = dormouse::methods<"EARLY", method<"created", &early::created>, method<"wakes", &early::wakes>>;
+  using methods =
+      dormouse::methods<"EARLY", method<"created", &early::created>, method<"wakes", &early::wakes>>;
 };
 
 } // namespace
 
-TEST_CASE("R2: on_create and on_wake have a storage, and their rows are committed though the state has not changed") {
+TEST_CASE("R2: on_create and on_wake have a storage, and their rows are committed though the state has not "
+          "changed") {
   test::scratch_directory directory;
   for (int life = 1; life <= 3; ++life) {
     runtime running({.directory = directory.path()});

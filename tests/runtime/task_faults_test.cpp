@@ -1,13 +1,13 @@
-// Tasks, hooks and the ready gate where something fails, ends or comes at a bad moment: nothing runs twice, nobody is told twice or never, nothing that was
-// destroyed comes back.
-
-#include <dormouse/dormouse.hpp>
+// Tasks, hooks and the ready gate where something fails, ends or comes at a bad moment: nothing runs twice,
+// nobody is told twice or never, nothing that was destroyed comes back.
 
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -36,8 +36,7 @@ public:
 
   void on_create() override { ++created; }
   void on_wake() override {
-    if (bad_wakes > 0 && bad_wakes-- > 0)
-      throw std::runtime_error("not yet");
+    if (bad_wakes > 0 && bad_wakes-- > 0) throw std::runtime_error("not yet");
   }
 
   void keep(std::string text) { kept_.push_back(std::move(text)); }
@@ -50,7 +49,9 @@ public:
   }
   int touch() { return 1; }
 
-  static task<int> echo(task_context<hand> self, std::string text) { co_return static_cast<int>(text.size() + co_await self.random() % 1); }
+  static task<int> echo(task_context<hand> self, std::string text) {
+    co_return static_cast<int>(text.size() + co_await self.random() % 1);
+  }
   static task<int> child(task_context<hand> self) { co_return static_cast<int>(co_await self.random() % 2); }
 
   static task<std::string> first_of_two(task_context<hand> self) {
@@ -80,7 +81,9 @@ public:
     kept_.emplace_back("much");
     return std::string(bytes, 'm');
   }
-  static task<std::string> give_much(task_context<hand> self, std::uint64_t bytes) { co_return std::string(bytes + co_await self.random() % 1, 'm'); }
+  static task<std::string> give_much(task_context<hand> self, std::uint64_t bytes) {
+    co_return std::string(bytes + co_await self.random() % 1, 'm');
+  }
   static task<std::string> carry(task_context<hand> self, std::uint64_t bytes, std::uint32_t times) {
     const auto make = [bytes] { return std::string(bytes, 'm'); };
     std::string said;
@@ -114,14 +117,14 @@ public:
     }
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(kept_);
-  }
-  using methods = dormouse::methods<"HAND", method<"keep", &hand::keep>, method<"kept", &hand::kept>, method<"end", &hand::end>, method<"turn", &hand::turn>,
-                                    method<"won", &hand::won>, method<"touch", &hand::touch>, method<"child", &hand::child>, method<"first_of_two", &hand::first_of_two>,
-                                    method<"end_at_last", &hand::end_at_last>, method<"spin", &hand::spin>, method<"wait", &hand::wait>, method<"much", &hand::much>,
-                                    method<"give_much", &hand::give_much>, method<"carry", &hand::carry>, method<"echo", &hand::echo>>;
+  template <class Archive> void serialize(Archive& ar) { ar(kept_); }
+  using methods = dormouse::methods<
+      "HAND", method<"keep", &hand::keep>, method<"kept", &hand::kept>, method<"end", &hand::end>,
+      method<"turn", &hand::turn>, method<"won", &hand::won>, method<"touch", &hand::touch>,
+      method<"child", &hand::child>, method<"first_of_two", &hand::first_of_two>,
+      method<"end_at_last", &hand::end_at_last>, method<"spin", &hand::spin>, method<"wait", &hand::wait>,
+      method<"much", &hand::much>, method<"give_much", &hand::give_much>, method<"carry", &hand::carry>,
+      method<"echo", &hand::echo>>;
 
 private:
   texts kept_;
@@ -130,17 +133,19 @@ private:
 /// Asks a hand, and counts what it hears.
 class asker : public durable_object {
 public:
-  void ask_task(std::string whom) { call<&hand::end_at_last>(object_id<hand>(whom)).then<&asker::on_answer>(); }
+  void ask_task(std::string whom) {
+    call<&hand::end_at_last>(object_id<hand>(whom)).then<&asker::on_answer>();
+  }
   void ask(std::string whom) { call<&hand::touch>(object_id<hand>(whom)).then<&asker::on_answer>(); }
-  void on_answer(call_result<int> answer) { heard_.push_back(answer ? std::to_string(*answer) : std::string(to_string(answer.error().code))); }
+  void on_answer(call_result<int> answer) {
+    heard_.push_back(answer ? std::to_string(*answer) : std::string(to_string(answer.error().code)));
+  }
   texts heard() const { return heard_; }
   void tell(std::string whom, std::string what) { send<&hand::keep>(object_id<hand>(whom), what); }
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(heard_);
-  }
-  using methods = dormouse::methods<"ASKER", method<"ask_task", &asker::ask_task>, method<"ask", &asker::ask>, method<"on_answer", &asker::on_answer>,
-                                    method<"heard", &asker::heard>, method<"tell", &asker::tell>>;
+  template <class Archive> void serialize(Archive& ar) { ar(heard_); }
+  using methods = dormouse::methods<"ASKER", method<"ask_task", &asker::ask_task>, method<"ask", &asker::ask>,
+                                    method<"on_answer", &asker::on_answer>, method<"heard", &asker::heard>,
+                                    method<"tell", &asker::tell>>;
 
 private:
   texts heard_;
@@ -157,13 +162,14 @@ public:
   }
   void warm(int degrees) {
     ready();
-    if (degrees < 0)
-      throw std::runtime_error("too cold");
+    if (degrees < 0) throw std::runtime_error("too cold");
     degrees_ = degrees;
   }
   int degrees() const { return degrees_; }
 
-  static task<int> fuel(task_context<boiler> self) { co_return static_cast<int>(co_await self.random() % 10) + 20; }
+  static task<int> fuel(task_context<boiler> self) {
+    co_return static_cast<int>(co_await self.random() % 10) + 20;
+  }
   static task<void> heat(task_context<boiler> self) {
     try {
       co_await self.call<&boiler::warm>(-1);
@@ -174,11 +180,10 @@ public:
     co_await self.call<&boiler::warm>(degrees);
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(degrees_);
-  }
-  using methods = dormouse::methods<"BOILER", method<"warm", &boiler::warm>, method<"degrees", &boiler::degrees>, method<"fuel", &boiler::fuel>, method<"heat", &boiler::heat>>;
+  template <class Archive> void serialize(Archive& ar) { ar(degrees_); }
+  using methods =
+      dormouse::methods<"BOILER", method<"warm", &boiler::warm>, method<"degrees", &boiler::degrees>,
+                        method<"fuel", &boiler::fuel>, method<"heat", &boiler::heat>>;
 
 private:
   int degrees_ = 0;
@@ -192,8 +197,7 @@ public:
 
   void on_wake() override {
     ++woken;
-    if (blocks)
-      block_until_ready(300ms);
+    if (blocks) block_until_ready(300ms);
   }
   void plan() { schedule<&napper::on_time>({.at = 1min, .name = "nap"}, std::string("planned")); }
   void begin() { start<&napper::forget_about_it>(); }
@@ -210,13 +214,12 @@ public:
     co_await self.call<&napper::call_off>();
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(kept_, called_off_);
-  }
-  using methods = dormouse::methods<"NAPPER", method<"plan", &napper::plan>, method<"begin", &napper::begin>, method<"call_off", &napper::call_off>,
-                                    method<"called_off", &napper::called_off>, method<"keep", &napper::keep>, method<"on_time", &napper::on_time>,
-                                    method<"kept", &napper::kept>, method<"forget_about_it", &napper::forget_about_it>>;
+  template <class Archive> void serialize(Archive& ar) { ar(kept_, called_off_); }
+  using methods =
+      dormouse::methods<"NAPPER", method<"plan", &napper::plan>, method<"begin", &napper::begin>,
+                        method<"call_off", &napper::call_off>, method<"called_off", &napper::called_off>,
+                        method<"keep", &napper::keep>, method<"on_time", &napper::on_time>,
+                        method<"kept", &napper::kept>, method<"forget_about_it", &napper::forget_about_it>>;
 
 private:
   texts kept_;
@@ -251,7 +254,9 @@ struct fixture {
   bool heard(const texts& expected) const {
     return eventually([&] { return value_of(who().call<&asker::heard>()) == expected; });
   }
-  static promise_id<std::string> promise(const std::string& text) { return promise_id<std::string>(value_or_throw(parse_promise_id(text))); }
+  static promise_id<std::string> promise(const std::string& text) {
+    return promise_id<std::string>(value_or_throw(parse_promise_id(text)));
+  }
   /// When the task under way has left so many ids of promises.
   promise_id<std::string> promise_of(std::size_t which) const {
     REQUIRE(eventually([&] { return value_of(it().call<&hand::kept>()).size() > which; }));
@@ -275,7 +280,8 @@ TEST_CASE_FIXTURE(fixture, "R15: a task whose last step destroys its object answ
   CHECK(value_of(who().call<&asker::heard>()) == texts{"1"});
 }
 
-TEST_CASE_FIXTURE(fixture, "R16: a task that has ended is not taken up again while its end is on the way to the disk") {
+TEST_CASE_FIXTURE(
+    fixture, "R16: a task that has ended is not taken up again while its end is on the way to the disk") {
   const auto task = value_of(it().start<&hand::first_of_two>());
   const auto one = promise_of(0);
   const auto other = promise_of(1);
@@ -301,7 +307,8 @@ TEST_CASE_FIXTURE(fixture, "R16: a task that has ended is not taken up again whi
   CHECK(eventually([&] { return running->stats().tasks_completed == 2; }));
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: a hook that throws once costs no message: who called hears why, and what nobody waits for is tried again") {
+TEST_CASE_FIXTURE(fixture, "R2: a hook that throws once costs no message: who called hears why, and what "
+                           "nobody waits for is tried again") {
   value_of(it().call<&hand::touch>());
   chosen.idle_after = 0ms;
   start();
@@ -315,7 +322,8 @@ TEST_CASE_FIXTURE(fixture, "R2: a hook that throws once costs no message: who ca
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R3: a task that begins anew for ever ends with its object, and does not make another") {
+TEST_CASE_FIXTURE(fixture,
+                  "R3: a task that begins anew for ever ends with its object, and does not make another") {
   value_of(it().start<&hand::spin>());
   REQUIRE(eventually([] { return hand::turns > 5; }));
   value_of(it().call<&hand::end>());
@@ -326,7 +334,8 @@ TEST_CASE_FIXTURE(fixture, "R3: a task that begins anew for ever ends with its o
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R3: an object is not destroyed while its tasks cannot be read, for those who wait for one of them would never hear") {
+TEST_CASE_FIXTURE(fixture, "R3: an object is not destroyed while its tasks cannot be read, for those who "
+                           "wait for one of them would never hear") {
   const auto task = value_of(it().start<&hand::wait>());
   (void)promise_of(0);
   auto result = running->tasks().result<std::string>(task);
@@ -364,10 +373,12 @@ TEST_CASE_FIXTURE(fixture, "R19: the end of a task needs no room among the sched
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R21: a promise resolved with something else fails at its co_await, and parks nothing") {
+TEST_CASE_FIXTURE(fixture,
+                  "R21: a promise resolved with something else fails at its co_await, and parks nothing") {
   const auto task = value_of(it().start<&hand::wait>());
   const auto word = promise_of(0);
-  CHECK(value_of(running->tasks().resolve(promise_id<std::uint8_t>(static_cast<const any_promise_id&>(word)), std::uint8_t{200})));
+  CHECK(value_of(running->tasks().resolve(promise_id<std::uint8_t>(static_cast<const any_promise_id&>(word)),
+                                          std::uint8_t{200})));
   CHECK(value_of(running->tasks().result<std::string>(task)) == "failed: bad_arguments");
   CHECK(running->stats().stuck_tasks == 0);
 }
@@ -378,7 +389,9 @@ TEST_CASE_FIXTURE(fixture, "R12: the arguments of a task have a limit, also from
   CHECK(value_of(it().call<&hand::echo>(std::string(100, 'x'))) == 100);
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: what a step, an own call and a task come to has a limit, and what is over it leaves no trace") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "R12: what a step, an own call and a task come to has a limit, and what is over it leaves no trace") {
   chosen.max_state_bytes = 100'000;
   start();
   const auto over = std::uint64_t{100'001};
@@ -388,7 +401,8 @@ TEST_CASE_FIXTURE(fixture, "R12: what a step, an own call and a task come to has
   for (const auto* part : {"too_large", "side effect", "HAND.much", "options::max_state_bytes = 100000"})
     CHECK_MESSAGE(contains(said, part), said);
   CHECK(value_of(it().call<&hand::kept>()).size() == 1); // the promise's id: no call was carried out
-  for (const auto& why : {error_of(it().call<&hand::give_much>(over)), error_of(it().call<&hand::much>(over))}) {
+  for (const auto& why :
+       {error_of(it().call<&hand::give_much>(over)), error_of(it().call<&hand::much>(over))}) {
     CHECK(why.code == errc::too_large);
     CHECK_MESSAGE(contains(why.message, "options::max_state_bytes = 100000"), why.message);
   }
@@ -414,7 +428,8 @@ TEST_CASE_FIXTURE(fixture, "R16: a live frame is resumed, and replayed only when
   CHECK(hand::begun == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R3 R4: a task whose step cannot be written goes back to what is on the disk, and its caller hears when it is durable") {
+TEST_CASE_FIXTURE(fixture, "R3 R4: a task whose step cannot be written goes back to what is on the disk, and "
+                           "its caller hears when it is durable") {
   const auto task = value_of(it().start<&hand::first_of_two>());
   const auto one = promise_of(0);
   REQUIRE(eventually([&] { return running->stats().pending_messages == 0; }));
@@ -431,7 +446,8 @@ TEST_CASE_FIXTURE(fixture, "R3 R4: a task whose step cannot be written goes back
   CHECK(value_of(it().call<&hand::kept>()).size() == 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "R1 R4: what one object sends to another keeps its order when a commit of the receiver fails") {
+TEST_CASE_FIXTURE(
+    fixture, "R1 R4: what one object sends to another keeps its order when a commit of the receiver fails") {
   value_of(it().call<&hand::touch>());
   valve->fail_writes([](const write_op& op) { return op.key.front() == 'O' && contains(op.key, "HAND"); });
   const auto failed = valve->failed();
@@ -444,7 +460,8 @@ TEST_CASE_FIXTURE(fixture, "R1 R4: what one object sends to another keeps its or
   CHECK(value_of(it().call<&hand::kept>()) == texts{"first", "second", "third", "fourth"});
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: a task makes its object ready, though it sleeps, has a task of its own, and failed before") {
+TEST_CASE_FIXTURE(fixture, "block_until_ready: a task makes its object ready, though it sleeps, has a task "
+                           "of its own, and failed before") {
   auto degrees = running->get<boiler>("b").call<&boiler::degrees>();
   REQUIRE(eventually([&] { return running->stats().schedules == 1; }));
   CHECK_FALSE(is_ready(degrees)); // the `ready()` of the call that threw does not count
@@ -452,7 +469,8 @@ TEST_CASE_FIXTURE(fixture, "block_until_ready: a task makes its object ready, th
   CHECK(value_of(std::move(degrees)) >= 20);
 }
 
-TEST_CASE_FIXTURE(fixture, "block_until_ready: what was called off while its firing waited does not come back when the time is over") {
+TEST_CASE_FIXTURE(fixture, "block_until_ready: what was called off while its firing waited does not come "
+                           "back when the time is over") {
   const auto object = running->get<napper>("n");
   value_of(object.call<&napper::plan>());
   value_of(object.call<&napper::begin>());

@@ -1,10 +1,10 @@
 // What a task can say in other ways than those that the other tests of tasks use, and what outlives it.
 
-#include <dormouse/dormouse.hpp>
-
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
+
+#include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
@@ -60,8 +60,7 @@ public:
   }
   static task<std::uint32_t> countdown(task_context<speaker> self, std::uint32_t from) {
     co_await self.call<&speaker::keep>(std::to_string(from));
-    if (from > 1)
-      co_await self.continue_as(from - 1);
+    if (from > 1) co_await self.continue_as(from - 1);
     co_return from;
   }
   /// Any number of these at once, in between the object's other turns.
@@ -74,13 +73,13 @@ public:
     co_return steps;
   }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(kept_);
-  }
-  using methods = dormouse::methods<"SPEAKER", method<"keep", &speaker::keep>, method<"kept", &speaker::kept>, method<"tell", &speaker::tell>, method<"until", &speaker::until>,
-                                    method<"signal", &speaker::signal>, method<"nested", &speaker::nested>, method<"first_good", &speaker::first_good>,
-                                    method<"countdown", &speaker::countdown>, method<"step_by_step", &speaker::step_by_step>>;
+  template <class Archive> void serialize(Archive& ar) { ar(kept_); }
+  using methods =
+      dormouse::methods<"SPEAKER", method<"keep", &speaker::keep>, method<"kept", &speaker::kept>,
+                        method<"tell", &speaker::tell>, method<"until", &speaker::until>,
+                        method<"signal", &speaker::signal>, method<"nested", &speaker::nested>,
+                        method<"first_good", &speaker::first_good>, method<"countdown", &speaker::countdown>,
+                        method<"step_by_step", &speaker::step_by_step>>;
 
 private:
   texts kept_;
@@ -101,7 +100,9 @@ struct fixture {
     REQUIRE(eventually([&] { return value_of(it().call<&speaker::kept>()).size() > which; }));
     return value_or_throw(parse_promise_id(value_of(it().call<&speaker::kept>()).at(which)));
   }
-  bool resolve(std::size_t which, const std::string& with) const { return value_of(running->tasks().resolve(promise_id<std::string>(promise_of(which)), with)); }
+  bool resolve(std::size_t which, const std::string& with) const {
+    return value_of(running->tasks().resolve(promise_id<std::string>(promise_of(which)), with));
+  }
 };
 
 } // namespace
@@ -148,7 +149,9 @@ TEST_CASE_FIXTURE(fixture, "R16: tasks of one object take turns with each other 
   for (const auto* name : {"a", "b", "c", "d"})
     done.push_back(it().call<&speaker::step_by_step>(std::string(name)));
   std::size_t calls = 0;
-  while (!eventually([&] { return std::all_of(done.begin(), done.end(), [](const auto& each) { return is_ready(each); }); }, 0ms)) {
+  while (!eventually(
+      [&] { return std::all_of(done.begin(), done.end(), [](const auto& each) { return is_ready(each); }); },
+      0ms)) {
     clock->advance(1ms);
     value_of(it().call<&speaker::keep>("call"));
     ++calls;
@@ -160,13 +163,13 @@ TEST_CASE_FIXTURE(fixture, "R16: tasks of one object take turns with each other 
   for (const std::string name : {"a", "b", "c", "d"}) {
     texts own;
     for (const auto& each : kept)
-      if (each.starts_with(name) && each.size() == 2)
-        own.push_back(each);
+      if (each.starts_with(name) && each.size() == 2) own.push_back(each);
     CHECK(own == texts{name + "0", name + "1", name + "2", name + "3", name + "4"});
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R16: the result of a task is kept for as long as the option says, and forgotten then") {
+TEST_CASE_FIXTURE(fixture,
+                  "R16: the result of a task is kept for as long as the option says, and forgotten then") {
   const auto task = value_of(it().start<&speaker::countdown>(1U));
   CHECK(value_of(running->tasks().result<std::uint32_t>(task)) == 1);
   clock->advance(23h + 59min);

@@ -1,12 +1,11 @@
-#include <dormouse/dormouse.hpp>
-
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "outcome.hpp"
 #include "storage_valve.hpp"
 
-#include <doctest/doctest.h>
+#include <dormouse/dormouse.hpp>
 
+#include <doctest/doctest.h>
 #include <unistd.h>
 
 #include <array>
@@ -57,8 +56,7 @@ public:
   }
   void add_or_refuse(int amount) {
     total_ += amount;
-    if (here->refuses)
-      throw std::runtime_error("not today");
+    if (here->refuses) throw std::runtime_error("not today");
   }
   void add_and_throw(int amount) {
     total_ += amount;
@@ -80,17 +78,18 @@ public:
   void note(std::string text) { total_ += static_cast<int>(text.size()); }
   std::string echo(std::string text) const { return text; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
+  template <class Archive> void serialize(Archive& ar) {
     ar(total_, text_);
-    if (text_ == "xxx")
-      throw std::runtime_error("three are too many");
+    if (text_ == "xxx") throw std::runtime_error("three are too many");
   }
 
-  using methods = dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>, method<"add_behind_gate", &counter::add_behind_gate>,
-                                    method<"add_or_refuse", &counter::add_or_refuse>, method<"add_and_throw", &counter::add_and_throw>,
-                                    method<"add_and_throw_a_number", &counter::add_and_throw_a_number>, method<"add_and_fail", &counter::add_and_fail>,
-                                    method<"throw_reading", &counter::throw_reading>, method<"grow", &counter::grow>, method<"note", &counter::note>, method<"echo", &counter::echo>>;
+  using methods = dormouse::methods<
+      "COUNTER", method<"add", &counter::add>, method<"total", &counter::total>,
+      method<"add_behind_gate", &counter::add_behind_gate>, method<"add_or_refuse", &counter::add_or_refuse>,
+      method<"add_and_throw", &counter::add_and_throw>,
+      method<"add_and_throw_a_number", &counter::add_and_throw_a_number>,
+      method<"add_and_fail", &counter::add_and_fail>, method<"throw_reading", &counter::throw_reading>,
+      method<"grow", &counter::grow>, method<"note", &counter::note>, method<"echo", &counter::echo>>;
 
 private:
   int total_ = 0;
@@ -108,8 +107,7 @@ class register_desk : public durable_object {
 public:
   void take(std::uint32_t sender, std::uint32_t number) {
     enter();
-    if (number != last_[sender] + 1)
-      ++disorder_;
+    if (number != last_[sender] + 1) ++disorder_;
     last_[sender] = number;
     leave();
   }
@@ -122,18 +120,16 @@ public:
   }
   std::uint32_t disorder() const { return disorder_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(last_, disorder_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(last_, disorder_); }
 
-  using methods = dormouse::methods<"DESK", method<"take", &register_desk::take>, method<"last", &register_desk::last>, method<"disorder", &register_desk::disorder>>;
+  using methods =
+      dormouse::methods<"DESK", method<"take", &register_desk::take>, method<"last", &register_desk::last>,
+                        method<"disorder", &register_desk::disorder>>;
 
 private:
   std::atomic<bool>& busy() const { return here->busy[std::stoul(instance_id())]; }
   void enter() const {
-    if (busy().exchange(true))
-      ++here->overlaps;
+    if (busy().exchange(true)) ++here->overlaps;
   }
   void leave() const { busy() = false; }
 
@@ -145,19 +141,16 @@ class newborn : public durable_object {
 public:
   void on_create() override {
     ++creations_;
-    if (here->refuses)
-      throw std::runtime_error("not born yet");
+    if (here->refuses) throw std::runtime_error("not born yet");
   }
   void on_wake() override { ++wakes_; }
   int creations() const { return creations_; }
   int wakes() const { return wakes_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(creations_, wakes_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(creations_, wakes_); }
 
-  using methods = dormouse::methods<"NEWBORN", method<"creations", &newborn::creations>, method<"wakes", &newborn::wakes>>;
+  using methods = dormouse::methods<"NEWBORN", method<"creations", &newborn::creations>,
+                                    method<"wakes", &newborn::wakes>>;
 
 private:
   int creations_ = 0;
@@ -168,15 +161,11 @@ class light_sleeper : public durable_object {
 public:
   void on_wake() override {
     ++tries_;
-    if (here->refuses)
-      throw std::runtime_error("five more minutes");
+    if (here->refuses) throw std::runtime_error("five more minutes");
   }
   int tries() const { return tries_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(tries_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(tries_); }
 
   using methods = dormouse::methods<"SLEEPER", method<"tries", &light_sleeper::tries>>;
 
@@ -198,7 +187,7 @@ struct fixture {
 
 } // namespace
 
-// --- R1 ---------------------------------------------------------------------------------------------------------------------------------
+// --- R1 ----------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R1: one turn at a time, in order per sender") {
   constexpr std::uint32_t senders = 4;
@@ -216,14 +205,12 @@ TEST_CASE_FIXTURE(fixture, "R1: one turn at a time, in order per sender") {
         for (std::uint32_t object = 0; object < objects; ++object) {
           auto desk = running.get<register_desk>(std::to_string(object));
           done.push_back(desk.call<&register_desk::take>(sender, number));
-          if (number % 10 == 0)
-            reads.emplace_back(number, desk.call<&register_desk::last>(sender));
+          if (number % 10 == 0) reads.emplace_back(number, desk.call<&register_desk::last>(sender));
         }
       for (auto& each : done)
         value_of(std::move(each));
       for (auto& [number, read] : reads)
-        if (value_of(std::move(read)) != number)
-          ++stale_reads;
+        if (value_of(std::move(read)) != number) ++stale_reads;
     });
   for (auto& thread : threads)
     thread.join();
@@ -239,7 +226,7 @@ TEST_CASE_FIXTURE(fixture, "R1: one turn at a time, in order per sender") {
   CHECK(running.stats().active_objects_peak == objects);
 }
 
-// --- R2 ---------------------------------------------------------------------------------------------------------------------------------
+// --- R2 ----------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R2: on_create runs once in a life, on_wake on every activation") {
   auto chosen = settings();
@@ -258,7 +245,8 @@ TEST_CASE_FIXTURE(fixture, "R2: on_create runs once in a life, on_wake on every 
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: on_create that throws gives the caller its error, and the next use tries again") {
+TEST_CASE_FIXTURE(fixture,
+                  "R2: on_create that throws gives the caller its error, and the next use tries again") {
   runtime running(settings());
   running.define<newborn>();
   auto child = running.get<newborn>("x");
@@ -276,7 +264,8 @@ TEST_CASE_FIXTURE(fixture, "R2: on_create that throws gives the caller its error
   CHECK(value_of(child.call<&newborn::wakes>()) == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: on_wake that throws gives the caller its error, and the next use tries again") {
+TEST_CASE_FIXTURE(fixture,
+                  "R2: on_wake that throws gives the caller its error, and the next use tries again") {
   runtime running(settings());
   running.define<light_sleeper>();
   auto sleeper = running.get<light_sleeper>("x");
@@ -289,7 +278,8 @@ TEST_CASE_FIXTURE(fixture, "R2: on_wake that throws gives the caller its error, 
   CHECK(value_of(sleeper.call<&light_sleeper::tries>()) == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "R2: an object whose on_create failed does not exist, and nothing of it stays in memory") {
+TEST_CASE_FIXTURE(fixture,
+                  "R2: an object whose on_create failed does not exist, and nothing of it stays in memory") {
   auto chosen = settings();
   chosen.idle_after = 0ms;
   runtime running(chosen);
@@ -300,7 +290,7 @@ TEST_CASE_FIXTURE(fixture, "R2: an object whose on_create failed does not exist,
   CHECK(eventually([&running] { return running.stats().active_bytes == 0; }));
 }
 
-// --- R3 ---------------------------------------------------------------------------------------------------------------------------------
+// --- R3 ----------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R3: a handler that throws leaves no trace") {
   runtime running(settings());
@@ -317,7 +307,8 @@ TEST_CASE_FIXTURE(fixture, "R3: a handler that throws leaves no trace") {
   CHECK(error_of(object.call<&counter::add_and_throw_a_number>(100)).code == errc::handler_failed);
   CHECK(value_of(object.call<&counter::total>()) == 5);
 
-  CHECK(error_of(object.call<&counter::add_and_fail>(100)) == error{errc::invalid_request, "the caller's own words", {"COUNTER", "x"}});
+  CHECK(error_of(object.call<&counter::add_and_fail>(100)) ==
+        error{errc::invalid_request, "the caller's own words", {"COUNTER", "x"}});
   CHECK(value_of(object.call<&counter::add>(1)) == 6);
   CHECK(running.stats().failed_turns == 3);
   CHECK(running.stats().turns == 2);
@@ -335,7 +326,8 @@ TEST_CASE_FIXTURE(fixture, "R3: a first turn that throws leaves no object behind
   CHECK(value_of(running.get<counter>("x").call<&counter::total>()) == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R3: a handler that throws while earlier commits are in flight loses its own turn only") {
+TEST_CASE_FIXTURE(fixture,
+                  "R3: a handler that throws while earlier commits are in flight loses its own turn only") {
   auto valve = std::make_shared<test::storage_valve>();
   runtime running(settings(), {.wrap_engine = valve->wrap(), .wrap_transport = {}});
   running.define<counter>();
@@ -392,7 +384,7 @@ TEST_CASE_FIXTURE(fixture, "R3: a read that throws disturbs nothing") {
   CHECK(running.stats().commits == 1);
 }
 
-// --- post -------------------------------------------------------------------------------------------------------------------------------
+// --- post --------------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "post: runs once, after the future is ready at the latest") {
   runtime running(settings());
@@ -425,7 +417,8 @@ TEST_CASE_FIXTURE(fixture, "post: survives a restart, and runs once") {
   CHECK(value_of(running.get<counter>("x").call<&counter::total>()) == 7);
 }
 
-TEST_CASE_FIXTURE(fixture, "R7: a message whose handler keeps throwing is tried five times and becomes a dead letter") {
+TEST_CASE_FIXTURE(
+    fixture, "R7: a message whose handler keeps throwing is tried five times and becomes a dead letter") {
   runtime running(settings());
   running.define<counter>();
   auto object = running.get<counter>("x");
@@ -456,8 +449,7 @@ TEST_CASE_FIXTURE(fixture, "R7: a post that comes while its class is being defin
   }
   definer.join();
   auto object = running.get<counter>("x");
-  if (!posted)
-    value_of(object.post<&counter::add>(1));
+  if (!posted) value_of(object.post<&counter::add>(1));
   value_of(object.post<&counter::add>(10)); // behind everything that the walk found
   CHECK(eventually([&object] { return value_of(object.call<&counter::total>()) >= 11; }));
   CHECK(value_of(object.call<&counter::total>()) == 11);
@@ -503,7 +495,7 @@ TEST_CASE_FIXTURE(fixture, "R7: a class that many threads define at once gets wh
     CHECK(value_of(again.get<counter>(std::to_string(i)).call<&counter::total>()) == 11);
 }
 
-// --- R18, R19, R20 ----------------------------------------------------------------------------------------------------------------------
+// --- R18, R19, R20 -----------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R18: a second runtime on the same directory is refused by name") {
   {
@@ -531,18 +523,19 @@ TEST_CASE_FIXTURE(fixture, "R18: a directory that cannot be made or written is r
 }
 
 TEST_CASE_FIXTURE(fixture, "R18: a directory that is there and can only be read is refused by name") {
-  if (::geteuid() == 0)
-    return; // whom permissions do not hold back
+  if (::geteuid() == 0) return; // whom permissions do not hold back
   const auto closed = directory.path() / "closed";
   std::filesystem::create_directory(closed);
-  std::filesystem::permissions(closed, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(closed,
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   const auto why = error_thrown_by([&closed] { runtime running({.directory = closed}); });
   std::filesystem::permissions(closed, std::filesystem::perms::owner_all);
   CHECK(why.code == errc::directory_unusable);
   CHECK(contains(why.message, closed.string()));
 }
 
-TEST_CASE_FIXTURE(fixture, "R19: past max_mailbox_messages a call is answered with overloaded, and nothing else is lost") {
+TEST_CASE_FIXTURE(
+    fixture, "R19: past max_mailbox_messages a call is answered with overloaded, and nothing else is lost") {
   auto chosen = settings();
   chosen.max_mailbox_messages = 5;
   runtime running(chosen);
@@ -582,7 +575,8 @@ TEST_CASE_FIXTURE(fixture, "R19: past max_pending_messages every call and post i
     test::gate::closing held(here->turns);
     for (int i = 0; i < 4; ++i) // to one object: others would take all the threads there are
       accepted.push_back(running.get<counter>("x").call<&counter::add_behind_gate>(1));
-    for (const auto& why : {error_of(running.get<counter>("other").call<&counter::add>(1)), error_of(running.get<counter>("other").post<&counter::add>(1)),
+    for (const auto& why : {error_of(running.get<counter>("other").call<&counter::add>(1)),
+                            error_of(running.get<counter>("other").post<&counter::add>(1)),
                             error_of(running.get<counter>("other").call<&counter::total>())}) {
       CHECK(why.code == errc::overloaded);
       CHECK(contains(why.message, "options::max_pending_messages"));
@@ -623,7 +617,8 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping lets what was called finish, and refus
   CHECK(value_of(next.get<counter>("x").call<&counter::total>()) == 100);
 }
 
-TEST_CASE_FIXTURE(fixture, "R20: what was acknowledged while the runtime stopped is there, and nothing else is") {
+TEST_CASE_FIXTURE(fixture,
+                  "R20: what was acknowledged while the runtime stopped is there, and nothing else is") {
   std::array<std::atomic<int>, 4> acknowledged{};
   {
     runtime running(settings());
@@ -638,8 +633,7 @@ TEST_CASE_FIXTURE(fixture, "R20: what was acknowledged while the runtime stopped
             ++count;
           }
         } catch (const failure& e) {
-          if (e.code() != errc::stopped)
-            count = -1;
+          if (e.code() != errc::stopped) count = -1;
         }
       });
     CHECK(eventually([&acknowledged] { return acknowledged[0] > 10 && acknowledged[3] > 10; }));
@@ -667,7 +661,7 @@ TEST_CASE_FIXTURE(fixture, "a runtime can be moved") {
   CHECK(value_of(second.get<counter>("x").call<&counter::total>()) == 0);
 }
 
-// --- bad input --------------------------------------------------------------------------------------------------------------------------
+// --- bad input ---------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "bad input: bindings, methods and arguments are refused by name") {
   runtime running(settings());
@@ -690,24 +684,30 @@ TEST_CASE_FIXTURE(fixture, "bad input: bindings, methods and arguments are refus
   CHECK(contains(no_method.message, "subtract"));
   CHECK(error_of(untyped.call<int>("add")).code == errc::bad_arguments);
   CHECK(error_of(untyped.call<int>("add", 1, 2)).code == errc::bad_arguments);
-  CHECK(error_of(untyped.call<std::string>("echo", ~std::uint64_t{0})).code == errc::bad_arguments); // a length of 2^64-1
+  CHECK(error_of(untyped.call<std::string>("echo", ~std::uint64_t{0})).code ==
+        errc::bad_arguments); // a length of 2^64-1
   CHECK(value_of(untyped.call<int>("total")) == 3);
 
   CHECK(error_thrown_by([&running] { (void)running.get({"NOBODY", "x"}); }).code == errc::unknown_binding);
-  CHECK(error_thrown_by([&running] { (void)running.get({"no-binding", "x"}); }).code == errc::invalid_binding);
+  CHECK(error_thrown_by([&running] {
+          (void)running.get({"no-binding", "x"});
+        }).code == errc::invalid_binding);
 }
 
 TEST_CASE_FIXTURE(fixture, "bad input: an instance id is 1 to 1024 bytes of UTF-8") {
   runtime running(settings());
   running.define<counter>();
-  for (const auto& id : {std::string(), std::string(1025, 'x'), std::string("\xff\xfe"), std::string("\xc0\x80")}) {
+  for (const auto& id :
+       {std::string(), std::string(1025, 'x'), std::string("\xff\xfe"), std::string("\xc0\x80")}) {
     CAPTURE(id.size());
     const auto why = error_thrown_by([&running, &id] { (void)running.get<counter>(id); });
     CHECK(why.code == errc::invalid_instance_id);
     CHECK(contains(why.message, "COUNTER"));
   }
-  CHECK(contains(error_thrown_by([&running] { (void)running.get<counter>(std::string(1025, 'x')); }).message, "1024"));
-  for (const auto& id : {std::string(1024, 'x'), std::string("a\0b", 3), std::string("a\0", 2), std::string("\xf0\x9f\x90\xad")})
+  CHECK(contains(error_thrown_by([&running] { (void)running.get<counter>(std::string(1025, 'x')); }).message,
+                 "1024"));
+  for (const auto& id : {std::string(1024, 'x'), std::string("a\0b", 3), std::string("a\0", 2),
+                         std::string("\xf0\x9f\x90\xad")})
     CHECK(value_of(running.get<counter>(id).call<&counter::add>(1)) == 1);
 }
 
@@ -758,7 +758,8 @@ TEST_CASE_FIXTURE(fixture, "bad input: an option out of its range is refused by 
   refused("store_cache_bytes", [](options& o) { o.store_cache_bytes = 1; });
   refused("store_buffer_bytes", [](options& o) { o.store_buffer_bytes = 1; });
   refused("scheduler_threads", [](options& o) { o.scheduler_threads = 5000; });
-  for (const auto& agent : {std::string("a\r\nX-Smuggled: 1"), std::string("a\nb"), std::string("a\rb"), std::string("a\0b", 3), std::string("a\x7f")})
+  for (const auto& agent : {std::string("a\r\nX-Smuggled: 1"), std::string("a\nb"), std::string("a\rb"),
+                            std::string("a\0b", 3), std::string("a\x7f")})
     refused("user_agent", [&agent](options& o) { o.user_agent = agent; });
   runtime running(settings()); // nothing was opened on the way
 }

@@ -1,6 +1,5 @@
-#include "proxy/url_policy.hpp"
-
 #include "outcome.hpp"
+#include "proxy/url_policy.hpp"
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
@@ -29,9 +28,7 @@ bool is_special(const std::string& text) {
   return is_special_address(reinterpret_cast<const sockaddr&>(where));
 }
 
-url_policy policy(const std::vector<std::string>& allow) {
-  return value_or_throw(url_policy::make(allow));
-}
+url_policy policy(const std::vector<std::string>& allow) { return value_or_throw(url_policy::make(allow)); }
 
 expected<reach> check(const std::vector<std::string>& allow, const std::string& target) {
   return parse_url(target).and_then([&](const url& parsed) { return policy(allow).check(parsed); });
@@ -45,26 +42,97 @@ bool is_blocked(const std::vector<std::string>& allow, const std::string& target
 } // namespace
 
 TEST_CASE("R13: every address that is not part of the public Internet is special") {
-  for (const std::string text : {
-         "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.1", "127.255.255.255",
-         "169.254.0.0", "169.254.169.254", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1",
-         "192.168.0.0", "192.168.255.255", "198.18.0.0", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.255",
-         "240.0.0.1", "255.255.255.255",
-         "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1",
-         "2001::1", "2001:0:53aa:64c::1", "2001:2::1", "2001:10::1", "2001:1ff::1", "2001:db8::1", "2002:7f00:1::1", "2002:a9fe:a9fe::1", "2002:c0a8:1::1",
-         "4000::1", "fc00::1", "fd00:ec2::254", "fe80::1", "febf::1", "fec0::1", "ff02::1"}) {
+  for (const std::string text : {"0.0.0.0",
+                                 "0.255.255.255",
+                                 "10.0.0.0",
+                                 "10.255.255.255",
+                                 "100.64.0.0",
+                                 "100.127.255.255",
+                                 "127.0.0.1",
+                                 "127.255.255.255",
+                                 "169.254.0.0",
+                                 "169.254.169.254",
+                                 "169.254.255.255",
+                                 "172.16.0.0",
+                                 "172.31.255.255",
+                                 "192.0.0.1",
+                                 "192.0.0.192",
+                                 "192.0.2.1",
+                                 "192.88.99.1",
+                                 "192.168.0.0",
+                                 "192.168.255.255",
+                                 "198.18.0.0",
+                                 "198.19.255.255",
+                                 "198.51.100.7",
+                                 "203.0.113.9",
+                                 "224.0.0.1",
+                                 "239.255.255.255",
+                                 "240.0.0.1",
+                                 "255.255.255.255",
+                                 "::",
+                                 "::1",
+                                 "::7f00:1",
+                                 "::ffff:127.0.0.1",
+                                 "::ffff:10.0.0.1",
+                                 "::ffff:169.254.169.254",
+                                 "64:ff9b::7f00:1",
+                                 "64:ff9b::a9fe:a9fe",
+                                 "64:ff9b:1::1",
+                                 "100::1",
+                                 "2001::1",
+                                 "2001:0:53aa:64c::1",
+                                 "2001:2::1",
+                                 "2001:10::1",
+                                 "2001:1ff::1",
+                                 "2001:db8::1",
+                                 "2002:7f00:1::1",
+                                 "2002:a9fe:a9fe::1",
+                                 "2002:c0a8:1::1",
+                                 "4000::1",
+                                 "fc00::1",
+                                 "fd00:ec2::254",
+                                 "fe80::1",
+                                 "febf::1",
+                                 "fec0::1",
+                                 "ff02::1"}) {
     CAPTURE(text);
     CHECK(is_special(text));
   }
 }
 
 TEST_CASE("R13: public addresses are not special, the neighbours of the special blocks included") {
-  for (const std::string text : {
-         "1.0.0.0", "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0", "169.253.255.255",
-         "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.0.3.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0",
-         "203.0.112.255", "203.0.114.0", "223.255.255.255",
-         "2000::1", "2001:200::1", "2001:4860:4860::8888", "2001:db7::1", "2001:db9::1", "2002:808:808::1", "2606:4700:4700::1111", "3fff:ffff::1",
-         "::ffff:8.8.8.8", "64:ff9b::808:808"}) {
+  for (const std::string text : {"1.0.0.0",
+                                 "1.1.1.1",
+                                 "8.8.8.8",
+                                 "9.255.255.255",
+                                 "11.0.0.0",
+                                 "100.63.255.255",
+                                 "100.128.0.0",
+                                 "126.255.255.255",
+                                 "128.0.0.0",
+                                 "169.253.255.255",
+                                 "169.255.0.0",
+                                 "172.15.255.255",
+                                 "172.32.0.0",
+                                 "192.0.1.0",
+                                 "192.0.3.0",
+                                 "192.167.255.255",
+                                 "192.169.0.0",
+                                 "198.17.255.255",
+                                 "198.20.0.0",
+                                 "203.0.112.255",
+                                 "203.0.114.0",
+                                 "223.255.255.255",
+                                 "2000::1",
+                                 "2001:200::1",
+                                 "2001:4860:4860::8888",
+                                 "2001:db7::1",
+                                 "2001:db9::1",
+                                 "2002:808:808::1",
+                                 "2606:4700:4700::1111",
+                                 "3fff:ffff::1",
+                                 "::ffff:8.8.8.8",
+                                 "64:ff9b::808:808"}) {
     CAPTURE(text);
     CHECK_FALSE(is_special(text));
   }
@@ -88,13 +156,15 @@ TEST_CASE("R13: a host is allowed as a whole, a host with a port on that port on
   CHECK(check({"example.com"}, "http://example.com/") == reach::anywhere);
   CHECK(check({"example.com"}, "https://EXAMPLE.com:8443/x") == reach::anywhere);
   CHECK(check({"Example.COM."}, "https://example.com./") == reach::anywhere);
-  for (const std::string other : {"http://www.example.com/", "http://example.com.evil.org/", "http://evilexample.com/", "http://example.co/", "http://com/"}) {
+  for (const std::string other : {"http://www.example.com/", "http://example.com.evil.org/",
+                                  "http://evilexample.com/", "http://example.co/", "http://com/"}) {
     CAPTURE(other);
     CHECK(is_blocked({"example.com"}, other));
   }
   CHECK(check({"example.com:8080"}, "http://example.com:8080/") == reach::anywhere);
   CHECK(is_blocked({"example.com:8080"}, "http://example.com/"));
-  CHECK(is_blocked({"example.com:80"}, "https://example.com/")); // a default port that is written counts as written
+  CHECK(is_blocked({"example.com:80"},
+                   "https://example.com/")); // a default port that is written counts as written
   CHECK(check({"example.com:80"}, "http://example.com/") == reach::anywhere);
   CHECK(check({"[::1]:8080"}, "http://[0:0:0:0:0:0:0:1]:8080/") == reach::anywhere);
   CHECK(is_blocked({"[::1]:8080"}, "http://[::1]/"));
@@ -103,7 +173,8 @@ TEST_CASE("R13: a host is allowed as a whole, a host with a port on that port on
 TEST_CASE("R13: a wildcard allows what is below its domain, and nothing that is not public") {
   CHECK(check({"*.example.com"}, "http://a.example.com/") == reach::public_only);
   CHECK(check({"*.example.com"}, "http://a.b.example.com/") == reach::public_only);
-  for (const std::string other : {"http://example.com/", "http://aexample.com/", "http://.example.com/", "http://example.com.evil.org/"}) {
+  for (const std::string other : {"http://example.com/", "http://aexample.com/", "http://.example.com/",
+                                  "http://example.com.evil.org/"}) {
     CAPTURE(other);
     CHECK_FALSE(check({"*.example.com"}, other));
   }
@@ -120,15 +191,42 @@ TEST_CASE("R13: a wildcard allows what is below its domain, and nothing that is 
 }
 
 TEST_CASE("R13: no spelling of a special address gets past a wildcard") {
-  for (const std::string text : {
-         "http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0X7F.1/", "http://017700000001/", "http://0177.0.0.1/", "http://127.1/", "http://127.0.1/",
-         "http://127.0.0.1./", "http://%31%32%37.0.0.1/", "http://0/", "http://0x0/", "http://[::1]/", "http://[0:0:0:0:0:0:0:1]/", "http://[::ffff:127.0.0.1]/",
-         "http://[::ffff:7f00:1]/", "http://[::127.0.0.1]/", "http://[64:ff9b::127.0.0.1]/", "http://[fe80::1%25lo]/", "http://3232235521/", "http://0xa9fea9fe/", "http://169.254.43518/",
-         "http://user@127.0.0.1/", "http://user:secret@127.0.0.1/", "http://example.com@127.0.0.1/", "http://example.com:80@127.0.0.1/", "http://example.com%2f@127.0.0.1/",
-         "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", "http://127\xe3\x80\x82" "0\xe3\x80\x82" "0\xe3\x80\x82" "1/"}) {
+  for (const std::string text : {"http://127.0.0.1/",
+                                 "http://2130706433/",
+                                 "http://0x7f000001/",
+                                 "http://0X7F.1/",
+                                 "http://017700000001/",
+                                 "http://0177.0.0.1/",
+                                 "http://127.1/",
+                                 "http://127.0.1/",
+                                 "http://127.0.0.1./",
+                                 "http://%31%32%37.0.0.1/",
+                                 "http://0/",
+                                 "http://0x0/",
+                                 "http://[::1]/",
+                                 "http://[0:0:0:0:0:0:0:1]/",
+                                 "http://[::ffff:127.0.0.1]/",
+                                 "http://[::ffff:7f00:1]/",
+                                 "http://[::127.0.0.1]/",
+                                 "http://[64:ff9b::127.0.0.1]/",
+                                 "http://[fe80::1%25lo]/",
+                                 "http://3232235521/",
+                                 "http://0xa9fea9fe/",
+                                 "http://169.254.43518/",
+                                 "http://user@127.0.0.1/",
+                                 "http://user:secret@127.0.0.1/",
+                                 "http://example.com@127.0.0.1/",
+                                 "http://example.com:80@127.0.0.1/",
+                                 "http://example.com%2f@127.0.0.1/",
+                                 "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/",
+                                 "http://127\xe3\x80\x82"
+                                 "0\xe3\x80\x82"
+                                 "0\xe3\x80\x82"
+                                 "1/"}) {
     CAPTURE(text);
     auto outcome = check({"*"}, text);
-    // Refused either way: as no host at all, or as a special one. What looks like a name goes on to the check of the socket.
+    // Refused either way: as no host at all, or as a special one. What looks like a name goes on to the check
+    // of the socket.
     if (outcome) {
       auto parsed = value_or_throw(parse_url(text));
       CAPTURE(parsed.host);
@@ -138,28 +236,34 @@ TEST_CASE("R13: no spelling of a special address gets past a wildcard") {
     }
   }
   // Those that name the address are refused here and do not wait for the socket.
-  for (const std::string text : {"http://2130706433/", "http://0x7f000001/", "http://017700000001/", "http://127.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://0xa9fea9fe/",
-                           "http://user@127.0.0.1/", "http://example.com@127.0.0.1/"}) {
+  for (const std::string text :
+       {"http://2130706433/", "http://0x7f000001/", "http://017700000001/", "http://127.1/", "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/", "http://0xa9fea9fe/", "http://user@127.0.0.1/",
+        "http://example.com@127.0.0.1/"}) {
     CAPTURE(text);
     CHECK(is_blocked({"*"}, text));
   }
 }
 
 TEST_CASE("R13: tricks with user info and separators do not make another host look allowed") {
-  for (const std::string text : {
-         "http://example.com@127.0.0.1/", "http://example.com:80@127.0.0.1/", "http://127.0.0.1/@example.com", "http://127.0.0.1#@example.com/", "http://127.0.0.1?@example.com/",
-         "http://127.0.0.1%23@example.com.evil.org/", "http://example.com.127.0.0.1/", "http://example.com%00.evil.org/", "http://example.com%2eevil.org/"}) {
+  for (const std::string text :
+       {"http://example.com@127.0.0.1/", "http://example.com:80@127.0.0.1/", "http://127.0.0.1/@example.com",
+        "http://127.0.0.1#@example.com/", "http://127.0.0.1?@example.com/",
+        "http://127.0.0.1%23@example.com.evil.org/", "http://example.com.127.0.0.1/",
+        "http://example.com%00.evil.org/", "http://example.com%2eevil.org/"}) {
     CAPTURE(text);
     CHECK_FALSE(check({"example.com"}, text));
   }
-  // A browser takes the backslash for a slash, libcurl for user info. What counts is that the host that is judged is the one that is connected to.
+  // A browser takes the backslash for a slash, libcurl for user info. What counts is that the host that is
+  // judged is the one that is connected to.
   auto parsed = value_or_throw(parse_url("http://127.0.0.1\\@example.com/"));
   CHECK(parsed.host == "example.com");
   CHECK(value_or_throw(parse_url(parsed.target())).host == "example.com");
 }
 
 TEST_CASE("R13: only http and https") {
-  for (const std::string text : {"ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "dict://example.com/", "ws://example.com/", "scp://example.com/"}) {
+  for (const std::string text : {"ftp://example.com/", "file:///etc/passwd", "gopher://example.com/",
+                                 "dict://example.com/", "ws://example.com/", "scp://example.com/"}) {
     CAPTURE(text);
     auto outcome = check({"*", "example.com"}, text);
     REQUIRE_FALSE(outcome);
@@ -168,8 +272,10 @@ TEST_CASE("R13: only http and https") {
 }
 
 TEST_CASE("an entry of the allowlist that is none is refused by name") {
-  for (const std::string text : {"", " ", "http://example.com", "example.com/path", "a b", "*.", "*.*.com", "*example.com", "ex*mple.com", "user@example.com", "example.com?x", "example.com#x",
-                           "example.com:", "example.com:0", "example.com:99999", "example.com:http", "999.1.1.1", "[::1"}) {
+  for (const std::string text :
+       {"", " ", "http://example.com", "example.com/path", "a b", "*.", "*.*.com", "*example.com",
+        "ex*mple.com", "user@example.com", "example.com?x", "example.com#x", "example.com:", "example.com:0",
+        "example.com:99999", "example.com:http", "999.1.1.1", "[::1"}) {
     CAPTURE(text);
     auto made = url_policy::make({"good.example", text});
     REQUIRE_FALSE(made);

@@ -56,7 +56,8 @@ TEST_CASE("abort: controllers and signals come back from their bytes as they wer
   const auto stored = decode<abort_controller>(encode(controller));
   REQUIRE(stored);
   CHECK(*stored == controller);
-  for (const auto& signal : {abort_signal(), controller.signal(), abort_signal::timeout(5s), abort_signal::any({controller.signal(), abort_signal::timeout(5s)})}) {
+  for (const auto& signal : {abort_signal(), controller.signal(), abort_signal::timeout(5s),
+                             abort_signal::any({controller.signal(), abort_signal::timeout(5s)})}) {
     const auto back = decode<abort_signal>(encode(signal));
     REQUIRE(back);
     CHECK(*back == signal);
@@ -72,10 +73,12 @@ TEST_CASE("abort: a timeout is 1 ms to 366 days from the time that is passed") {
   CHECK(abort_signal::timeout(5s, epoch + 1h).at_ms() == 3'605'000);
   CHECK(abort_signal::timeout(24h * 366, epoch).at_ms() == 366LL * 86'400'000);
   CHECK_FALSE(abort_signal::timeout(1ms, epoch).never());
-  for (auto after : {0ms, -1ms, std::chrono::milliseconds(24h * 366) + 1ms, std::chrono::milliseconds::max(), std::chrono::milliseconds::min()})
+  for (auto after : {0ms, -1ms, std::chrono::milliseconds(24h * 366) + 1ms, std::chrono::milliseconds::max(),
+                     std::chrono::milliseconds::min()})
     CHECK(refused(after) == errc::invalid_request);
   const auto before = std::chrono::system_clock::now() + 5s;
-  const auto at = std::chrono::system_clock::time_point(std::chrono::milliseconds(abort_signal::timeout(5s).at_ms()));
+  const auto at =
+      std::chrono::system_clock::time_point(std::chrono::milliseconds(abort_signal::timeout(5s).at_ms()));
   CHECK(at >= before - 1ms);
   CHECK(at <= std::chrono::system_clock::now() + 5s);
 }
@@ -91,8 +94,10 @@ TEST_CASE("abort: any has all controllers, each once, in order, and the earliest
   CHECK(both.sources().size() == 2);
   CHECK(std::is_sorted(both.sources().begin(), both.sources().end()));
   CHECK(abort_signal::any({both, abort_signal::any({b.signal()})}) == both);
-  CHECK(abort_signal::any({abort_signal::timeout(3s, epoch), a.signal(), abort_signal::timeout(2s, epoch)}).at_ms() == 2000);
-  CHECK(abort_signal::any({abort_signal::timeout(2s, epoch), a.signal(), abort_signal::timeout(3s, epoch)}).at_ms() == 2000);
+  CHECK(abort_signal::any({abort_signal::timeout(3s, epoch), a.signal(), abort_signal::timeout(2s, epoch)})
+            .at_ms() == 2000);
+  CHECK(abort_signal::any({abort_signal::timeout(2s, epoch), a.signal(), abort_signal::timeout(3s, epoch)})
+            .at_ms() == 2000);
 }
 
 TEST_CASE("R12: a signal hangs on 64 controllers at most") {

@@ -225,8 +225,12 @@ TEST_CASE("R15: a hop may name a life of its object, and without one has the byt
   CHECK(*stored == aimed);
   CHECK(*stored != hop(1));
   CHECK(encode(hop(1)) == encode(hop(1).object, hop(1).method, hop(1).context));
-  CHECK(encode(aimed) == encode(hop(1).object, hop(1).method + std::string("\0\x08\x07\x06\x05\x04\x03\x02\x01", 9), hop(1).context));
-  for (const auto& damaged : {std::string("m\0", 2), std::string("m\0\1\0\0\0\0\0\0", 9), std::string("m\0\0\0\0\0\0\0\0\0", 10), std::string("m\0\1\0\0\0\0\0\0\0\0", 11)}) {
+  CHECK(encode(aimed) == encode(hop(1).object,
+                                hop(1).method + std::string("\0\x08\x07\x06\x05\x04\x03\x02\x01", 9),
+                                hop(1).context));
+  for (const auto& damaged :
+       {std::string("m\0", 2), std::string("m\0\1\0\0\0\0\0\0", 9), std::string("m\0\0\0\0\0\0\0\0\0", 10),
+        std::string("m\0\1\0\0\0\0\0\0\0\0", 11)}) {
     const auto refused = decode<return_address>(encode(hop(1).object, damaged, hop(1).context));
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::corrupt);

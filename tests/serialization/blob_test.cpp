@@ -23,14 +23,17 @@ std::string every_byte() {
   return all;
 }
 
-std::string_view view_of(const blob& b) { return {reinterpret_cast<const char*>(b.bytes().data()), b.bytes().size()}; }
+std::string_view view_of(const blob& b) {
+  return {reinterpret_cast<const char*>(b.bytes().data()), b.bytes().size()};
+}
 
 } // namespace
 
 TEST_CASE("a blob has the bytes it was made of") {
   const auto all = every_byte();
   const auto raw = std::as_bytes(std::span(all));
-  for (const auto& each : {blob(all), blob(std::string_view(all)), blob(raw), blob(std::vector<std::byte>(raw.begin(), raw.end()))}) {
+  for (const auto& each : {blob(all), blob(std::string_view(all)), blob(raw),
+                           blob(std::vector<std::byte>(raw.begin(), raw.end()))}) {
     CHECK(each.size() == 256);
     CHECK(each.text() == all);
     CHECK(view_of(each) == all);
@@ -74,10 +77,11 @@ TEST_CASE("a slice is counted as in the File API") {
     std::string_view text;
   };
   const blob whole("0123456789", "a/b");
-  for (const auto& at : {row{0, most, "0123456789"}, row{0, 10, "0123456789"}, row{0, 11, "0123456789"}, row{2, 5, "234"}, row{9, 10, "9"},
-                         row{10, 20, ""}, row{11, most, ""}, row{5, 5, ""}, row{5, 2, ""}, row{-3, most, "789"}, row{-3, -1, "78"},
-                         row{0, -9, "0"}, row{0, -10, ""}, row{0, -11, ""}, row{-100, 1, "0"}, row{-1, -3, ""}, row{least, most, "0123456789"},
-                         row{most, least, ""}, row{least, least, ""}}) {
+  for (const auto& at : {row{0, most, "0123456789"}, row{0, 10, "0123456789"}, row{0, 11, "0123456789"},
+                         row{2, 5, "234"}, row{9, 10, "9"}, row{10, 20, ""}, row{11, most, ""}, row{5, 5, ""},
+                         row{5, 2, ""}, row{-3, most, "789"}, row{-3, -1, "78"}, row{0, -9, "0"},
+                         row{0, -10, ""}, row{0, -11, ""}, row{-100, 1, "0"}, row{-1, -3, ""},
+                         row{least, most, "0123456789"}, row{most, least, ""}, row{least, least, ""}}) {
     CAPTURE(at.start);
     CAPTURE(at.end);
     const auto part = whole.slice(at.start, at.end);

@@ -14,21 +14,16 @@ namespace {
 /// The same value as three programs know it, one after the other.
 struct point_0 {
   int x = 0;
-  template <class Archive>
-  void serialize(Archive& ar, std::uint32_t) {
-    ar(x);
-  }
+  template <class Archive> void serialize(Archive& ar, std::uint32_t) { ar(x); }
 };
 
 struct point_1 {
   int x = 0;
   int y = 0;
   std::uint32_t read_as = 0;
-  template <class Archive>
-  void serialize(Archive& ar, std::uint32_t version) {
+  template <class Archive> void serialize(Archive& ar, std::uint32_t version) {
     ar(x);
-    if (version >= 1)
-      ar(y);
+    if (version >= 1) ar(y);
     read_as = version;
   }
 };
@@ -37,26 +32,17 @@ struct point_2 {
   int x = 0;
   int y = 0;
   int z = 0;
-  template <class Archive>
-  void save(Archive& ar, std::uint32_t) const {
-    ar(x, y, z);
-  }
-  template <class Archive>
-  void load(Archive& ar, std::uint32_t version) {
+  template <class Archive> void save(Archive& ar, std::uint32_t) const { ar(x, y, z); }
+  template <class Archive> void load(Archive& ar, std::uint32_t version) {
     ar(x);
-    if (version >= 1)
-      ar(y);
-    if (version >= 2)
-      ar(z);
+    if (version >= 1) ar(y);
+    if (version >= 2) ar(z);
   }
 };
 
 struct plain {
   int x = 0;
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(x);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(x); }
 };
 
 } // namespace
@@ -82,10 +68,12 @@ TEST_CASE("a value that an earlier version of its class stored is read as what i
   CHECK(same->z == 9);
 }
 
-TEST_CASE("the version of a class stands once in front of its first value, and one without versions has none") {
+TEST_CASE(
+    "the version of a class stands once in front of its first value, and one without versions has none") {
   CHECK(encode(point_0{7}) == encode(std::uint32_t{0}, 7));
   CHECK(encode(point_2{7, 8, 9}) == encode(std::uint32_t{2}, 7, 8, 9));
-  CHECK(encode(std::vector<point_2>{{1, 2, 3}, {4, 5, 6}}) == encode(std::uint64_t{2}, std::uint32_t{2}, 1, 2, 3, 4, 5, 6));
+  CHECK(encode(std::vector<point_2>{{1, 2, 3}, {4, 5, 6}}) ==
+        encode(std::uint64_t{2}, std::uint32_t{2}, 1, 2, 3, 4, 5, 6));
   CHECK(encode(plain{7}) == encode(7));
   const auto both = decode<std::pair<point_2, point_1>>(encode(point_2{1, 2, 3}, point_1{4, 5}));
   REQUIRE(both);
@@ -97,7 +85,9 @@ TEST_CASE("R18: a value of a later version of its class is refused, wherever it 
   const auto is_refused = [](const auto& refused, const std::string& stored, const std::string& known) {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::newer_format);
-    CHECK_MESSAGE(refused.error().message == "a stored value has class version " + stored + "; this program's class knows up to " + known, refused.error().message);
+    CHECK_MESSAGE(refused.error().message == "a stored value has class version " + stored +
+                                                 "; this program's class knows up to " + known,
+                  refused.error().message);
   };
   is_refused(decode<point_1>(encode(point_2{7, 8, 9})), "2", "1");
   is_refused(decode<point_0>(encode(point_1{7, 8})), "1", "0");

@@ -22,14 +22,18 @@ constexpr std::int64_t limit_ms = 400LL * 24 * 3600 * 1000;
 
 url at_url(std::string_view text) { return value_or_throw(parse_url(text)); }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// A jar and a hand on the clock.
 struct client {
   cookie_jar jar;
   std::int64_t at_ms = now;
 
-  expected<void> takes(std::string_view from, std::string_view field) { return jar.receive(at_url(from), field, at_ms); }
+  expected<void> takes(std::string_view from, std::string_view field) {
+    return jar.receive(at_url(from), field, at_ms);
+  }
   std::string sends(std::string_view to) const { return jar.header_for(at_url(to), at_ms); }
 };
 
@@ -42,7 +46,13 @@ void check_refused(const expected<void>& result, std::string_view rule) {
 }
 
 cookie stored(std::string name, std::string domain) {
-  return {.name = std::move(name), .value = "v", .domain = std::move(domain), .path = "/", .created_ms = now, .used_ms = now, .host_only = 1};
+  return {.name = std::move(name),
+          .value = "v",
+          .domain = std::move(domain),
+          .path = "/",
+          .created_ms = now,
+          .used_ms = now,
+          .host_only = 1};
 }
 
 /// A jar as it would be on disk, whatever is in it.
@@ -63,25 +73,26 @@ TEST_CASE("a cookie goes to the hosts and paths that it is for") {
     std::string_view to;
     std::string_view header;
   };
-  for (const auto& at : {row{"https://www.example.com/", "own=1; shared=2"},
-                         {"http://www.example.com:8080/x?y#z", "own=1; shared=2"}, // neither port nor scheme separates
-                         {"https://WWW.example.com/", "own=1; shared=2"},
-                         {"https://www.example.com/a/b", "deep=3; own=1; shared=2"},
-                         {"https://www.example.com/a/b/c", "deep=3; own=1; shared=2"},
-                         {"https://www.example.com/a/bc", "own=1; shared=2"},
-                         {"https://www.example.com/a", "own=1; shared=2"},
-                         {"https://example.com/", "shared=2; top=4"},
-                         {"https://a.www.example.com/", "shared=2"},
-                         {"https://wwwexample.com/", ""},
-                         {"https://com/", ""},
-                         {"https://example.org/", ""},
-                         {"https://www.example.com./", ""},
-                         {"http://10.0.0.1/", "ip=5; named=6"},
-                         {"http://0xa000001/", "ip=5; named=6"},
-                         {"http://1.10.0.1/", ""},
-                         {"http://a.10.0.0.example/", ""},
-                         {"https://[2001:db8::1]/", "six=7"},
-                         {"https://[2001:db8::2]/", ""}}) {
+  for (const auto& at :
+       {row{"https://www.example.com/", "own=1; shared=2"},
+        {"http://www.example.com:8080/x?y#z", "own=1; shared=2"}, // neither port nor scheme separates
+        {"https://WWW.example.com/", "own=1; shared=2"},
+        {"https://www.example.com/a/b", "deep=3; own=1; shared=2"},
+        {"https://www.example.com/a/b/c", "deep=3; own=1; shared=2"},
+        {"https://www.example.com/a/bc", "own=1; shared=2"},
+        {"https://www.example.com/a", "own=1; shared=2"},
+        {"https://example.com/", "shared=2; top=4"},
+        {"https://a.www.example.com/", "shared=2"},
+        {"https://wwwexample.com/", ""},
+        {"https://com/", ""},
+        {"https://example.org/", ""},
+        {"https://www.example.com./", ""},
+        {"http://10.0.0.1/", "ip=5; named=6"},
+        {"http://0xa000001/", "ip=5; named=6"},
+        {"http://1.10.0.1/", ""},
+        {"http://a.10.0.0.example/", ""},
+        {"https://[2001:db8::1]/", "six=7"},
+        {"https://[2001:db8::2]/", ""}}) {
     CAPTURE(at.to);
     CHECK(c.sends(at.to) == at.header);
     std::string joined;
@@ -110,7 +121,8 @@ TEST_CASE("longer paths are sent first and then older cookies") {
   CHECK(c.sends(host) == "long=4; middle=5; early=6; between=3; late=1");
 }
 
-TEST_CASE("of cookies set in the same millisecond the host's own come first and the first set before the next") {
+TEST_CASE(
+    "of cookies set in the same millisecond the host's own come first and the first set before the next") {
   client c;
   for (const auto* field : {"z=1", "shared=2; Domain=example.com", "a=3", "m=4"})
     CHECK(c.takes("https://www.example.com/", field));
@@ -136,10 +148,16 @@ TEST_CASE("a cookie replaces the one of the same name and domain and path") {
   c.at_ms += 5000;
   CHECK(c.takes("https://www.example.com/", "a=2"));
   REQUIRE(c.jar.size() == 1);
-  CHECK(c.jar.cookies(c.at_ms).front()
-        == cookie{.name = "a", .value = "2", .domain = "www.example.com", .path = "/", .created_ms = now, .used_ms = now + 5000, .host_only = 1});
+  CHECK(c.jar.cookies(c.at_ms).front() == cookie{.name = "a",
+                                                 .value = "2",
+                                                 .domain = "www.example.com",
+                                                 .path = "/",
+                                                 .created_ms = now,
+                                                 .used_ms = now + 5000,
+                                                 .host_only = 1});
 
-  // Another name, by its case too, another path, another domain, the same domain for all its hosts: another cookie.
+  // Another name, by its case too, another path, another domain, the same domain for all its hosts: another
+  // cookie.
   for (const auto* field : {"A=3", "a=4; Path=/x", "a=5; Domain=example.com", "a=6; Domain=www.example.com"})
     CHECK(c.takes("https://www.example.com/", field));
   CHECK(c.jar.size() == 5);
@@ -213,7 +231,8 @@ TEST_CASE("a Secure cookie goes over https and to the machine itself only") {
   CHECK(c.sends("http://a.localhost/") == "s=4");
   CHECK(c.sends("http://127.1.2.3/") == "s=5");
   CHECK(c.sends("http://[::1]/") == "s=6");
-  check_refused(c.takes("http://h.example/", "t=secret; Secure"), "cookie 't' is refused: it is Secure and 'http://h.example' is not a secure origin");
+  check_refused(c.takes("http://h.example/", "t=secret; Secure"),
+                "cookie 't' is refused: it is Secure and 'http://h.example' is not a secure origin");
 }
 
 TEST_CASE("an insecure origin cannot hide a Secure cookie") {
@@ -249,7 +268,8 @@ TEST_CASE("an insecure origin cannot hide a Secure cookie") {
       CHECK(c.jar == before);
     }
   }
-  // A sibling's Secure cookie is nobody's business, a loopback host is secure, and an expired cookie protects nothing.
+  // A sibling's Secure cookie is nobody's business, a loopback host is secure, and an expired cookie protects
+  // nothing.
   client c;
   CHECK(c.takes("https://a.example.com/", "a=0; Secure"));
   CHECK(c.takes("http://b.example.com/", "a=1"));
@@ -264,7 +284,8 @@ TEST_CASE("what cannot be parsed leaves the jar as it was") {
   client c;
   CHECK(c.takes("https://www.example.co.uk/", "a=1"));
   auto before = c.jar;
-  check_refused(c.takes("https://www.example.co.uk/", "a=secret; Domain=co.uk"), "cookie 'a' is refused: domain 'co.uk' is a public suffix");
+  check_refused(c.takes("https://www.example.co.uk/", "a=secret; Domain=co.uk"),
+                "cookie 'a' is refused: domain 'co.uk' is a public suffix");
   check_refused(c.takes("https://www.example.co.uk/", "a=sec\x01ret"), "control character 0x01");
   check_refused(c.takes("https://www.example.co.uk/", "__Host-a=secret"), "the prefix __Host-");
   auto refused = c.jar.set("a", "1", {.url = "nowhere"}, now);
@@ -279,14 +300,18 @@ TEST_CASE("put trusts no cookie that another has made") {
     std::string_view from;
     std::string_view rule; // empty: stored
   };
-  for (const auto& at : {row{[](cookie&) {}, "http://h.example.com/", ""},
-                         {[](cookie& c) { c.host_only = 0; }, "http://h.example.com/", ""},
-                         {[](cookie& c) { c.host_only = 0; }, "http://www.h.example.com/", ""},
-                         {[](cookie& c) { c.value = "a\nb"; }, "http://h.example.com/", "control character 0x0a"},
-                         {[](cookie&) {}, "http://www.h.example.com/", "it is for host 'h.example.com' only and 'www.h.example.com' is another"},
-                         {[](cookie& c) { c.host_only = 0; }, "http://example.com/", "host 'example.com' is not in domain 'h.example.com'"},
-                         {[](cookie& c) { c.host_only = 0, c.domain = "com"; }, "http://h.example.com/", "domain 'com' is a public suffix"},
-                         {[](cookie& c) { c.secure = 1; }, "http://h.example.com/", "not a secure origin"}}) {
+  for (const auto& at :
+       {row{[](cookie&) {}, "http://h.example.com/", ""},
+        {[](cookie& c) { c.host_only = 0; }, "http://h.example.com/", ""},
+        {[](cookie& c) { c.host_only = 0; }, "http://www.h.example.com/", ""},
+        {[](cookie& c) { c.value = "a\nb"; }, "http://h.example.com/", "control character 0x0a"},
+        {[](cookie&) {}, "http://www.h.example.com/",
+         "it is for host 'h.example.com' only and 'www.h.example.com' is another"},
+        {[](cookie& c) { c.host_only = 0; }, "http://example.com/",
+         "host 'example.com' is not in domain 'h.example.com'"},
+        {[](cookie& c) { c.host_only = 0, c.domain = "com"; }, "http://h.example.com/",
+         "domain 'com' is a public suffix"},
+        {[](cookie& c) { c.secure = 1; }, "http://h.example.com/", "not a secure origin"}}) {
     CAPTURE(at.rule);
     cookie_jar jar;
     auto next = stored("a", "h.example.com");
@@ -344,8 +369,8 @@ TEST_CASE("all cookies are listed domain by domain") {
   std::vector<std::string> listed;
   for (const auto& each : c.jar.cookies(now))
     listed.push_back(each.domain + each.path);
-  CHECK(listed
-        == std::vector<std::string>{"a.example/longer", "a.example/", "b.example/longer", "b.example/", "c.example/longer", "c.example/"});
+  CHECK(listed == std::vector<std::string>{"a.example/longer", "a.example/", "b.example/longer", "b.example/",
+                                           "c.example/longer", "c.example/"});
 }
 
 TEST_CASE("R21: of a full domain the cookie that was set longest ago goes, those without Secure first") {
@@ -386,7 +411,8 @@ TEST_CASE("R21: a cookie without Secure pushes out none that has it") {
     CHECK(c.takes("https://h.example/", "n" + std::to_string(i) + "=v; Secure"));
   }
   check_refused(c.takes("https://h.example/", "more=secret"),
-                "cookie 'more' is refused: domain 'h.example' has 180 Secure cookies, which is the limit, and this one is not Secure");
+                "cookie 'more' is refused: domain 'h.example' has 180 Secure cookies, which is the limit, "
+                "and this one is not Secure");
   CHECK(c.jar.size() == 180);
   CHECK(c.takes("https://h.example/", "more=v; Secure"));
   CHECK(c.jar.size() == 180);
@@ -398,7 +424,8 @@ TEST_CASE("R21: of a full jar the cookie that was set longest ago goes") {
   client c;
   for (int i = 0; i < 3000; ++i) {
     c.at_ms = now + (i + 1500) % 3000;
-    REQUIRE(c.takes("https://h" + std::to_string(i % 100) + ".example/", "n" + std::to_string(i) + "=v; Secure"));
+    REQUIRE(
+        c.takes("https://h" + std::to_string(i % 100) + ".example/", "n" + std::to_string(i) + "=v; Secure"));
   }
   CHECK(c.jar.size() == max_cookies);
   auto full = decode<cookie_jar>(encode(c.jar));
@@ -439,7 +466,8 @@ TEST_CASE("R21: a full jar may give up the only cookie of a domain for the next 
 TEST_CASE("a jar comes back from bytes as it was") {
   CHECK(encode(cookie_jar()) == std::string(8, '\0'));
   client c;
-  for (const auto* field : {"a=1", "b=2; Domain=example.com; Path=/x; Secure; SameSite=None; Max-Age=5", "token", "c=3; HttpOnly"})
+  for (const auto* field : {"a=1", "b=2; Domain=example.com; Path=/x; Secure; SameSite=None; Max-Age=5",
+                            "token", "c=3; HttpOnly"})
     CHECK(c.takes("https://www.example.com/", field));
   CHECK(c.takes("http://10.0.0.1/", "d=4"));
   CHECK(c.takes("http://[2001:db8::1]/", "e=5"));
@@ -469,7 +497,8 @@ TEST_CASE("R21: a stored jar is held to the rules and the limits") {
   auto bad_domain = stored("bad", "H.example");
   for (const auto& at : {row{full_domain, "more than 180 cookies of domain 'h.example'; that is the limit"},
                          {full_jar, "a stored cookie jar has 3001 cookies; the limit is 3000"},
-                         {{stored("good", "h.example"), bad_value}, "cookie 'bad' is refused: its value contains the control character 0x0d"},
+                         {{stored("good", "h.example"), bad_value},
+                          "cookie 'bad' is refused: its value contains the control character 0x0d"},
                          {{bad_domain}, "is not a host name in lower case"},
                          {{stored("a", "h.example"), stored("b", "h.example"), stored("a", "h.example")},
                           "cookie 'a' is refused: a stored cookie jar has it twice"}}) {
@@ -512,12 +541,43 @@ TEST_CASE("R21: whatever fields come, what a jar holds can be sent and stored") 
   const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   INFO("repeat with DORMOUSE_TEST_SEED=", seed);
   std::mt19937_64 random(seed);
-  const std::vector<std::string> parts{
-      "a",         "b",           "=",        "=",       ";",      ";",      "; ",     " ",          "\t",         "\x01",      "\x7f",
-      "\xff",      "__Host-",     "__Secure-", "Secure", "HttpOnly", "Path=", "/",      "/x",         "Domain=",    ".",         "example.com",
-      "com",       "Max-Age=",    "-",        "0",       "9",      "Expires=", "09 Jun 2033 10:18:14",  "SameSite=", "None",      "Lax",
-      "127.0.0.1", std::string(1'020, 'p'), std::string(2'000, 'v')};
-  const std::vector<url> origins{at_url("https://www.example.com/x/y"), at_url("http://www.example.com/x/y"), at_url("http://127.0.0.1/")};
+  const std::vector<std::string> parts{"a",
+                                       "b",
+                                       "=",
+                                       "=",
+                                       ";",
+                                       ";",
+                                       "; ",
+                                       " ",
+                                       "\t",
+                                       "\x01",
+                                       "\x7f",
+                                       "\xff",
+                                       "__Host-",
+                                       "__Secure-",
+                                       "Secure",
+                                       "HttpOnly",
+                                       "Path=",
+                                       "/",
+                                       "/x",
+                                       "Domain=",
+                                       ".",
+                                       "example.com",
+                                       "com",
+                                       "Max-Age=",
+                                       "-",
+                                       "0",
+                                       "9",
+                                       "Expires=",
+                                       "09 Jun 2033 10:18:14",
+                                       "SameSite=",
+                                       "None",
+                                       "Lax",
+                                       "127.0.0.1",
+                                       std::string(1'020, 'p'),
+                                       std::string(2'000, 'v')};
+  const std::vector<url> origins{at_url("https://www.example.com/x/y"), at_url("http://www.example.com/x/y"),
+                                 at_url("http://127.0.0.1/")};
   cookie_jar jar;
   int accepted = 0;
   for (int round = 0; round < 20'000; ++round) {

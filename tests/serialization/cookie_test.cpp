@@ -1,9 +1,9 @@
-#include <dormouse/serialization/codec.hpp>
-#include <dormouse/serialization/cookie.hpp>
-
 #include "cookie_date.hpp"
 #include "cookie_rules.hpp"
 #include "public_suffix.hpp"
+
+#include <dormouse/serialization/codec.hpp>
+#include <dormouse/serialization/cookie.hpp>
 
 #include <doctest/doctest.h>
 
@@ -25,9 +25,13 @@ constexpr std::int64_t limit_ms = 400LL * 24 * 3600 * 1000;
 
 url at_url(std::string_view text) { return value_or_throw(parse_url(text)); }
 
-expected<cookie> parse(std::string_view from, std::string_view field) { return parse_set_cookie(at_url(from), field, now); }
+expected<cookie> parse(std::string_view from, std::string_view field) {
+  return parse_set_cookie(at_url(from), field, now);
+}
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// What every refusal has: the code, the rule, one line of bounded length, and no value.
 void check_refused(const expected<cookie>& result, std::string_view rule) {
@@ -40,7 +44,15 @@ void check_refused(const expected<cookie>& result, std::string_view rule) {
   CHECK(result.error().message.size() < 600);
 }
 
-cookie plain() { return {.name = "a", .value = "1", .domain = "h.example", .path = "/", .created_ms = now, .used_ms = now, .host_only = 1}; }
+cookie plain() {
+  return {.name = "a",
+          .value = "1",
+          .domain = "h.example",
+          .path = "/",
+          .created_ms = now,
+          .used_ms = now,
+          .host_only = 1};
+}
 
 } // namespace
 
@@ -54,15 +66,15 @@ TEST_CASE("a cookie date is made of tokens in any order") {
                          {"Wednesday, 09-Jun-21 10:18:14 GMT", noon},
                          {"Wed Jun  9 10:18:14 2021", noon},
                          {"10:18:14 9 Jun 2021", noon},
-                         {"2021 Jun 09 10:18:14", noon}, // four digits are no day
+                         {"2021 Jun 09 10:18:14", noon},        // four digits are no day
                          {"21 Jun 09 10:18:14", 1'245'579'494}, // two are one, before they are a year
                          {"09 2021 10:18:14 jUNe", noon},
                          {"09-Jun-2021-10:18:14", noon},
                          {"09/Jun/2021/10:18:14", noon},
                          {"09\tJun\t2021\t10:18:14", noon},
                          {"\t\"09\"<Jun>{2021}=10:18:14~", noon},
-                         {"09Z Jun 2021Z 10:18:14Z", noon},           // what follows the digits does not count
-                         {"9 Jun 2021 10:18:14.999 +0500", noon},      // a zone does not count either
+                         {"09Z Jun 2021Z 10:18:14Z", noon},       // what follows the digits does not count
+                         {"9 Jun 2021 10:18:14.999 +0500", noon}, // a zone does not count either
                          {"9 Jun 2021 10:18:14 12:00:00 10 Jul 2022", noon}, // the first of each kind
                          {"9th June 2021 10:18:14", noon},
                          {"9 Jun 2021 10:18:14\xc3\xa9", noon},
@@ -215,11 +227,13 @@ TEST_CASE("an origin is secure by https or by being the machine itself") {
 }
 
 TEST_CASE("a public suffix is known with its private ones and in either spelling") {
-  for (const auto* suffix : {"com", "co.uk", "co.uk.", "com.", "github.io", "kawasaki.jp", "foo.ck", "xn--55qx5d.cn", "localhost", "", "."}) {
+  for (const auto* suffix : {"com", "co.uk", "co.uk.", "com.", "github.io", "kawasaki.jp", "foo.ck",
+                             "xn--55qx5d.cn", "localhost", "", "."}) {
     CAPTURE(suffix);
     CHECK(detail::is_public_suffix(suffix));
   }
-  for (const auto* other : {"example.com", "example.com.", "example.co.uk", "me.github.io", "city.kawasaki.jp", "www.ck", "a.unknown-top-level"}) {
+  for (const auto* other : {"example.com", "example.com.", "example.co.uk", "me.github.io",
+                            "city.kawasaki.jp", "www.ck", "a.unknown-top-level"}) {
     CAPTURE(other);
     CHECK_FALSE(detail::is_public_suffix(other));
   }
@@ -255,16 +269,33 @@ TEST_CASE("a Set-Cookie field is taken apart") {
   }
   auto least = parse("https://h.example/x/y", "a=1");
   REQUIRE(least);
-  CHECK(*least
-        == cookie{.name = "a", .value = "1", .domain = "h.example", .path = "/x", .expires_ms = 0, .created_ms = now, .used_ms = now, .host_only = 1});
-  auto most = parse("https://www.h.example/x/y", "a=1;DOMAIN=.H.Example ; path = /p ;SECURE=no;httpONLY;samesite=lax;Max-Age=1;Priority=High;;=");
+  CHECK(*least == cookie{.name = "a",
+                         .value = "1",
+                         .domain = "h.example",
+                         .path = "/x",
+                         .expires_ms = 0,
+                         .created_ms = now,
+                         .used_ms = now,
+                         .host_only = 1});
+  auto most =
+      parse("https://www.h.example/x/y",
+            "a=1;DOMAIN=.H.Example ; path = /p ;SECURE=no;httpONLY;samesite=lax;Max-Age=1;Priority=High;;=");
   REQUIRE(most);
-  CHECK(*most
-        == cookie{.name = "a", .value = "1", .domain = "h.example", .path = "/p", .expires_ms = now + 1000, .created_ms = now, .used_ms = now,
-                  .host_only = 0, .secure = 1, .http_only = 1, .same_site = same_site::lax});
+  CHECK(*most == cookie{.name = "a",
+                        .value = "1",
+                        .domain = "h.example",
+                        .path = "/p",
+                        .expires_ms = now + 1000,
+                        .created_ms = now,
+                        .used_ms = now,
+                        .host_only = 0,
+                        .secure = 1,
+                        .http_only = 1,
+                        .same_site = same_site::lax});
   for (auto nothing : {""sv, "="sv, " \t= "sv, ";"sv, "; Secure"sv, "=; Path=/"sv}) {
     CAPTURE(nothing);
-    check_refused(parse("https://h.example/", nothing), "a cookie without a name is refused: it has neither a name nor a value");
+    check_refused(parse("https://h.example/", nothing),
+                  "a cookie without a name is refused: it has neither a name nor a value");
   }
 }
 
@@ -279,8 +310,9 @@ TEST_CASE("a control character anywhere in a Set-Cookie field has the whole fiel
       if (!parsed) check_refused(parsed, "Set-Cookie field contains the control character 0x");
     }
   }
-  check_refused(parse("https://h.example/", "a\r\nb=secret"),
-                R"(cookie 'a\x0d\x0ab' is refused: its Set-Cookie field contains the control character 0x0d)");
+  check_refused(
+      parse("https://h.example/", "a\r\nb=secret"),
+      R"(cookie 'a\x0d\x0ab' is refused: its Set-Cookie field contains the control character 0x0d)");
 }
 
 TEST_CASE("R21: the name and the value have at most 4096 bytes together") {
@@ -290,7 +322,8 @@ TEST_CASE("R21: the name and the value have at most 4096 bytes together") {
   check_refused(parse("https://h.example/", "name=" + std::string(4093, 'v')),
                 "cookie 'name' is refused: its name and value have 4097 bytes; the limit is 4096");
   check_refused(parse("https://h.example/", std::string(4096, 'n') + "=v"), "4097 bytes; the limit is 4096");
-  CHECK(parse("https://h.example/", "  name =  " + std::string(4092, 'v') + "  ")); // what is stripped does not count
+  CHECK(parse("https://h.example/",
+              "  name =  " + std::string(4092, 'v') + "  ")); // what is stripped does not count
 }
 
 TEST_CASE("R21: an attribute of more than 1024 bytes is ignored and a path has no more however it came") {
@@ -298,15 +331,17 @@ TEST_CASE("R21: an attribute of more than 1024 bytes is ignored and a path has n
   auto kept = parse("https://h.example/d/", "a=1; Path=/" + longest);
   REQUIRE(kept);
   CHECK(kept->path == "/" + longest);
-  auto ignored = parse("https://h.example/d/", "a=1; Path=/p; Path=/" + longest + "p; Domain=" + std::string(1025, 'd')
-                                                 + "; Max-Age=" + std::string(1025, '0'));
+  auto ignored =
+      parse("https://h.example/d/", "a=1; Path=/p; Path=/" + longest + "p; Domain=" + std::string(1025, 'd') +
+                                        "; Max-Age=" + std::string(1025, '0'));
   REQUIRE(ignored);
   CHECK(ignored->path == "/p");
   CHECK(ignored->host_only == 1);
   CHECK(ignored->expires_ms == 0);
 
   CHECK(parse("https://h.example/" + longest + "/x", "a=1"));
-  check_refused(parse("https://h.example/" + longest + "p/x", "a=secret"), "cookie 'a' is refused: its path has 1025 bytes; the limit is 1024");
+  check_refused(parse("https://h.example/" + longest + "p/x", "a=secret"),
+                "cookie 'a' is refused: its path has 1025 bytes; the limit is 1024");
 }
 
 TEST_CASE("Max-Age is a number of seconds and anything else is ignored") {
@@ -345,23 +380,24 @@ TEST_CASE("an expiry is at most 400 days away and Max-Age wins over Expires") {
     std::int64_t expires_ms;
   };
   constexpr std::int64_t next_day = 1'700'006'400'000;
-  for (const auto& at : {row{"", 0},
-                         {"Expires=Wed, 15 Nov 2023 00:00:00 GMT", next_day},
-                         {"Expires=Wed, 15-Nov-23 00:00:00 GMT", next_day},
-                         {"Expires=Wed, 15 Nov 2034 00:00:00 GMT", now + limit_ms},
-                         {"Expires=Fri, 31 Dec 9999 23:59:59 GMT", now + limit_ms},
-                         // The past; the start of the epoch must not be mistaken for no expiry.
-                         {"Expires=Thu, 01 Jan 1970 00:00:00 GMT", 1},
-                         {"Expires=Mon, 01 Jan 1601 00:00:00 GMT", 1},
-                         {"Expires=Wed, 09 Jun 2021 10:18:14 GMT", 1'623'233'894'000},
-                         {"Expires=soon", 0},
-                         {"Expires", 0},
-                         {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Expires=never", next_day}, // no date, no attribute
-                         {"Expires=Wed, 09 Jun 2021 10:18:14 GMT; Expires=Wed, 15 Nov 2023 00:00:00 GMT", next_day},
-                         {"Max-Age=5; Expires=Thu, 01 Jan 1970 00:00:00 GMT", now + 5000},
-                         {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Max-Age=0", 1},
-                         {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Max-Age=x", next_day},
-                         {"Max-Age=5; Max-Age=6", now + 6000}}) {
+  for (const auto& at :
+       {row{"", 0},
+        {"Expires=Wed, 15 Nov 2023 00:00:00 GMT", next_day},
+        {"Expires=Wed, 15-Nov-23 00:00:00 GMT", next_day},
+        {"Expires=Wed, 15 Nov 2034 00:00:00 GMT", now + limit_ms},
+        {"Expires=Fri, 31 Dec 9999 23:59:59 GMT", now + limit_ms},
+        // The past; the start of the epoch must not be mistaken for no expiry.
+        {"Expires=Thu, 01 Jan 1970 00:00:00 GMT", 1},
+        {"Expires=Mon, 01 Jan 1601 00:00:00 GMT", 1},
+        {"Expires=Wed, 09 Jun 2021 10:18:14 GMT", 1'623'233'894'000},
+        {"Expires=soon", 0},
+        {"Expires", 0},
+        {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Expires=never", next_day}, // no date, no attribute
+        {"Expires=Wed, 09 Jun 2021 10:18:14 GMT; Expires=Wed, 15 Nov 2023 00:00:00 GMT", next_day},
+        {"Max-Age=5; Expires=Thu, 01 Jan 1970 00:00:00 GMT", now + 5000},
+        {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Max-Age=0", 1},
+        {"Expires=Wed, 15 Nov 2023 00:00:00 GMT; Max-Age=x", next_day},
+        {"Max-Age=5; Max-Age=6", now + 6000}}) {
     CAPTURE(at.attributes);
     auto parsed = parse("https://h.example/", "a=1; " + std::string(at.attributes));
     REQUIRE(parsed);
@@ -386,14 +422,18 @@ TEST_CASE("the Domain attribute shares a cookie with the hosts of a domain") {
         {"https://a.h.example.com/", "; Domain=.EXAMPLE.com", "example.com", 0, ""},
         {"https://a.h.example.com/", "; Domain=x.example.com; Domain=example.com", "example.com", 0, ""},
         {"https://a.h.example.com/", "; Domain=example.com; Domain=", "a.h.example.com", 1, ""},
-        {"https://a.h.example.com/", "; Domain=x.h.example.com", "", 0, "host 'a.h.example.com' is not in domain 'x.h.example.com'"},
+        {"https://a.h.example.com/", "; Domain=x.h.example.com", "", 0,
+         "host 'a.h.example.com' is not in domain 'x.h.example.com'"},
         {"https://a.h.example.com/", "; Domain=b.a.h.example.com", "", 0, "is not in domain"},
         {"https://a.h.example.com/", "; Domain=other.example", "", 0, "is not in domain"},
         {"https://a.h.example.com/", "; Domain=xample.com", "", 0, "is not in domain"},
-        {"https://a.h.example.com/", "; Domain=..example.com", "", 0, "domain '.example.com' is not a host name"},
+        {"https://a.h.example.com/", "; Domain=..example.com", "", 0,
+         "domain '.example.com' is not a host name"},
         {"https://a.h.example.com/", "; Domain=example.com.", "", 0, "is not in domain"},
-        {"https://a.h.example.com/", "; Domain=exam ple.com", "", 0, "domain 'exam ple.com' is not a host name"},
-        {"https://a.h.example.com/", "; Domain=ex\xc3\xa4mple.com", "", 0, R"(domain 'ex\xc3\xa4mple.com' is not ASCII)"},
+        {"https://a.h.example.com/", "; Domain=exam ple.com", "", 0,
+         "domain 'exam ple.com' is not a host name"},
+        {"https://a.h.example.com/", "; Domain=ex\xc3\xa4mple.com", "", 0,
+         R"(domain 'ex\xc3\xa4mple.com' is not ASCII)"},
         {"https://xn--exmple-cua.com/", "; Domain=xn--exmple-cua.com", "xn--exmple-cua.com", 0, ""},
         {"https://a.h.example.com./", "; Domain=example.com.", "example.com.", 0, ""},
         // Public suffixes.
@@ -413,7 +453,12 @@ TEST_CASE("the Domain attribute shares a cookie with the hosts of a domain") {
         {"https://[2001:DB8::1]/", "; Domain=[2001:db8::1]", "[2001:db8::1]", 1, ""},
         {"https://[2001:db8::1]/", "; Domain=[2001:db8::2]", "", 0, "is an IP address"},
         // Hosts that are not ASCII keep to themselves.
-        {"https://b\xc3\xbc" "cher.example/", "", "b\xc3\xbc" "cher.example", 1, ""}}) {
+        {"https://b\xc3\xbc"
+         "cher.example/",
+         "",
+         "b\xc3\xbc"
+         "cher.example",
+         1, ""}}) {
     CAPTURE(at.from);
     CAPTURE(at.attribute);
     auto parsed = parse(at.from, "a=secret" + std::string(at.attribute));
@@ -436,7 +481,8 @@ TEST_CASE("R21: a domain has at most 254 bytes") {
   auto kept = parse("https://" + longest + "/", "a=1");
   REQUIRE(kept);
   CHECK(kept->domain == longest);
-  check_refused(parse("https://x" + longest + "/", "a=secret"), "cookie 'a' is refused: its domain has 255 bytes; the limit is 254");
+  check_refused(parse("https://x" + longest + "/", "a=secret"),
+                "cookie 'a' is refused: its domain has 255 bytes; the limit is 254");
 }
 
 TEST_CASE("the Path attribute is taken as it is or replaced by the default path") {
@@ -478,7 +524,8 @@ TEST_CASE("the SameSite attribute is kept and None needs Secure") {
     REQUIRE(parsed);
     CHECK(parsed->same_site == at.kept);
   }
-  check_refused(parse("https://h.example/", "a=secret; SameSite=None"), "cookie 'a' is refused: SameSite=None needs Secure");
+  check_refused(parse("https://h.example/", "a=secret; SameSite=None"),
+                "cookie 'a' is refused: SameSite=None needs Secure");
   CHECK(static_cast<int>(same_site::unspecified) == 0);
   CHECK(static_cast<int>(same_site::lax) == 1);
   CHECK(static_cast<int>(same_site::strict) == 2);
@@ -487,26 +534,35 @@ TEST_CASE("the SameSite attribute is kept and None needs Secure") {
 
 TEST_CASE("a name with a prefix keeps its promise or is refused") {
   // The examples of 5.4, and what is around them; from https://www.site.example/.
-  for (auto good : {"__Secure-SID=1; Domain=site.example; Secure"sv, "__secure-SID=1; Domain=site.example; Secure"sv,
-                    "__SECURE-SID=1; Domain=site.example; Secure"sv, "__Host-SID=1; Secure; Path=/"sv, "__host-SID=1; Secure; Path=/"sv,
-                    "__HOST-SID=1; Secure; Path=/"sv, "__Host-SID=1; Secure; Path=/; Domain="sv, "__Host-SID=1; Secure; Path=x"sv, "__Host=1"sv,
-                    "__Secure=1"sv, "a__Host-=1"sv, "a=__Host-b"sv, "__Hos"sv, "=__Host"sv}) {
+  for (auto good :
+       {"__Secure-SID=1; Domain=site.example; Secure"sv, "__secure-SID=1; Domain=site.example; Secure"sv,
+        "__SECURE-SID=1; Domain=site.example; Secure"sv, "__Host-SID=1; Secure; Path=/"sv,
+        "__host-SID=1; Secure; Path=/"sv, "__HOST-SID=1; Secure; Path=/"sv,
+        "__Host-SID=1; Secure; Path=/; Domain="sv, "__Host-SID=1; Secure; Path=x"sv, "__Host=1"sv,
+        "__Secure=1"sv, "a__Host-=1"sv, "a=__Host-b"sv, "__Hos"sv, "=__Host"sv}) {
     CAPTURE(good);
     CHECK(parse("https://www.site.example/", good));
   }
-  for (auto bad : {"__Secure-SID=1; Domain=site.example"sv, "__secure-SID=1; Domain=site.example"sv, "__SECURE-SID=1; Domain=site.example"sv}) {
+  for (auto bad : {"__Secure-SID=1; Domain=site.example"sv, "__secure-SID=1; Domain=site.example"sv,
+                   "__SECURE-SID=1; Domain=site.example"sv}) {
     CAPTURE(bad);
     check_refused(parse("https://www.site.example/", bad), "the prefix __Secure- needs Secure");
   }
-  for (auto bad : {"__Host-SID=1"sv, "__host-SID=1; Secure"sv, "__host-SID=1; Domain=site.example"sv, "__HOST-SID=1; Domain=site.example; Path=/"sv,
-                   "__Host-SID=1; Secure; Domain=site.example; Path=/"sv, "__host-SID=1; Secure; Domain=site.example; Path=/"sv,
-                   "__HOST-SID=1; Secure; Domain=www.site.example; Path=/"sv, "__Host-SID=1; Secure; Path=/a"sv, "__Host-SID=1; Path=/"sv}) {
+  for (auto bad :
+       {"__Host-SID=1"sv, "__host-SID=1; Secure"sv, "__host-SID=1; Domain=site.example"sv,
+        "__HOST-SID=1; Domain=site.example; Path=/"sv, "__Host-SID=1; Secure; Domain=site.example; Path=/"sv,
+        "__host-SID=1; Secure; Domain=site.example; Path=/"sv,
+        "__HOST-SID=1; Secure; Domain=www.site.example; Path=/"sv, "__Host-SID=1; Secure; Path=/a"sv,
+        "__Host-SID=1; Path=/"sv}) {
     CAPTURE(bad);
-    check_refused(parse("https://www.site.example/", bad), "the prefix __Host- needs Secure, Path=/ and no Domain");
+    check_refused(parse("https://www.site.example/", bad),
+                  "the prefix __Host- needs Secure, Path=/ and no Domain");
   }
-  for (auto bad : {"__Host-a"sv, "=__Host-a=secret"sv, "__SECURE-a; Secure"sv, "=__secure-; Secure; Path=/"sv}) {
+  for (auto bad :
+       {"__Host-a"sv, "=__Host-a=secret"sv, "__SECURE-a; Secure"sv, "=__secure-; Secure; Path=/"sv}) {
     CAPTURE(bad);
-    check_refused(parse("https://www.site.example/", bad), "a cookie without a name is refused: its value begins like a name with a prefix");
+    check_refused(parse("https://www.site.example/", bad),
+                  "a cookie without a name is refused: its value begins like a name with a prefix");
   }
   check_refused(parse("http://www.site.example/", "__Secure-a=secret; Secure"), "not a secure origin");
 }
@@ -514,22 +570,48 @@ TEST_CASE("a name with a prefix keeps its promise or is refused") {
 TEST_CASE("the program sets a cookie by the same rules") {
   auto least = make_cookie("a", "1", {.url = "https://www.h.example/x/y"}, now);
   REQUIRE(least);
-  CHECK(*least == cookie{.name = "a", .value = "1", .domain = "www.h.example", .path = "/x", .created_ms = now, .used_ms = now, .host_only = 1});
+  CHECK(*least == cookie{.name = "a",
+                         .value = "1",
+                         .domain = "www.h.example",
+                         .path = "/x",
+                         .created_ms = now,
+                         .used_ms = now,
+                         .host_only = 1});
 
   const auto tomorrow = std::chrono::system_clock::time_point(std::chrono::milliseconds(now)) + 24h;
   auto most = make_cookie(" a\t", " 1 ",
-                          {.url = "https://www.h.example/x/y", .domain = ".H.example", .path = "/p", .expires = tomorrow, .secure = true, .http_only = true,
+                          {.url = "https://www.h.example/x/y",
+                           .domain = ".H.example",
+                           .path = "/p",
+                           .expires = tomorrow,
+                           .secure = true,
+                           .http_only = true,
                            .same_site = same_site::none},
                           now);
   REQUIRE(most);
-  CHECK(*most
-        == cookie{.name = "a", .value = "1", .domain = "h.example", .path = "/p", .expires_ms = now + 86'400'000, .created_ms = now, .used_ms = now,
-                  .host_only = 0, .secure = 1, .http_only = 1, .same_site = same_site::none});
+  CHECK(*most == cookie{.name = "a",
+                        .value = "1",
+                        .domain = "h.example",
+                        .path = "/p",
+                        .expires_ms = now + 86'400'000,
+                        .created_ms = now,
+                        .used_ms = now,
+                        .host_only = 0,
+                        .secure = 1,
+                        .http_only = 1,
+                        .same_site = same_site::none});
 
   // A domain alone stands for a secure host of that name.
   auto domain = make_cookie("a", "1", {.domain = "h.example", .secure = true}, now);
   REQUIRE(domain);
-  CHECK(*domain == cookie{.name = "a", .value = "1", .domain = "h.example", .path = "/", .created_ms = now, .used_ms = now, .host_only = 0, .secure = 1});
+  CHECK(*domain == cookie{.name = "a",
+                          .value = "1",
+                          .domain = "h.example",
+                          .path = "/",
+                          .created_ms = now,
+                          .used_ms = now,
+                          .host_only = 0,
+                          .secure = 1});
   auto address = make_cookie("a", "1", {.domain = "127.0.0.1"}, now);
   REQUIRE(address);
   CHECK(address->host_only == 1);
@@ -556,33 +638,60 @@ TEST_CASE("the program is told what a field would be mended for") {
   };
   const std::string at_h = "https://h.example/";
   for (const auto& at :
-       {row{"a", "secret", {}, "cookie 'a' is refused: nothing says where it belongs; give cookie_attributes::url or cookie_attributes::domain"},
+       {row{"a",
+            "secret",
+            {},
+            "cookie 'a' is refused: nothing says where it belongs; give cookie_attributes::url or "
+            "cookie_attributes::domain"},
         {"a", "secret", {.path = "/"}, "nothing says where it belongs"},
         {"", " ", {.url = at_h}, "neither a name nor a value"},
         {"a;b", "secret", {.url = at_h}, "cookie 'a;b' is refused: its name contains '=' or ';'"},
         {"a=b", "secret", {.url = at_h}, "its name contains '=' or ';'"},
         {"a", "secret; Path=/", {.url = at_h}, "its value contains ';'"},
         {"", "a=secret", {.url = at_h}, "a cookie without a name is refused: its value contains '='"},
-        {"a\nb", "secret", {.url = at_h}, R"(cookie 'a\x0ab' is refused: its name contains the control character 0x0a)"},
+        {"a\nb",
+         "secret",
+         {.url = at_h},
+         R"(cookie 'a\x0ab' is refused: its name contains the control character 0x0a)"},
         {"a", std::string("secret\0", 7), {.url = at_h}, "its value contains the control character 0x00"},
         {"a", std::string(4096, 'v'), {.url = at_h}, "4097 bytes; the limit is 4096"},
         {"a", "secret", {.url = at_h, .path = "p"}, "its path 'p' does not begin with '/'"},
         {"a", "secret", {.url = at_h, .path = "/\r\n"}, "its path contains the control character 0x0d"},
-        {"a", "secret", {.url = at_h, .path = "/" + std::string(1024, 'p')}, "its path has 1025 bytes; the limit is 1024"},
-        {"a", "secret", {.url = at_h, .domain = "other.example"}, "host 'h.example' is not in domain 'other.example'"},
-        {"a", "secret", {.url = at_h, .domain = std::string(255, 'd')}, "its domain has 255 bytes; the limit is 254"},
+        {"a",
+         "secret",
+         {.url = at_h, .path = "/" + std::string(1024, 'p')},
+         "its path has 1025 bytes; the limit is 1024"},
+        {"a",
+         "secret",
+         {.url = at_h, .domain = "other.example"},
+         "host 'h.example' is not in domain 'other.example'"},
+        {"a",
+         "secret",
+         {.url = at_h, .domain = std::string(255, 'd')},
+         "its domain has 255 bytes; the limit is 254"},
         {"a", "secret", {.url = at_h, .domain = "example"}, "domain 'example' is a public suffix"},
         {"a", "secret", {.domain = "h.example/x"}, "its domain 'h.example/x' is not a host name"},
         {"a", "secret", {.domain = "u@h.example"}, "its domain 'u@h.example' is not a host name"},
-        {"a", "secret", {.url = "http://h.example/", .secure = true}, "it is Secure and 'http://h.example' is not a secure origin"},
+        {"a",
+         "secret",
+         {.url = "http://h.example/", .secure = true},
+         "it is Secure and 'http://h.example' is not a secure origin"},
         {"a", "secret", {.url = at_h, .same_site = same_site::none}, "SameSite=None needs Secure"},
-        {"a", "secret", {.url = at_h, .same_site = static_cast<same_site>(4)}, "there is no SameSite number 4"},
-        {"__Host-a", "secret", {.url = at_h, .secure = true}, "the prefix __Host- needs Secure, Path=/ and no Domain"}}) {
+        {"a",
+         "secret",
+         {.url = at_h, .same_site = static_cast<same_site>(4)},
+         "there is no SameSite number 4"},
+        {"__Host-a",
+         "secret",
+         {.url = at_h, .secure = true},
+         "the prefix __Host- needs Secure, Path=/ and no Domain"}}) {
     CAPTURE(at.rule);
     check_refused(make_cookie(at.name, at.value, at.attributes, now), at.rule);
   }
   CHECK(make_cookie("__Host-a", "1", {.url = at_h, .path = "/", .secure = true}, now));
-  for (const auto& attributes : {cookie_attributes{.url = "h.example"}, cookie_attributes{.domain = "h example"}, cookie_attributes{.domain = "."}}) {
+  for (const auto& attributes :
+       {cookie_attributes{.url = "h.example"}, cookie_attributes{.domain = "h example"},
+        cookie_attributes{.domain = "."}}) {
     auto refused = make_cookie("a", "1", attributes, now);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::invalid_url);
@@ -590,11 +699,23 @@ TEST_CASE("the program is told what a field would be mended for") {
 }
 
 TEST_CASE("a cookie has stable bytes and comes back from them as it was") {
-  cookie c{.name = "n", .value = "vw", .domain = "d.e", .path = "/", .expires_ms = 1, .created_ms = 2, .used_ms = 3,
-           .host_only = 1, .secure = 1, .http_only = 0, .same_site = same_site::strict};
-  auto text = [](std::string_view s) { return std::string(1, static_cast<char>(s.size())) + std::string(7, '\0') + std::string(s); };
+  cookie c{.name = "n",
+           .value = "vw",
+           .domain = "d.e",
+           .path = "/",
+           .expires_ms = 1,
+           .created_ms = 2,
+           .used_ms = 3,
+           .host_only = 1,
+           .secure = 1,
+           .http_only = 0,
+           .same_site = same_site::strict};
+  auto text = [](std::string_view s) {
+    return std::string(1, static_cast<char>(s.size())) + std::string(7, '\0') + std::string(s);
+  };
   auto number = [](char n) { return std::string(1, n) + std::string(7, '\0'); };
-  CHECK(encode(c) == text("n") + text("vw") + text("d.e") + text("/") + number(1) + number(2) + number(3) + std::string("\1\1\0\2", 4));
+  CHECK(encode(c) == text("n") + text("vw") + text("d.e") + text("/") + number(1) + number(2) + number(3) +
+                         std::string("\1\1\0\2", 4));
   auto back = decode<cookie>(encode(c));
   REQUIRE(back);
   CHECK(*back == c);
@@ -608,40 +729,41 @@ TEST_CASE("R21: stored cookies are checked like any others") {
     std::string_view rule;
   };
   CHECK(validate(plain()));
-  for (const auto& at : {row{[](cookie& c) { c.name = c.value = ""; }, "neither a name nor a value"},
-                         {[](cookie& c) { c.name = "a\n"; }, "its name contains the control character 0x0a"},
-                         {[](cookie& c) { c.name = "a=b"; }, "its name contains '=' or ';'"},
-                         {[](cookie& c) { c.name = " a"; }, "begins or ends with white space"},
-                         {[](cookie& c) { c.value = "a\t"; }, "begins or ends with white space"},
-                         {[](cookie& c) { c.value = "a\r\nX: y"; }, "its value contains the control character 0x0d"},
-                         {[](cookie& c) { c.value = "1; b=2"; }, "its value contains ';'"},
-                         {[](cookie& c) { c.value = std::string(4096, 'v'); }, "4097 bytes; the limit is 4096"},
-                         {[](cookie& c) { c.domain = ""; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "H.example"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = ".h.example"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "h..example"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "h/x"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "[::1"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "[::1].x"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = "[::1]]"; }, "is not a host name in lower case"},
-                         {[](cookie& c) { c.domain = std::string(255, 'd'); }, "its domain has 255 bytes; the limit is 254"},
-                         {[](cookie& c) { c.path = ""; }, "its path '' does not begin with '/'"},
-                         {[](cookie& c) { c.path = "a"; }, "does not begin with '/'"},
-                         {[](cookie& c) { c.path = "/\n"; }, "its path contains the control character 0x0a"},
-                         {[](cookie& c) { c.path.resize(1025, 'p'); }, "its path has 1025 bytes; the limit is 1024"},
-                         {[](cookie& c) { c.expires_ms = -1; }, "it expires before 1970"},
-                         {[](cookie& c) { c.host_only = 2; }, "a flag is neither 0 nor 1"},
-                         {[](cookie& c) { c.secure = 2; }, "a flag is neither 0 nor 1"},
-                         {[](cookie& c) { c.http_only = 255; }, "a flag is neither 0 nor 1"},
-                         {[](cookie& c) { c.same_site = static_cast<same_site>(4); }, "there is no SameSite number 4"},
-                         {[](cookie& c) { c.same_site = same_site::none; }, "SameSite=None needs Secure"},
-                         {[](cookie& c) { c.host_only = 0, c.domain = "1.2.3.4"; }, "is an IP address"},
-                         {[](cookie& c) { c.host_only = 0, c.domain = "\xc3\xbc.example"; }, "is not ASCII"},
-                         {[](cookie& c) { c.name = "__secure-a"; }, "the prefix __Secure- needs Secure"},
-                         {[](cookie& c) { c.name = "__host-a"; }, "the prefix __Host- needs Secure, Path=/ and no Domain"},
-                         {[](cookie& c) { c.name = "__host-a", c.secure = 1, c.path = "/a"; }, "the prefix __Host- needs"},
-                         {[](cookie& c) { c.name = "__host-a", c.secure = 1, c.host_only = 0; }, "the prefix __Host- needs"},
-                         {[](cookie& c) { c.name = "", c.value = "__host-a"; }, "begins like a name with a prefix"}}) {
+  for (const auto& at :
+       {row{[](cookie& c) { c.name = c.value = ""; }, "neither a name nor a value"},
+        {[](cookie& c) { c.name = "a\n"; }, "its name contains the control character 0x0a"},
+        {[](cookie& c) { c.name = "a=b"; }, "its name contains '=' or ';'"},
+        {[](cookie& c) { c.name = " a"; }, "begins or ends with white space"},
+        {[](cookie& c) { c.value = "a\t"; }, "begins or ends with white space"},
+        {[](cookie& c) { c.value = "a\r\nX: y"; }, "its value contains the control character 0x0d"},
+        {[](cookie& c) { c.value = "1; b=2"; }, "its value contains ';'"},
+        {[](cookie& c) { c.value = std::string(4096, 'v'); }, "4097 bytes; the limit is 4096"},
+        {[](cookie& c) { c.domain = ""; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "H.example"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = ".h.example"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "h..example"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "h/x"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "[::1"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "[::1].x"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = "[::1]]"; }, "is not a host name in lower case"},
+        {[](cookie& c) { c.domain = std::string(255, 'd'); }, "its domain has 255 bytes; the limit is 254"},
+        {[](cookie& c) { c.path = ""; }, "its path '' does not begin with '/'"},
+        {[](cookie& c) { c.path = "a"; }, "does not begin with '/'"},
+        {[](cookie& c) { c.path = "/\n"; }, "its path contains the control character 0x0a"},
+        {[](cookie& c) { c.path.resize(1025, 'p'); }, "its path has 1025 bytes; the limit is 1024"},
+        {[](cookie& c) { c.expires_ms = -1; }, "it expires before 1970"},
+        {[](cookie& c) { c.host_only = 2; }, "a flag is neither 0 nor 1"},
+        {[](cookie& c) { c.secure = 2; }, "a flag is neither 0 nor 1"},
+        {[](cookie& c) { c.http_only = 255; }, "a flag is neither 0 nor 1"},
+        {[](cookie& c) { c.same_site = static_cast<same_site>(4); }, "there is no SameSite number 4"},
+        {[](cookie& c) { c.same_site = same_site::none; }, "SameSite=None needs Secure"},
+        {[](cookie& c) { c.host_only = 0, c.domain = "1.2.3.4"; }, "is an IP address"},
+        {[](cookie& c) { c.host_only = 0, c.domain = "\xc3\xbc.example"; }, "is not ASCII"},
+        {[](cookie& c) { c.name = "__secure-a"; }, "the prefix __Secure- needs Secure"},
+        {[](cookie& c) { c.name = "__host-a"; }, "the prefix __Host- needs Secure, Path=/ and no Domain"},
+        {[](cookie& c) { c.name = "__host-a", c.secure = 1, c.path = "/a"; }, "the prefix __Host- needs"},
+        {[](cookie& c) { c.name = "__host-a", c.secure = 1, c.host_only = 0; }, "the prefix __Host- needs"},
+        {[](cookie& c) { c.name = "", c.value = "__host-a"; }, "begins like a name with a prefix"}}) {
     CAPTURE(at.rule);
     auto damaged = plain();
     at.damage(damaged);

@@ -21,7 +21,8 @@ using pairs = std::vector<std::pair<std::string, std::string>>;
 pairs texts_of(const form_data& from) {
   pairs out;
   for (const auto& [name, value] : from)
-    out.emplace_back(name, std::holds_alternative<file>(value) ? std::get<file>(value).text() : std::get<std::string>(value));
+    out.emplace_back(name, std::holds_alternative<file>(value) ? std::get<file>(value).text()
+                                                               : std::get<std::string>(value));
   return out;
 }
 
@@ -35,7 +36,8 @@ TEST_CASE("a form keeps its entries in order and a name more than once") {
   f.append("c", blob("4"));
   f.append("d", file(blob("5"), "five"));
   f.append("", "\0"sv);
-  CHECK(texts_of(f) == pairs{{"a", "1"}, {"b", "2"}, {"a", "3"}, {"c", "4"}, {"d", "5"}, {"", std::string("\0", 1)}});
+  CHECK(texts_of(f) ==
+        pairs{{"a", "1"}, {"b", "2"}, {"a", "3"}, {"c", "4"}, {"d", "5"}, {"", std::string("\0", 1)}});
   CHECK(f.size() == 6);
   CHECK_FALSE(f.empty());
   CHECK(f.get("a") == form_value("1"));

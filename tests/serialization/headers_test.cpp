@@ -183,13 +183,22 @@ TEST_CASE("iteration sorts and combines as the WHATWG has it") {
     fields seen;
   };
   for (const auto& at :
-       {row{{}, {}},
-        row{{{"B", "1"}}, {{"b", "1"}}},
-        row{{{"B", "1"}, {"A", "2"}, {"b", "3"}, {"C", "4"}, {"B", ""}}, {{"a", "2"}, {"b", "1, 3, "}, {"c", "4"}}},
+       {row{{}, {}}, row{{{"B", "1"}}, {{"b", "1"}}},
+        row{{{"B", "1"}, {"A", "2"}, {"b", "3"}, {"C", "4"}, {"B", ""}},
+            {{"a", "2"}, {"b", "1, 3, "}, {"c", "4"}}},
         // Set-Cookie is not combined, keeps its order, and sorts like any other name.
-        row{{{"Set-Cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"}, {"X", "1"}, {"set-cookie", "a=2"}, {"SET-COOKIE", "b=1"}, {"Accept", "x"}},
-            {{"accept", "x"}, {"set-cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"}, {"set-cookie", "a=2"}, {"set-cookie", "b=1"}, {"x", "1"}}},
-        // By bytes of the lower-cased name: '-' before letters, '_' between "Z" and "a" but letters are small by then.
+        row{{{"Set-Cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"},
+             {"X", "1"},
+             {"set-cookie", "a=2"},
+             {"SET-COOKIE", "b=1"},
+             {"Accept", "x"}},
+            {{"accept", "x"},
+             {"set-cookie", "b=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"},
+             {"set-cookie", "a=2"},
+             {"set-cookie", "b=1"},
+             {"x", "1"}}},
+        // By bytes of the lower-cased name: '-' before letters, '_' between "Z" and "a" but letters are small
+        // by then.
         row{{{"a_b", "1"}, {"A-B", "2"}, {"aB", "3"}, {"A", "4"}, {"~", "5"}, {"!", "6"}},
             {{"!", "6"}, {"a", "4"}, {"a-b", "2"}, {"a_b", "1"}, {"ab", "3"}, {"~", "5"}}}}) {
     CAPTURE(at.seen.size());
@@ -222,7 +231,8 @@ TEST_CASE("standard algorithms take headers") {
   REQUIRE(found != h.end());
   CHECK(found->second == "1, 3");
   CHECK(*found == headers::field{"x-b", "1, 3"});
-  CHECK(std::find_if(h.begin(), h.end(), [](const headers::field& f) { return f.first == "X-B"; }) == h.end());
+  CHECK(std::find_if(h.begin(), h.end(), [](const headers::field& f) { return f.first == "X-B"; }) ==
+        h.end());
 
   auto at = h.begin();
   CHECK(at == h.begin());

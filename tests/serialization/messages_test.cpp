@@ -5,8 +5,8 @@
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/open_call.hpp>
 #include <dormouse/serialization/remembered_call.hpp>
-#include <dormouse/serialization/task_journal.hpp>
 #include <dormouse/serialization/schedule.hpp>
+#include <dormouse/serialization/task_journal.hpp>
 
 #include <doctest/doctest.h>
 
@@ -77,12 +77,17 @@ public:
   }
 
   abort_signal signal() {
-    const auto at = abort_signal::timeout(std::chrono::milliseconds(1 + below(1'000'000)), std::chrono::system_clock::time_point());
+    const auto at = abort_signal::timeout(std::chrono::milliseconds(1 + below(1'000'000)),
+                                          std::chrono::system_clock::time_point());
     switch (below(4)) {
-    case 0: return {};
-    case 1: return at;
-    case 2: return abort_controller().signal();
-    default: return abort_signal::any({abort_controller().signal(), at, abort_controller().signal()});
+    case 0:
+      return {};
+    case 1:
+      return at;
+    case 2:
+      return abort_controller().signal();
+    default:
+      return abort_signal::any({abort_controller().signal(), at, abort_controller().signal()});
     }
   }
 
@@ -203,9 +208,10 @@ result_message golden_error() {
 
 /// A signal whose controllers are the same in every run: as bytes, for a new one is like no other.
 abort_signal golden_signal() {
-  return value_or_throw(decode<abort_signal>(encode(
-      std::vector<abort_id>{{0x1112131415161718, 0x2122232425262728}, {0x3132333435363738, 0x4142434445464748}},
-      std::int64_t{1'700'000'030'000})));
+  return value_or_throw(
+      decode<abort_signal>(encode(std::vector<abort_id>{{0x1112131415161718, 0x2122232425262728},
+                                                        {0x3132333435363738, 0x4142434445464748}},
+                                  std::int64_t{1'700'000'030'000})));
 }
 
 fetch_message golden_extended_fetch() {
@@ -275,9 +281,10 @@ template <class T> void is_golden(const std::string& name, frame_type type, cons
   auto frame = seal_value(type, value);
   const char* regenerate = std::getenv("DORMOUSE_REGENERATE_GOLDEN");
   if (regenerate != nullptr && regenerate == name) {
-    std::ofstream(file) << "# A frame as store format " << name.substr(1, 1)
-                        << " has it; see docs/on-disk-format.md. Never edited, never rewritten after a release.\n"
-                        << to_hex(frame);
+    std::ofstream(file)
+        << "# A frame as store format " << name.substr(1, 1)
+        << " has it; see docs/on-disk-format.md. Never edited, never rewritten after a release.\n"
+        << to_hex(frame);
     FAIL("wrote ", file, "; read the difference, then run again without DORMOUSE_REGENERATE_GOLDEN");
   }
   auto golden = from_hex(file);
@@ -400,12 +407,20 @@ TEST_CASE("R21: the extended result of store format 2 is for ever") {
 }
 
 TEST_CASE("R21: a call between objects and its answers, as store format 2 has them, are for ever") {
-  is_golden("v2_call", frame_type::call, call_message{0x0000010000000007, {"TELLER", "t"}, "add", std::string("\x05\0\0\0\0\0\0\0", 8), golden_path()});
-  is_golden("v2_reply", frame_type::reply, reply_message{0x0000010000000008, golden_path(), std::string("\x0c\0\0\0\0\0\0\0", 8)});
+  is_golden(
+      "v2_call", frame_type::call,
+      call_message{
+          0x0000010000000007, {"TELLER", "t"}, "add", std::string("\x05\0\0\0\0\0\0\0", 8), golden_path()});
+  is_golden("v2_reply", frame_type::reply,
+            reply_message{0x0000010000000008, golden_path(), std::string("\x0c\0\0\0\0\0\0\0", 8)});
   is_golden("v2_reply_error", frame_type::reply,
-            reply_message{0x0000010000000009, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}})});
+            reply_message{
+                0x0000010000000009, golden_path(),
+                tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}})});
   is_golden("v2_reply_error_typed", frame_type::reply,
-            reply_message{0x000001000000000b, golden_path(), tl::unexpected<call_error>(call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}, "bank::debt"})});
+            reply_message{0x000001000000000b, golden_path(),
+                          tl::unexpected<call_error>(
+                              call_error{errc::handler_failed, "no debts", {"ACCOUNT", "a"}, "bank::debt"})});
 }
 
 TEST_CASE("R21: a schedule, as store format 2 has it, is for ever") {
@@ -432,11 +447,15 @@ TEST_CASE("R21: a durable task and a step of its journal, as store format 2 has 
   task.cancelled_at = 3;
   task.cancel_reason = "enough";
   task.waiters.push_back(golden_path());
-  task.outcome = tl::unexpected<call_error>(call_error{errc::bad_arguments, "another operation", {"SITE", "s"}});
+  task.outcome =
+      tl::unexpected<call_error>(call_error{errc::bad_arguments, "another operation", {"SITE", "s"}});
   task.created_ms = 1'700'000'000'000;
   task.ended_ms = 1'700'000'000'001;
   is_golden("v2_task", frame_type::task, task);
-  journal_step step{.kind = step_kind::fetch, .target = "GET https://example.com/", .digest = 0x01020304, .outcome = std::string("\x01xyz")};
+  journal_step step{.kind = step_kind::fetch,
+                    .target = "GET https://example.com/",
+                    .digest = 0x01020304,
+                    .outcome = std::string("\x01xyz")};
   step.order = 5;
   step.failed = 1;
   step.body_is_blob = 1;
@@ -457,15 +476,21 @@ TEST_CASE("golden: the schedule that is the record of a call with a time limit")
   CHECK(*back == open_call{{"ACCOUNT", "a"}, "add", 30'000, golden_path()});
 }
 
-TEST_CASE("golden: a call that is remembered, one whose reply comes later, and one that was answered with an error") {
-  remembered_call what{.method = "add", .arguments_digest = 0x01020304, .arguments_bytes = 8, .done_ms = 1'700'000'000'004, .outcome = std::string("\x0c\0\0\0\0\0\0\0", 8)};
+TEST_CASE("golden: a call that is remembered, one whose reply comes later, and one that was answered with an "
+          "error") {
+  remembered_call what{.method = "add",
+                       .arguments_digest = 0x01020304,
+                       .arguments_bytes = 8,
+                       .done_ms = 1'700'000'000'004,
+                       .outcome = std::string("\x0c\0\0\0\0\0\0\0", 8)};
   is_golden("v2_remembered_call", frame_type::remembered_call, what);
   what.outcome = tl::unexpected<call_error>(call_error{errc::overloaded, "later", {"ACCOUNT", "a"}});
   comes_back(frame_type::remembered_call, what);
   comes_back(frame_type::remembered_call, remembered_call{.method = "add", .arguments_digest = 5});
 }
 
-TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one without an extension is read") {
+TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one "
+          "without an extension is read") {
   auto fetch = golden_extended_fetch();
   fetch.extra = {};
   CHECK(encode(fetch) == encode(golden_fetch()));
@@ -505,8 +530,10 @@ TEST_CASE("R21: each single thing that an extension says is written") {
     CHECK(encode(what).size() > encode(golden_fetch()).size());
     comes_back(frame_type::fetch, what);
   }
-  const std::vector<result_message::extension> of_results{
-      {.request = {.method = "GET"}}, {.request = {.attempts = 1}}, {.jar = "j"}, {.cookies = {{"u", "f", 1}}}};
+  const std::vector<result_message::extension> of_results{{.request = {.method = "GET"}},
+                                                          {.request = {.attempts = 1}},
+                                                          {.jar = "j"},
+                                                          {.cookies = {{"u", "f", 1}}}};
   for (const auto& extra : of_results) {
     auto what = golden_error();
     what.extra = extra;
@@ -530,7 +557,8 @@ TEST_CASE("R21: a truncated extension is corrupt, and so is anything behind it")
             [](std::string_view bytes) { return decode<fetch_message>(bytes).has_value(); });
   judge_all(encode(golden_response()), encode(golden_extended_result()),
             [](std::string_view bytes) { return decode<result_message>(bytes).has_value(); });
-  const auto why = decode<fetch_message>(encode(golden_extended_fetch()).substr(0, encode(golden_fetch()).size() + 3));
+  const auto why =
+      decode<fetch_message>(encode(golden_extended_fetch()).substr(0, encode(golden_fetch()).size() + 3));
   REQUIRE_FALSE(why);
   CHECK(why.error().code == errc::corrupt);
 }
@@ -568,10 +596,12 @@ TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
   auto seed = pick_seed();
   INFO("repeat with DORMOUSE_TEST_SEED=", seed);
   generator random(seed);
-  const std::string frames[] = {
-      seal_value(frame_type::fetch, golden_fetch()), seal_value(frame_type::result, golden_response()),
-      seal_value(frame_type::result, golden_error()), seal_value(frame_type::post, golden_post()),
-      seal_value(frame_type::fetch, golden_extended_fetch()), seal_value(frame_type::result, golden_extended_result())};
+  const std::string frames[] = {seal_value(frame_type::fetch, golden_fetch()),
+                                seal_value(frame_type::result, golden_response()),
+                                seal_value(frame_type::result, golden_error()),
+                                seal_value(frame_type::post, golden_post()),
+                                seal_value(frame_type::fetch, golden_extended_fetch()),
+                                seal_value(frame_type::result, golden_extended_result())};
   tally seen;
   for (int round = 0; round < 100'000; ++round) {
     auto which = random.below(std::size(frames));
@@ -596,7 +626,9 @@ TEST_CASE("R21: a hundred thousand mutated frames are values or typed errors") {
 }
 
 TEST_CASE("R21: a stored abort signal is held to the rules of one that is made") {
-  const auto stored = [](const std::vector<abort_id>& sources) { return decode<abort_signal>(encode(sources, std::int64_t{7})); };
+  const auto stored = [](const std::vector<abort_id>& sources) {
+    return decode<abort_signal>(encode(sources, std::int64_t{7}));
+  };
   const auto whole = stored({{0, 5}, {1, 2}, {1, 3}});
   REQUIRE(whole);
   CHECK(whole->sources().size() == 3);
@@ -604,7 +636,8 @@ TEST_CASE("R21: a stored abort signal is held to the rules of one that is made")
   for (const auto& sources : std::vector<std::vector<abort_id>>{{{1, 3}, {1, 2}}, {{1, 2}, {1, 2}}}) {
     const auto refused = stored(sources);
     REQUIRE_FALSE(refused);
-    CHECK(refused.error() == error{errc::corrupt, "the controllers of a stored abort signal are not in order, each once"});
+    CHECK(refused.error() ==
+          error{errc::corrupt, "the controllers of a stored abort signal are not in order, each once"});
   }
   std::vector<abort_id> many;
   for (std::uint64_t i = 0; i < max_signal_sources; ++i)
@@ -613,7 +646,8 @@ TEST_CASE("R21: a stored abort signal is held to the rules of one that is made")
   many.push_back({1, 0});
   const auto refused = stored(many);
   REQUIRE_FALSE(refused);
-  CHECK(refused.error() == error{errc::corrupt, "a stored abort signal hangs on 65 controllers; the limit is 64"});
+  CHECK(refused.error() ==
+        error{errc::corrupt, "a stored abort signal hangs on 65 controllers; the limit is 64"});
 }
 
 TEST_CASE("R9: a request is repeatable by its method or by its idempotency key") {

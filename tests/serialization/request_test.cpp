@@ -19,7 +19,9 @@ namespace {
 
 constexpr const char* url = "https://example.com/";
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 void is_refused(fetch_input input, fetch_init init, errc code, const std::vector<std::string_view>& words) {
   auto refused = request::make(input, init);
@@ -40,23 +42,25 @@ void is_refused(fetch_input input, fetch_init init, errc code, const std::vector
 
 /// Everything differs from the default.
 request full() {
-  return request("https://example.com/full#part", {.method = "put",
-                                                   .headers = {{"A", "b"}, {"C", "d"}},
-                                                   .body = "text",
-                                                   .timeout = 1s,
-                                                   .deadline = 2s,
-                                                   .retry = {.max_retries = 7, .initial_delay = 10ms, .max_delay = 20ms},
-                                                   .redirect = redirect_mode::manual,
-                                                   .idempotency_key = "key",
-                                                   .priority = fetch_priority::high});
+  return request("https://example.com/full#part",
+                 {.method = "put",
+                  .headers = {{"A", "b"}, {"C", "d"}},
+                  .body = "text",
+                  .timeout = 1s,
+                  .deadline = 2s,
+                  .retry = {.max_retries = 7, .initial_delay = 10ms, .max_delay = 20ms},
+                  .redirect = redirect_mode::manual,
+                  .idempotency_key = "key",
+                  .priority = fetch_priority::high});
 }
 
 } // namespace
 
 TEST_CASE("a request of a URL is a GET with the defaults") {
   const request from_literal("https://Example.com");
-  for (const auto& each : {from_literal, request("https://example.com/"s), request("https://example.com/"sv), request(from_literal),
-                           request(fetch_input(from_literal)), request("https://example.com:443/", {})}) {
+  for (const auto& each :
+       {from_literal, request("https://example.com/"s), request("https://example.com/"sv),
+        request(from_literal), request(fetch_input(from_literal)), request("https://example.com:443/", {})}) {
     CHECK(each.url() == "https://example.com/");
     CHECK(each.method() == "GET");
     CHECK(each.headers().empty());
@@ -104,15 +108,18 @@ TEST_CASE("a request of a request keeps what the init does not give") {
   const auto body = only({.body = form{{"a", "b"}}});
   CHECK(body.body().bytes() == "a=b");
   CHECK(body.headers().get("Content-Type") == "text/plain;charset=UTF-8");
-  CHECK(only({.headers = headers{}, .body = form{{"a", "b"}}}).headers() == headers{{"Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"}});
+  CHECK(only({.headers = headers{}, .body = form{{"a", "b"}}}).headers() ==
+        headers{{"Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"}});
   CHECK(only({.body = ""}).body().bytes().empty());
   CHECK(only({.body = {}}).body().bytes() == "text");
 
   CHECK(only({.timeout = 3s}).timeout() == 3s);
   CHECK(only({.timeout = 3s}).deadline() == 2s);
   CHECK(only({.deadline = 3s}).deadline() == 3s);
-  CHECK(only({.retry = {.max_retries = 0}}).retry() == retry_policy{.max_retries = 0, .initial_delay = 10ms, .max_delay = 20ms});
-  CHECK(only({.retry = {.initial_delay = 1ms, .max_delay = 2ms}}).retry() == retry_policy{.max_retries = 7, .initial_delay = 1ms, .max_delay = 2ms});
+  CHECK(only({.retry = {.max_retries = 0}}).retry() ==
+        retry_policy{.max_retries = 0, .initial_delay = 10ms, .max_delay = 20ms});
+  CHECK(only({.retry = {.initial_delay = 1ms, .max_delay = 2ms}}).retry() ==
+        retry_policy{.max_retries = 7, .initial_delay = 1ms, .max_delay = 2ms});
   CHECK(only({.retry = retry_policy{}}).retry() == retry_policy{});
   CHECK(only({.redirect = redirect_mode::follow}).redirect() == redirect_mode::follow);
   CHECK(only({.idempotency_key = ""}).idempotency_key().empty());
@@ -205,18 +212,19 @@ TEST_CASE("a body brings its content type unless there is one") {
   };
   form_data files;
   files.append("f", blob("x"));
-  for (const auto& at : {row{"text", "text/plain;charset=UTF-8"},
-                         row{form{{"a", "b"}}, "application/x-www-form-urlencoded;charset=UTF-8"},
-                         row{files, "multipart/form-data; boundary=----dormouse-form-data-0000000000000000"},
-                         row{blob("x", "image/png"), "image/png"},
-                         row{nlohmann::json{{"a", 1}}, "application/json"},
-                         row{blob("x"), ""},
-                         row{std::vector<std::byte>(3), ""}}) {
+  for (const auto& at :
+       {row{"text", "text/plain;charset=UTF-8"},
+        row{form{{"a", "b"}}, "application/x-www-form-urlencoded;charset=UTF-8"},
+        row{files, "multipart/form-data; boundary=----dormouse-form-data-0000000000000000"},
+        row{blob("x", "image/png"), "image/png"}, row{nlohmann::json{{"a", 1}}, "application/json"},
+        row{blob("x"), ""}, row{std::vector<std::byte>(3), ""}}) {
     CAPTURE(at.type);
     const request r(url, {.method = "POST", .body = at.given});
     CHECK(r.headers().get("Content-Type").value_or("") == at.type);
     CHECK(r.headers().fields().size() == (at.type.empty() ? 0 : 1));
-    CHECK(request(url, {.method = "POST", .headers = {{"content-type", "mine"}}, .body = at.given}).headers() == headers{{"content-type", "mine"}});
+    CHECK(
+        request(url, {.method = "POST", .headers = {{"content-type", "mine"}}, .body = at.given}).headers() ==
+        headers{{"content-type", "mine"}});
   }
 }
 

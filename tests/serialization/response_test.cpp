@@ -28,9 +28,13 @@ std::string every_byte() {
   return all;
 }
 
-std::string text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
-response with_type(std::string_view type, std::string body) { return response(200, {{"Content-Type", std::string(type)}}, std::move(body)); }
+response with_type(std::string_view type, std::string body) {
+  return response(200, {{"Content-Type", std::string(type)}}, std::move(body));
+}
 
 template <class Read> error failure_of(Read read) {
   try {
@@ -94,7 +98,10 @@ TEST_CASE("reading an rvalue moves the body out and it is read once") {
        }},
       {"json", [](response&& r) { CHECK(std::move(r).json() == 7); }},
       {"blob", [](response&& r) { CHECK(std::move(r).blob().text() == "7"); }},
-      {"form_data", [](response&& r) { CHECK(std::move(r).form_data() == form_data{{"7", ""}}); }},
+      {"form_data",
+       [](response&& r) {
+         CHECK(std::move(r).form_data() == form_data{{"7", ""}});
+       }},
   };
   for (const auto& at : readings) {
     CAPTURE(at.name);
@@ -108,10 +115,13 @@ TEST_CASE("reading an rvalue moves the body out and it is read once") {
 
     const auto& used = r;
     for (const auto& again : std::vector<std::function<void()>>{
-             [&] { static_cast<void>(used.text()); }, [&] { static_cast<void>(used.bytes()); }, [&] { static_cast<void>(used.json()); },
-             [&] { static_cast<void>(used.blob()); }, [&] { static_cast<void>(used.form_data()); }, [&] { static_cast<void>(std::move(r).text()); },
-             [&] { static_cast<void>(std::move(r).bytes()); }, [&] { static_cast<void>(std::move(r).json()); }, [&] { static_cast<void>(std::move(r).blob()); },
-             [&] { static_cast<void>(std::move(r).form_data()); }, [&] { static_cast<void>(encode(used)); }}) {
+             [&] { static_cast<void>(used.text()); }, [&] { static_cast<void>(used.bytes()); },
+             [&] { static_cast<void>(used.json()); }, [&] { static_cast<void>(used.blob()); },
+             [&] { static_cast<void>(used.form_data()); }, [&] { static_cast<void>(std::move(r).text()); },
+             [&] { static_cast<void>(std::move(r).bytes()); },
+             [&] { static_cast<void>(std::move(r).json()); }, [&] { static_cast<void>(std::move(r).blob()); },
+             [&] { static_cast<void>(std::move(r).form_data()); },
+             [&] { static_cast<void>(encode(used)); }}) {
       const auto why = failure_of(again);
       CHECK(why.code == errc::invalid_request);
       CHECK(why.message == "the body was already read");
@@ -177,7 +187,8 @@ TEST_CASE("a response is read as the form that its content type says") {
   const form_data f{{"a", "1"}, {"b", file(blob("2", "x/y"), "n")}};
   const auto encoded = encode_multipart(f);
   CHECK(with_type(encoded.content_type, encoded.bytes).form_data() == f);
-  CHECK(with_type("application/X-WWW-form-urlencoded; charset=utf-8", form{{"a b", "&"}}.encoded()).form_data() == form_data{{"a b", "&"}});
+  CHECK(with_type("application/X-WWW-form-urlencoded; charset=utf-8", form{{"a b", "&"}}.encoded())
+            .form_data() == form_data{{"a b", "&"}});
   CHECK(with_type("application/x-www-form-urlencoded", "").form_data().empty());
 
   struct row {
@@ -185,17 +196,20 @@ TEST_CASE("a response is read as the form that its content type says") {
     errc code;
     std::string_view word;
   };
-  for (const auto& at : {row{response(200, {}, "a=b"), errc::invalid_request, "\"\""},
-                         row{with_type("text/plain", "a=b"), errc::invalid_request, "text/plain"},
-                         row{with_type("multipart/form-data", "--b--"), errc::invalid_request, "boundary"},
-                         row{with_type("multipart/form-data; boundary=b", "--c--"), errc::corrupt, "\"b\""},
-                         row{with_type("multipart/form-data; boundary=b", "--b\r\n"), errc::corrupt, "part 1"},
-                         row{with_type("application/x-www-form-urlencoded", [] {
-                               std::string many;
-                               for (int i = 0; i <= 10'000; ++i)
-                                 many += "a=b&";
-                               return many;
-                             }()), errc::too_large, "10000"}}) {
+  for (const auto& at :
+       {row{response(200, {}, "a=b"), errc::invalid_request, "\"\""},
+        row{with_type("text/plain", "a=b"), errc::invalid_request, "text/plain"},
+        row{with_type("multipart/form-data", "--b--"), errc::invalid_request, "boundary"},
+        row{with_type("multipart/form-data; boundary=b", "--c--"), errc::corrupt, "\"b\""},
+        row{with_type("multipart/form-data; boundary=b", "--b\r\n"), errc::corrupt, "part 1"},
+        row{with_type("application/x-www-form-urlencoded",
+                      [] {
+                        std::string many;
+                        for (int i = 0; i <= 10'000; ++i)
+                          many += "a=b&";
+                        return many;
+                      }()),
+            errc::too_large, "10000"}}) {
     CAPTURE(at.word);
     const auto why = failure_of([&] { static_cast<void>(at.given.form_data()); });
     CHECK(why.code == at.code);

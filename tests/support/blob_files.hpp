@@ -27,7 +27,8 @@ inline void write_file(const std::filesystem::path& path, const std::string& byt
 inline std::vector<std::filesystem::path> blob_files(const std::filesystem::path& directory) {
   std::vector<std::filesystem::path> files;
   std::error_code gone;
-  for (std::filesystem::directory_iterator at(directory / "blobs", gone); !gone && at != std::filesystem::directory_iterator(); at.increment(gone))
+  for (std::filesystem::directory_iterator at(directory / "blobs", gone);
+       !gone && at != std::filesystem::directory_iterator(); at.increment(gone))
     files.push_back(at->path());
   return files;
 }
@@ -38,7 +39,8 @@ inline bool no_blob_files(const std::filesystem::path& directory) {
 }
 
 /// Changes every body file; tells how many there were.
-inline std::size_t change_blob_files(const std::filesystem::path& directory, const std::function<void(std::string&)>& how) {
+inline std::size_t change_blob_files(const std::filesystem::path& directory,
+                                     const std::function<void(std::string&)>& how) {
   const auto files = blob_files(directory);
   for (const auto& file : files) {
     auto bytes = read_file(file);
@@ -55,7 +57,8 @@ inline void flip_middle_bit(std::string& bytes) {
 /// The folder of the body files is away: nothing can be read or written there. Back at the end.
 class no_blob_folder {
 public:
-  explicit no_blob_folder(const std::filesystem::path& directory) : here_(directory / "blobs"), away_(directory / "blobs-away") {
+  explicit no_blob_folder(const std::filesystem::path& directory)
+      : here_(directory / "blobs"), away_(directory / "blobs-away") {
     std::filesystem::rename(here_, away_);
   }
   no_blob_folder(const no_blob_folder&) = delete;

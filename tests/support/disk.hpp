@@ -17,7 +17,8 @@ namespace dormouse::test {
 class disk {
 public:
   explicit disk(const std::filesystem::path& directory)
-    : engine_(value_or_throw(open_rocksdb({directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024}))) {}
+      : engine_(value_or_throw(
+            open_rocksdb({directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024}))) {}
 
   std::map<std::string, std::string> rows(char kind) {
     std::map<std::string, std::string> all;
@@ -51,11 +52,7 @@ private:
 };
 
 /// Kinds of damage to a row.
-inline void flip_last_bit(std::string& row) {
-  row.back() = static_cast<char>(row.back() ^ 1);
-}
-inline void cut_in_half(std::string& row) {
-  row.resize(row.size() / 2);
-}
+inline void flip_last_bit(std::string& row) { row.back() = static_cast<char>(row.back() ^ 1); }
+inline void cut_in_half(std::string& row) { row.resize(row.size() / 2); }
 
 } // namespace dormouse::test

@@ -2,6 +2,8 @@
 
 /// Waiting in tests: on a condition, with a deadline, never for a time.
 
+#include <unistd.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -10,18 +12,16 @@
 #include <random>
 #include <string>
 
-#include <unistd.h>
-
 namespace dormouse::test {
 
 /// Whether `holds` became true before the deadline. Looks again every millisecond.
-inline bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds deadline = std::chrono::seconds(30)) {
+inline bool eventually(const std::function<bool()>& holds,
+                       std::chrono::milliseconds deadline = std::chrono::seconds(30)) {
   const auto give_up = std::chrono::steady_clock::now() + deadline;
   std::mutex mutex;
   std::condition_variable never_notified;
   while (!holds()) {
-    if (std::chrono::steady_clock::now() >= give_up)
-      return holds();
+    if (std::chrono::steady_clock::now() >= give_up) return holds();
     std::unique_lock lock(mutex);
     never_notified.wait_for(lock, std::chrono::milliseconds(1));
   }
@@ -33,8 +33,7 @@ class scratch_directory {
 public:
   scratch_directory() {
     auto pattern = (std::filesystem::temp_directory_path() / "dormouse-test-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr)
-      throw std::runtime_error("no scratch directory");
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no scratch directory");
     path_ = pattern;
   }
   scratch_directory(const scratch_directory&) = delete;

@@ -1,6 +1,7 @@
 #pragma once
 
-/// A durable object that fetches what it is told to and keeps every result it gets, so that a test can say "exactly one".
+/// A durable object that fetches what it is told to and keeps every result it gets, so that a test can say
+/// "exactly one".
 
 #include "eventually.hpp"
 #include "outcome.hpp"
@@ -40,9 +41,9 @@ struct order {
   dormouse::sharing sharing = dormouse::sharing::none;
   std::string jar = {}; ///< empty: none
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(tag, url, method, body, headers, idempotency_key, timeout_ms, deadline_ms, max_retries, initial_delay_ms, priority, redirect);
+  template <class Archive> void serialize(Archive& ar) {
+    ar(tag, url, method, body, headers, idempotency_key, timeout_ms, deadline_ms, max_retries,
+       initial_delay_ms, priority, redirect);
     ar(signal, queue, delay_ms, not_before_ms, delivery, sharing, jar);
   }
 
@@ -59,12 +60,9 @@ struct order {
                    .delay = milliseconds(delay_ms),
                    .signal = signal,
                    .queue = queue};
-    if (!body.empty())
-      out.body = body;
-    if (timeout_ms != 0)
-      out.timeout = milliseconds(timeout_ms);
-    if (deadline_ms != 0)
-      out.deadline = milliseconds(deadline_ms);
+    if (!body.empty()) out.body = body;
+    if (timeout_ms != 0) out.timeout = milliseconds(timeout_ms);
+    if (deadline_ms != 0) out.deadline = milliseconds(deadline_ms);
     if (not_before_ms != 0)
       out.not_before = std::chrono::system_clock::time_point(milliseconds(not_before_ms));
     return out;
@@ -76,12 +74,14 @@ public:
   /// How many continuations are still to throw.
   static inline std::atomic<int> refusals{0};
   static inline std::atomic<int> continuations_run{0};
-  /// How often `give_up` and `touch` have begun. Turns of one object run one at a time: when the next one begins, the commit of this one is on its way.
+  /// How often `give_up` and `touch` have begun. Turns of one object run one at a time: when the next one
+  /// begins, the commit of this one is on its way.
   static inline std::atomic<int> turns_begun{0};
 
   void send(order what) {
     ++orders_;
-    auto described = what.jar.empty() ? fetch(what.url, what.init()) : browser(what.jar).fetch(what.url, what.init());
+    auto described =
+        what.jar.empty() ? fetch(what.url, what.init()) : browser(what.jar).fetch(what.url, what.init());
     described.then<&fetcher::on_result>(what.tag);
   }
   void send_all(std::vector<order> all) {
@@ -138,7 +138,9 @@ public:
     auto url = what.url;
     return fetch(what.url, what.init()).then<&fetcher::on_first>(url);
   }
-  later<std::string> on_first(fetch_result, std::string url) { return fetch(url).then<&fetcher::on_answer>(); }
+  later<std::string> on_first(fetch_result, std::string url) {
+    return fetch(url).then<&fetcher::on_answer>();
+  }
 
   std::vector<fetch_result> results(std::string tag) const {
     auto found = results_.find(tag);
@@ -150,24 +152,26 @@ public:
   std::uint32_t orders() const { return orders_; }
   std::uint32_t answers() const { return answers_; }
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(results_, sequence_, orders_, answers_);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(results_, sequence_, orders_, answers_); }
 
-  using methods = dormouse::methods<"FETCHER", method<"send", &fetcher::send>, method<"send_all", &fetcher::send_all>, method<"send_and_throw", &fetcher::send_and_throw>,
-                                    method<"send_bytes", &fetcher::send_bytes>, method<"on_result", &fetcher::on_result>, method<"give_up", &fetcher::give_up>,
-                                    method<"send_then_give_up", &fetcher::send_then_give_up>, method<"give_up_then_send", &fetcher::give_up_then_send>,
-                                    method<"give_up_and_throw", &fetcher::give_up_and_throw>, method<"has_given_up", &fetcher::has_given_up>,
-                                    method<"touch", &fetcher::touch>, method<"ask", &fetcher::ask>,
-                                    method<"on_answer", &fetcher::on_answer>, method<"ask_twice", &fetcher::ask_twice>, method<"on_first", &fetcher::on_first>,
-                                    method<"results", &fetcher::results>, method<"sequence", &fetcher::sequence>, method<"count", &fetcher::count>,
-                                    method<"orders", &fetcher::orders>, method<"answers", &fetcher::answers>>;
+  using methods =
+      dormouse::methods<"FETCHER", method<"send", &fetcher::send>, method<"send_all", &fetcher::send_all>,
+                        method<"send_and_throw", &fetcher::send_and_throw>,
+                        method<"send_bytes", &fetcher::send_bytes>, method<"on_result", &fetcher::on_result>,
+                        method<"give_up", &fetcher::give_up>,
+                        method<"send_then_give_up", &fetcher::send_then_give_up>,
+                        method<"give_up_then_send", &fetcher::give_up_then_send>,
+                        method<"give_up_and_throw", &fetcher::give_up_and_throw>,
+                        method<"has_given_up", &fetcher::has_given_up>, method<"touch", &fetcher::touch>,
+                        method<"ask", &fetcher::ask>, method<"on_answer", &fetcher::on_answer>,
+                        method<"ask_twice", &fetcher::ask_twice>, method<"on_first", &fetcher::on_first>,
+                        method<"results", &fetcher::results>, method<"sequence", &fetcher::sequence>,
+                        method<"count", &fetcher::count>, method<"orders", &fetcher::orders>,
+                        method<"answers", &fetcher::answers>>;
 
 private:
   static void refuse() {
-    if (refusals > 0 && refusals-- > 0)
-      throw std::runtime_error("the continuation refuses");
+    if (refusals > 0 && refusals-- > 0) throw std::runtime_error("the continuation refuses");
   }
 
   std::map<std::string, std::vector<fetch_result>> results_;
@@ -184,8 +188,7 @@ inline fetch_result result_under(const object_ref<fetcher>& object, const std::s
         return !all.empty();
       }))
     throw std::runtime_error("no result for " + tag);
-  if (all.size() != 1)
-    throw std::runtime_error("more than one result for " + tag);
+  if (all.size() != 1) throw std::runtime_error("more than one result for " + tag);
   return std::move(all.front());
 }
 
@@ -205,8 +208,7 @@ inline fetch_error failed(const fetch_result& result) {
 
 /// The response of a result. Throws if it is an error.
 inline response answered(const fetch_result& result) {
-  if (!result)
-    throw std::runtime_error("an error where a response was expected: " + result.error().message);
+  if (!result) throw std::runtime_error("an error where a response was expected: " + result.error().message);
   return *result;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/// The system's wall clock, and as far ahead of it as a test says: what is due in an hour can be waited for, and what is due in a moment comes by itself.
+/// The system's wall clock, and as far ahead of it as a test says: what is due in an hour can be waited for,
+/// and what is due in a moment comes by itself.
 
 #include <dormouse/runtime/clock.hpp>
 #include <dormouse/runtime/options.hpp>

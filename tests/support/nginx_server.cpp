@@ -1,6 +1,10 @@
 #include "nginx_server.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -8,11 +12,6 @@
 #include <iterator>
 #include <stdexcept>
 #include <system_error>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace dormouse::test {
 namespace {
@@ -40,12 +39,14 @@ std::string content_of(const std::string& file) {
 
 } // namespace
 
-nginx_server::reserved_port::reserved_port(const char* address) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+nginx_server::reserved_port::reserved_port(const char* address)
+    : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const int yes = 1;
   auto here = endpoint(address, 0);
   socklen_t bytes = sizeof here;
-  if (::setsockopt(socket_, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0 || ::bind(socket_, reinterpret_cast<sockaddr*>(&here), bytes) != 0
-      || ::getsockname(socket_, reinterpret_cast<sockaddr*>(&here), &bytes) != 0) {
+  if (::setsockopt(socket_, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0 ||
+      ::bind(socket_, reinterpret_cast<sockaddr*>(&here), bytes) != 0 ||
+      ::getsockname(socket_, reinterpret_cast<sockaddr*>(&here), &bytes) != 0) {
     const int why = errno;
     ::close(socket_);
     throw std::system_error(why, std::generic_category(), std::string("no port on ") + address);
@@ -53,15 +54,14 @@ nginx_server::reserved_port::reserved_port(const char* address) : socket_(::sock
   number_ = std::to_string(ntohs(here.sin_port));
 }
 
-nginx_server::reserved_port::~reserved_port() {
-  ::close(socket_);
-}
+nginx_server::reserved_port::~reserved_port() { ::close(socket_); }
 
 nginx_server::nginx_server(const test_ca* ca) : ca_(ca) {
   for (const auto* folder : {"files", "uploads", "scratch"})
     std::filesystem::create_directory(at(folder));
   std::ofstream(at("nginx.conf")) << configuration();
-  process_.emplace(subprocess_settings{.arguments = {"nginx", "-c", at("nginx.conf"), "-p", at(""), "-e", at("error.log")}});
+  process_.emplace(subprocess_settings{
+      .arguments = {"nginx", "-c", at("nginx.conf"), "-p", at(""), "-e", at("error.log")}});
   wait_until_it_listens();
 }
 
@@ -80,7 +80,8 @@ std::string nginx_server::configuration() const {
     }}
 )",
                                                      root, std::string(1024, 'd'));
-  const auto tls_servers = ca_ == nullptr ? std::string() : fmt::format(R"(
+  const auto tls_servers = ca_ == nullptr ? std::string()
+                                          : fmt::format(R"(
   ssl_certificate {3}; ssl_certificate_key {4};
   ssl_client_certificate {5}; ssl_verify_client optional;
   server {{
@@ -94,8 +95,9 @@ std::string nginx_server::configuration() const {
     keepalive_requests 3;
     include locations.conf;
   }})",
-                                                                         tls_.number(), misnamed_.number(), departing_.number(), ca_->server_certificate(),
-                                                                         ca_->server_key(), ca_->file(), http1_.number());
+                                                        tls_.number(), misnamed_.number(),
+                                                        departing_.number(), ca_->server_certificate(),
+                                                        ca_->server_key(), ca_->file(), http1_.number());
   return fmt::format(R"(daemon off;
 master_process off;
 worker_processes 1;
@@ -121,32 +123,21 @@ http {{
 void nginx_server::wait_until_it_listens() {
   const bool in_time = eventually([this] { return process_->has_ended() || connects(plain_.number()); });
   if (!in_time || process_->has_ended())
-    throw std::runtime_error("nginx does not listen; it ended by: " + process_->kill() + "\n" + content_of(at("error.log")));
+    throw std::runtime_error("nginx does not listen; it ended by: " + process_->kill() + "\n" +
+                             content_of(at("error.log")));
 }
 
-std::string nginx_server::url() const {
-  return "http://127.0.0.1:" + plain_.number();
-}
+std::string nginx_server::url() const { return "http://127.0.0.1:" + plain_.number(); }
 
-std::string nginx_server::tls_url() const {
-  return "https://127.0.0.1:" + tls_.number();
-}
+std::string nginx_server::tls_url() const { return "https://127.0.0.1:" + tls_.number(); }
 
-std::string nginx_server::misnamed_url() const {
-  return "https://127.0.0.2:" + misnamed_.number();
-}
+std::string nginx_server::misnamed_url() const { return "https://127.0.0.2:" + misnamed_.number(); }
 
-std::string nginx_server::http1_url() const {
-  return "https://127.0.0.1:" + http1_.number();
-}
+std::string nginx_server::http1_url() const { return "https://127.0.0.1:" + http1_.number(); }
 
-std::string nginx_server::departing_url() const {
-  return "https://127.0.0.1:" + departing_.number();
-}
+std::string nginx_server::departing_url() const { return "https://127.0.0.1:" + departing_.number(); }
 
-std::string nginx_server::ca_file() const {
-  return ca_->file();
-}
+std::string nginx_server::ca_file() const { return ca_->file(); }
 
 void nginx_server::put_file(const std::string& name, const std::string& content) const {
   std::ofstream(at("files/" + name), std::ios::binary) << content;

@@ -1,14 +1,15 @@
 #pragma once
 
-/// nginx, a server that we did not write: plain HTTP/1.1 and, with a certification authority, HTTP/2 over TLS. A process of the test's own.
+/// nginx, a server that we did not write: plain HTTP/1.1 and, with a certification authority, HTTP/2 over
+/// TLS. A process of the test's own.
 ///
-/// The kernel chooses the ports, for sockets of ours that share them with nginx and never listen: nobody else can take them.
+/// The kernel chooses the ports, for sockets of ours that share them with nginx and never listen: nobody else
+/// can take them.
 ///
 ///   /plain             1 KiB of text
-///   /protocol          "<protocol> <number of the connection> <number of the request on it>", as "HTTP/2.0 3 1"
-///   /files/<name>      what `put_file` put there; GET with ranges and validators
-///   /compressed/<name> the same, with gzip if the client takes it
-///   /uploads/<name>    what PUT put there, and DELETE takes away
+///   /protocol          "<protocol> <number of the connection> <number of the request on it>", as "HTTP/2.0 3
+///   1" /files/<name>      what `put_file` put there; GET with ranges and validators /compressed/<name> the
+///   same, with gzip if the client takes it /uploads/<name>    what PUT put there, and DELETE takes away
 ///   /limited           413 for a body over 1 KiB
 ///   /client            over TLS: the subject of the client's certificate; 403 without one
 
@@ -23,15 +24,17 @@ namespace dormouse::test {
 
 class nginx_server {
 public:
-  /// Listens when this returns. Without `ca` there is no TLS; `ca` outlives the server. Throws std::runtime_error.
+  /// Listens when this returns. Without `ca` there is no TLS; `ca` outlives the server. Throws
+  /// std::runtime_error.
   explicit nginx_server(const test_ca* ca = nullptr);
 
-  std::string url() const;           ///< http://127.0.0.1:PORT
-  std::string tls_url() const;       ///< https://127.0.0.1:PORT
-  std::string misnamed_url() const;  ///< https://127.0.0.2:PORT, an address that the certificate does not name
-  std::string http1_url() const;     ///< https://127.0.0.1:PORT, a server without HTTP/2
-  std::string departing_url() const; ///< https://127.0.0.1:PORT, a server that ends every connection after three requests
-  std::string ca_file() const;       ///< what signed its certificate
+  std::string url() const;          ///< http://127.0.0.1:PORT
+  std::string tls_url() const;      ///< https://127.0.0.1:PORT
+  std::string misnamed_url() const; ///< https://127.0.0.2:PORT, an address that the certificate does not name
+  std::string http1_url() const;    ///< https://127.0.0.1:PORT, a server without HTTP/2
+  std::string
+  departing_url() const; ///< https://127.0.0.1:PORT, a server that ends every connection after three requests
+  std::string ca_file() const; ///< what signed its certificate
 
   void put_file(const std::string& name, const std::string& content) const;
 

@@ -10,8 +10,7 @@ namespace {
 
 std::vector<std::string> arguments(const test_ca* ca) {
   std::vector<std::string> all{"node", DORMOUSE_TEST_SUPPORT_DIR "/node_server.mjs"};
-  if (ca != nullptr)
-    all.insert(all.end(), {ca->server_certificate(), ca->server_key()});
+  if (ca != nullptr) all.insert(all.end(), {ca->server_certificate(), ca->server_key()});
   return all;
 }
 
@@ -19,15 +18,13 @@ std::vector<std::string> arguments(const test_ca* ca) {
 
 node_server::node_server(const test_ca* ca) : process_({.arguments = arguments(ca)}) {
   const auto line = process_.read_line();
-  if (!line)
-    throw std::runtime_error("node did not start: " + process_.wait());
+  if (!line) throw std::runtime_error("node did not start: " + process_.wait());
   const auto ports = nlohmann::json::parse(*line);
   const auto port = [&ports](const char* name) { return std::to_string(ports.at(name).get<int>()); };
   port_ = port("http");
   proxy_port_ = port("proxy");
   auth_proxy_port_ = port("auth_proxy");
-  if (ca != nullptr)
-    tls_port_ = port("https");
+  if (ca != nullptr) tls_port_ = port("https");
 }
 
 } // namespace dormouse::test

@@ -1,10 +1,11 @@
 #pragma once
 
-/// A server and two forward proxies on Node.js (node_server.mjs): what its programs send that others do not. A process of the test's own.
+/// A server and two forward proxies on Node.js (node_server.mjs): what its programs send that others do not.
+/// A process of the test's own.
 ///
 ///   /plain              "node"
-///   /echo               {"method","target","version","continued","headers":[[name, value]...],"body"} of the request
-///   /chunked            "one,two,three" in chunks, and behind it the trailers X-Sum and Set-Cookie
+///   /echo               {"method","target","version","continued","headers":[[name, value]...],"body"} of the
+///   request /chunked            "one,two,three" in chunks, and behind it the trailers X-Sum and Set-Cookie
 ///   /early_hints        two times 103 with x-hint, then 200 with x-final
 ///   /processing         102, then 200
 ///   /set_cookies        three Set-Cookie headers, of which one has a comma in it
@@ -32,9 +33,15 @@ public:
   explicit node_server(const test_ca* ca = nullptr);
 
   std::string url() const { return "http://127.0.0.1:" + port_; }
-  std::string tls_url() const { return "https://127.0.0.1:" + tls_port_; }               ///< HTTP/2, and HTTP/1.1 for who asks for it
-  std::string proxy_url() const { return "http://127.0.0.1:" + proxy_port_; }             ///< absolute-form requests and CONNECT
-  std::string auth_proxy_url() const { return "http://127.0.0.1:" + auth_proxy_port_; }   ///< the same, for user `dormouse` with password `acorn`; else 407
+  std::string tls_url() const {
+    return "https://127.0.0.1:" + tls_port_;
+  } ///< HTTP/2, and HTTP/1.1 for who asks for it
+  std::string proxy_url() const {
+    return "http://127.0.0.1:" + proxy_port_;
+  } ///< absolute-form requests and CONNECT
+  std::string auth_proxy_url() const {
+    return "http://127.0.0.1:" + auth_proxy_port_;
+  } ///< the same, for user `dormouse` with password `acorn`; else 407
 
 private:
   subprocess process_;

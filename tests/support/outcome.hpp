@@ -1,6 +1,7 @@
 #pragma once
 
-/// What came of a call: its value or its error, within a deadline, so that a reply that never comes fails the test instead of hanging it.
+/// What came of a call: its value or its error, within a deadline, so that a reply that never comes fails the
+/// test instead of hanging it.
 
 #include <dormouse/serialization/error.hpp>
 
@@ -16,16 +17,14 @@ namespace dormouse::test {
 inline constexpr std::chrono::seconds reply_deadline{60};
 
 /// The value of a future. Throws what the future holds, or `std::runtime_error` past the deadline.
-template <class R>
-R value_of(std::future<R> reply) {
+template <class R> R value_of(std::future<R> reply) {
   if (reply.wait_for(reply_deadline) != std::future_status::ready)
     throw std::runtime_error("no reply within the deadline");
   return reply.get();
 }
 
 /// The error of a future. Throws `std::runtime_error` if there is none.
-template <class R>
-error error_of(std::future<R> reply) {
+template <class R> error error_of(std::future<R> reply) {
   try {
     (void)value_of(std::move(reply));
   } catch (const failure& e) {
@@ -35,8 +34,7 @@ error error_of(std::future<R> reply) {
 }
 
 /// The error that `action` throws.
-template <class Action>
-error error_thrown_by(Action action) {
+template <class Action> error error_thrown_by(Action action) {
   try {
     action();
   } catch (const failure& e) {
@@ -45,8 +43,7 @@ error error_thrown_by(Action action) {
   throw std::runtime_error("no error where one was expected");
 }
 
-template <class R>
-bool is_ready(const std::future<R>& reply) {
+template <class R> bool is_ready(const std::future<R>& reply) {
   return reply.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 

@@ -1,6 +1,12 @@
 #pragma once
 
-/// A server on loopback that gives every request the same bytes, whatever they are, and the first ones others if told so; and a compressed body to give.
+/// A server on loopback that gives every request the same bytes, whatever they are, and the first ones others
+/// if told so; and a compressed body to give.
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstddef>
@@ -12,24 +18,21 @@
 #include <utility>
 #include <vector>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 namespace dormouse::test {
 
 class raw_server {
 public:
   /// `first`: the answers to the first requests, one each.
   explicit raw_server(std::string answer, std::vector<std::string> first = {})
-    : answer_(std::move(answer)), first_(std::move(first)), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+      : answer_(std::move(answer)),
+        first_(std::move(first)),
+        socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in here{};
     here.sin_family = AF_INET;
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t bytes = sizeof here;
-    if (socket_ < 0 || ::bind(socket_, reinterpret_cast<sockaddr*>(&here), bytes) != 0 || ::listen(socket_, 16) != 0
-        || ::getsockname(socket_, reinterpret_cast<sockaddr*>(&here), &bytes) != 0)
+    if (socket_ < 0 || ::bind(socket_, reinterpret_cast<sockaddr*>(&here), bytes) != 0 ||
+        ::listen(socket_, 16) != 0 || ::getsockname(socket_, reinterpret_cast<sockaddr*>(&here), &bytes) != 0)
       throw std::runtime_error("no listening socket");
     port_ = std::to_string(ntohs(here.sin_port));
     thread_ = std::thread([this] { serve(); });
@@ -50,24 +53,22 @@ private:
   void serve() {
     for (std::size_t hit = 0; !stopping_; ++hit) {
       const int connection = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (connection < 0)
-        return;
+      if (connection < 0) return;
       std::string request;
       char piece[4096];
       while (request.find("\r\n\r\n") == std::string::npos) {
         const auto got = ::recv(connection, piece, sizeof piece, 0);
-        if (got <= 0)
-          break;
+        if (got <= 0) break;
         request.append(piece, static_cast<std::size_t>(got));
       }
       for (std::string_view rest = hit < first_.size() ? first_[hit] : answer_; !rest.empty();) {
         const auto sent = ::send(connection, rest.data(), rest.size(), MSG_NOSIGNAL);
-        if (sent <= 0)
-          break;
+        if (sent <= 0) break;
         rest.remove_prefix(static_cast<std::size_t>(sent));
       }
       ::shutdown(connection, SHUT_WR);
-      while (::recv(connection, piece, sizeof piece, 0) > 0) {} // a reset would take from the client what it has not read yet
+      while (::recv(connection, piece, sizeof piece, 0) > 0) {
+      } // a reset would take from the client what it has not read yet
       ::close(connection);
     }
   }
@@ -80,8 +81,8 @@ private:
   std::thread thread_;
 };
 
-/// A gzip file (RFC 1952) that unfolds to this many zero bytes, 158 for each of its own: one deflate block (RFC 1951) with fixed codes, in which the longest
-/// possible match is repeated.
+/// A gzip file (RFC 1952) that unfolds to this many zero bytes, 158 for each of its own: one deflate block
+/// (RFC 1951) with fixed codes, in which the longest possible match is repeated.
 inline std::string gzip_of_zeros(std::uint64_t zeros) {
   std::string out("\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
   std::uint32_t bits = 0;
@@ -91,7 +92,8 @@ inline std::string gzip_of_zeros(std::uint64_t zeros) {
     for (held += count; held >= 8; held -= 8, bits >>= 8U)
       out += static_cast<char>(bits & 0xffU);
   };
-  const auto put_code = [&](std::uint32_t code, int count) { // Huffman codes are packed from their most significant bit
+  const auto put_code = [&](std::uint32_t code,
+                            int count) { // Huffman codes are packed from their most significant bit
     for (int i = count - 1; i >= 0; --i)
       put((code >> i) & 1U, 1);
   };

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Whether the program is instrumented, which makes it several times slower: for the sizes of stress tests only.
+/// Whether the program is instrumented, which makes it several times slower: for the sizes of stress tests
+/// only.
 
 namespace dormouse::test {
 

@@ -26,7 +26,8 @@ class storage_valve : public std::enable_shared_from_this<storage_valve> {
 public:
   using filter = std::function<bool(const write_op&)>;
 
-  gate writes; ///< every write that `hold_writes` selects passes it, and then learns whether it fails; all of them if it selects none
+  gate writes; ///< every write that `hold_writes` selects passes it, and then learns whether it fails; all of
+               ///< them if it selects none
   gate scans;  ///< every scan that `hold_scans` selects passes it
 
   /// From now on a batch fails if it holds a row that `which` is true for.
@@ -38,7 +39,8 @@ public:
   /// From now on reading single rows of this kind fails.
   void fail_reads(char kind) { unreadable_kind_ = kind; }
 
-  /// Of the scans that begin with this part of a key `good` are as they should be, and the next `times` fail behind their first `after` rows.
+  /// Of the scans that begin with this part of a key `good` are as they should be, and the next `times` fail
+  /// behind their first `after` rows.
   void fail_scans(std::string from, std::size_t times, std::size_t after = 0, std::size_t good = 0) {
     std::lock_guard guard(mutex_);
     failing_scans_ = std::move(from);
@@ -73,7 +75,8 @@ public:
   std::size_t failed_reads() const { return failed_reads_; }
 
   auto wrap() {
-    return [self = shared_from_this()](std::unique_ptr<storage_engine> inner) -> std::unique_ptr<storage_engine> {
+    return [self = shared_from_this()](
+               std::unique_ptr<storage_engine> inner) -> std::unique_ptr<storage_engine> {
       return std::make_unique<engine>(self, std::move(inner));
     };
   }
@@ -82,7 +85,8 @@ private:
   /// Fails behind so many rows.
   class failing_cursor final : public row_cursor {
   public:
-    failing_cursor(std::unique_ptr<row_cursor> inner, std::size_t rows) : inner_(std::move(inner)), left_(rows) {}
+    failing_cursor(std::unique_ptr<row_cursor> inner, std::size_t rows)
+        : inner_(std::move(inner)), left_(rows) {}
     bool valid() const override { return left_ != 0 && inner_->valid(); }
     std::string_view key() const override { return inner_->key(); }
     std::string_view value() const override { return inner_->value(); }
@@ -91,8 +95,7 @@ private:
       inner_->next();
     }
     expected<void> status() const override {
-      if (left_ == 0)
-        return fail(errc::storage_error, "the test's storage cannot be read");
+      if (left_ == 0) return fail(errc::storage_error, "the test's storage cannot be read");
       return inner_->status();
     }
 
@@ -103,7 +106,8 @@ private:
 
   class engine final : public storage_engine {
   public:
-    engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner) : valve_(std::move(valve)), inner_(std::move(inner)) {}
+    engine(std::shared_ptr<storage_valve> valve, std::unique_ptr<storage_engine> inner)
+        : valve_(std::move(valve)), inner_(std::move(inner)) {}
 
     expected<std::optional<std::string>> get(std::string_view key) override {
       if (!key.empty() && key.front() == valve_->unreadable_kind_) {
@@ -114,8 +118,7 @@ private:
     }
 
     expected<void> write(std::span<const write_set* const> sets) override {
-      if (valve_->selects(valve_->held_, sets, true))
-        valve_->writes.pass();
+      if (valve_->selects(valve_->held_, sets, true)) valve_->writes.pass();
       if (valve_->selects(valve_->failing_, sets, false)) {
         ++valve_->failed_;
         return fail(errc::storage_error, "the test's storage fails");
@@ -142,12 +145,10 @@ private:
 
   bool selects(const filter& which, std::span<const write_set* const> sets, bool if_none) {
     std::lock_guard guard(mutex_);
-    if (!which)
-      return if_none;
+    if (!which) return if_none;
     for (const auto* set : sets)
       for (const auto& op : *set)
-        if (which(op))
-          return true;
+        if (which(op)) return true;
     return false;
   }
 
@@ -155,14 +156,12 @@ private:
     std::unique_lock lock(mutex_);
     const bool meant = !held_scans_.empty() && from.starts_with(held_scans_);
     lock.unlock();
-    if (meant)
-      scans.pass();
+    if (meant) scans.pass();
   }
 
   std::unique_ptr<row_cursor> fail_some(std::string_view from, std::unique_ptr<row_cursor> scan) {
     std::lock_guard guard(mutex_);
-    if (scans_to_fail_ == 0 || !from.starts_with(failing_scans_))
-      return scan;
+    if (scans_to_fail_ == 0 || !from.starts_with(failing_scans_)) return scan;
     if (good_scans_ > 0) {
       --good_scans_;
       return scan;

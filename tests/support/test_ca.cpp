@@ -9,7 +9,8 @@
 namespace dormouse::test {
 namespace {
 
-/// All that openssl would take from the system's configuration is said here: sections by the names of the certificates.
+/// All that openssl would take from the system's configuration is said here: sections by the names of the
+/// certificates.
 constexpr auto configuration = R"([req]
 distinguished_name = name
 prompt = no
@@ -37,11 +38,12 @@ test_ca::test_ca() {
 }
 
 void test_ca::make(const std::string& name, const std::string& subject) const {
-  std::vector<std::string> arguments{"openssl", "req", "-x509", "-config", at("openssl.cnf"), "-extensions", name, "-subj", subject, "-days", "30"};
+  std::vector<std::string> arguments{"openssl",         "req",         "-x509", "-config",
+                                     at("openssl.cnf"), "-extensions", name,    "-subj",
+                                     subject,           "-days",       "30"};
   arguments.insert(arguments.end(), {"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"});
   arguments.insert(arguments.end(), {"-keyout", at(name + ".key"), "-out", at(name + ".pem")});
-  if (name != "ca")
-    arguments.insert(arguments.end(), {"-CA", at("ca.pem"), "-CAkey", at("ca.key")});
+  if (name != "ca") arguments.insert(arguments.end(), {"-CA", at("ca.pem"), "-CAkey", at("ca.key")});
   subprocess openssl({.arguments = arguments, .report_descriptor = 2}); // it talks while it works
   std::string said;
   while (auto line = openssl.read_line())

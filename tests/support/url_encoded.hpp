@@ -1,6 +1,7 @@
 #pragma once
 
-/// For the parameters of the upstream that are url-encoded: every byte is escaped, so that nothing in it means anything on the way.
+/// For the parameters of the upstream that are url-encoded: every byte is escaped, so that nothing in it
+/// means anything on the way.
 
 #include <string>
 #include <string_view>

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Everything a program that writes and runs durable objects needs. For plain CAF actors that talk to objects there is
-/// <dormouse/runtime/caf.hpp> besides.
+/// Everything a program that writes and runs durable objects needs. For plain CAF actors that talk to objects
+/// there is <dormouse/runtime/caf.hpp> besides.
 
 #include <dormouse/actors/durable_object.hpp>
 #include <dormouse/actors/methods.hpp>

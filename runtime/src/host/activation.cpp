@@ -26,14 +26,12 @@ constexpr std::chrono::milliseconds first_redelivery{100};
 constexpr std::chrono::milliseconds storage_retry{500};
 
 /// Whether it keeps its place among the messages of its sender: what other objects send, and posts.
-bool is_ordered(const envelope& what) noexcept {
-  return what.inbox_id != 0 && what.method != nullptr;
-}
+bool is_ordered(const envelope& what) noexcept { return what.inbox_id != 0 && what.method != nullptr; }
 
 class activation final : public caf::event_based_actor {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
-    : event_based_actor(config), core_(core), entry_(entry), object_(core, entry, ready_) {}
+      : event_based_actor(config), core_(core), entry_(entry), object_(core, entry, ready_) {}
 
   caf::behavior make_behavior() override;
   void on_exit() override;
@@ -79,70 +77,69 @@ private:
   runtime_core& core_;
   directory_entry& entry_; ///< gone once `retire` succeeded
   ready_gate ready_;
-  awake_object object_; ///< behind the gate it opens
-  std::list<envelope_ptr> stash_;        ///< arrived while the state could not be reloaded yet
-  std::map<std::uint64_t, envelope_ptr> held_back_; ///< from the inbox, by its ids: storage failed when they were handled. None that is younger passes them; counted as pending
+  awake_object object_;           ///< behind the gate it opens
+  std::list<envelope_ptr> stash_; ///< arrived while the state could not be reloaded yet
+  std::map<std::uint64_t, envelope_ptr>
+      held_back_; ///< from the inbox, by its ids: storage failed when they were handled. None that is younger
+                  ///< passes them; counted as pending
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
-  bool hibernate_ = false; ///< whether or not the object wants it
+  bool hibernate_ = false;                ///< whether or not the object wants it
   bool retired_ = false;
 };
 
 caf::behavior activation::make_behavior() {
   return {
-    [this](caf_call& call) { return receive_call(call); },
-    [this](envelope_ptr& what) {
-      receive(std::move(what));
-      after_message();
-    },
-    [this](commits_drained) {
-      take_stash();
-      after_message();
-      try_retire();
-    },
-    [this](const look_at_ready_gate& what) {
-      if (ready_.is_closed() && ready_.number() == what.number)
-        ready_.left().count() > 0 ? watch_gate() : not_ready();
-      after_message();
-    },
-    [this](redeliver& again) {
-      if (std::erase(backing_off_, again.what) == 0)
-        return; // given up on meanwhile
-      receive(std::move(again.what));
-      after_message();
-    },
-    [this](turn_uncommitted& turn) {
-      object_.note_given_back();
-      hold_back(std::move(turn.what));
-      if (!object_.awaits_given_back())
-        take_stash();
-      after_message();
-    },
-    [this](retry_held_back) {
-      for (auto& [id, what] : std::exchange(held_back_, {}))
+      [this](caf_call& call) { return receive_call(call); },
+      [this](envelope_ptr& what) {
         receive(std::move(what));
-      after_message();
-    },
-    [this](retire_if_idle) { try_retire(); },
-    [this](stop_activation) {
-      hibernate_ = true;
-      for (const auto& what : std::exchange(backing_off_, {}))
-        finished(what);
-      for (const auto& [id, what] : std::exchange(held_back_, {}))
-        finished(what);
-      for (const auto& what : ready_.take_waiting())
-        turn_away(what, {errc::stopped, "the runtime has stopped"});
-      try_retire();
-    },
+        after_message();
+      },
+      [this](commits_drained) {
+        take_stash();
+        after_message();
+        try_retire();
+      },
+      [this](const look_at_ready_gate& what) {
+        if (ready_.is_closed() && ready_.number() == what.number)
+          ready_.left().count() > 0 ? watch_gate() : not_ready();
+        after_message();
+      },
+      [this](redeliver& again) {
+        if (std::erase(backing_off_, again.what) == 0) return; // given up on meanwhile
+        receive(std::move(again.what));
+        after_message();
+      },
+      [this](turn_uncommitted& turn) {
+        object_.note_given_back();
+        hold_back(std::move(turn.what));
+        if (!object_.awaits_given_back()) take_stash();
+        after_message();
+      },
+      [this](retry_held_back) {
+        for (auto& [id, what] : std::exchange(held_back_, {}))
+          receive(std::move(what));
+        after_message();
+      },
+      [this](retire_if_idle) { try_retire(); },
+      [this](stop_activation) {
+        hibernate_ = true;
+        for (const auto& what : std::exchange(backing_off_, {}))
+          finished(what);
+        for (const auto& [id, what] : std::exchange(held_back_, {}))
+          finished(what);
+        for (const auto& what : ready_.take_waiting())
+          turn_away(what, {errc::stopped, "the runtime has stopped"});
+        try_retire();
+      },
   };
 }
 
-void activation::on_exit() {
-  object_.discard();
-}
+void activation::on_exit() { object_.discard(); }
 
-// --- receiving --------------------------------------------------------------------------------------------------------------------------
+// --- receiving ---------------------------------------------------------------------------------------------
 
-/// A call from a CAF actor. The common case, a read with nothing in flight, is answered on the spot and allocates nothing of ours.
+/// A call from a CAF actor. The common case, a read with nothing in flight, is answered on the spot and
+/// allocates nothing of ours.
 caf::result<caf_reply> activation::receive_call(caf_call& call) {
   error why;
   if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready && ready_.is_open()) {
@@ -150,8 +147,7 @@ caf::result<caf_reply> activation::receive_call(caf_call& call) {
     if (object_.is_usable() && object_.is_settled()) {
       core_.directory.finished(entry_);
       after_message();
-      if (answer)
-        return caf_reply{std::move(*answer)};
+      if (answer) return caf_reply{std::move(*answer)};
       return to_caf_error(with_origin(answer.error(), entry_.where));
     }
     reply(make_caf_sink(make_response_promise()), std::move(answer));
@@ -194,42 +190,37 @@ void activation::process(envelope_ptr what) {
   }
   error why;
   switch (ensure_ready(why, what.get())) {
-    case readiness::wait:
-      stash_.push_back(std::move(what));
-      return;
-    case readiness::late:
-      if (!what->result && !what->answer)
-        return answer_for_nobody(what);
-      core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
-      finished(what);
-      return;
-    case readiness::failed:
-      if (what->sink)
-        what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
-      // The messages of an object that this program cannot read stay in its inbox.
-      if ((what->inbox_id == 0 && !what->firing) || why.code == errc::corrupt || why.code == errc::newer_format)
-        return finished(what);
-      return why.code == errc::storage_error ? hold_back(what) : fail_message(what, why);
-    case readiness::ready:
-      break;
+  case readiness::wait:
+    stash_.push_back(std::move(what));
+    return;
+  case readiness::late:
+    if (!what->result && !what->answer) return answer_for_nobody(what);
+    core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
+    finished(what);
+    return;
+  case readiness::failed:
+    if (what->sink) what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
+    // The messages of an object that this program cannot read stay in its inbox.
+    if ((what->inbox_id == 0 && !what->firing) || why.code == errc::corrupt || why.code == errc::newer_format)
+      return finished(what);
+    return why.code == errc::storage_error ? hold_back(what) : fail_message(what, why);
+  case readiness::ready:
+    break;
   }
   if (is_held(*what) && core_.stopping.load(std::memory_order_relaxed))
     return turn_away(what, {errc::stopped, "the runtime has stopped"});
-  if (is_held(*what))
-    return ready_.wait(std::move(what));
-  if (what->firing)
-    return run_firing(what);
-  if (what->inbox_id != 0)
-    return run_message(what);
+  if (is_held(*what)) return ready_.wait(std::move(what));
+  if (what->firing) return run_firing(what);
+  if (what->inbox_id != 0) return run_message(what);
   run_call(*what);
   finished(what);
 }
 
 void activation::run_call(envelope& what) {
-  if (!what.key.empty() && object_.memory().answers(what, entry_.type, object_.way_to_memory(what.key), object_.gate()))
+  if (!what.key.empty() &&
+      object_.memory().answers(what, entry_.type, object_.way_to_memory(what.key), object_.gate()))
     return;
-  if (runtime_methods::is_about_tasks(*what.method))
-    return run_task_call(what);
+  if (runtime_methods::is_about_tasks(*what.method)) return run_task_call(what);
   if (what.method->read_only)
     return reply(std::move(what.sink), object_.run_read(*what.method, what.arguments));
   auto in_turn = object_.begin_turn();
@@ -239,7 +230,9 @@ void activation::run_call(envelope& what) {
   auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call, entry_.where);
   auto state = object_.finish(in_turn);
   if (state && !what.key.empty())
-    if (auto remembered = object_.memory().remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer)); !remembered)
+    if (auto remembered =
+            object_.memory().remember(in_turn, what, call.reply_slot ? std::nullopt : std::optional(answer));
+        !remembered)
       state = unexpected<error>(remembered.error());
   if (!state) {
     in_turn.undo();
@@ -251,10 +244,10 @@ void activation::run_call(envelope& what) {
     // The caller waits at the bottom of the return path of what the reply hangs on.
     auto& path = in_turn.path_of(*call.reply_slot);
     auto own = path.pop();
-    auto caller = what.key.empty() ? core_.callers.add(core_.store->next_id(), std::move(what.sink)) : object_.way_to_memory(what.key);
+    auto caller = what.key.empty() ? core_.callers.add(core_.store->next_id(), std::move(what.sink))
+                                   : object_.way_to_memory(what.key);
     (what.key.empty() ? then.later_caller : then.remembered_begun) = caller;
-    if (!what.key.empty())
-      core_.callers.add_to(caller, std::move(what.sink));
+    if (!what.key.empty()) core_.callers.add_to(caller, std::move(what.sink));
     (void)path.push(std::move(caller)); // an empty path has room for two
     (void)path.push(std::move(*own));
   } else {
@@ -264,14 +257,15 @@ void activation::run_call(envelope& what) {
   object_.commit(in_turn, std::move(*state), std::move(then));
 }
 
-/// A schedule that is due. Its row is the message: the commit of the turn erases it, or moves it to its next tick. What was cancelled or replaced
-/// since it was read to be due is nothing.
+/// A schedule that is due. Its row is the message: the commit of the turn erases it, or moves it to its next
+/// tick. What was cancelled or replaced since it was read to be due is nothing.
 void activation::run_firing(const envelope_ptr& what) {
   auto& due = *what->firing;
-  if (due.row.method.empty() || object_.schedules().is_recent(due.id)) { // not read a moment ago, or `on_wake` has done something to it since
+  if (due.row.method.empty() ||
+      object_.schedules().is_recent(
+          due.id)) { // not read a moment ago, or `on_wake` has done something to it since
     auto row = object_.schedules().find(due.id);
-    if (!row && row.error().code == errc::storage_error)
-      return hold_back(what);
+    if (!row && row.error().code == errc::storage_error) return hold_back(what);
     if (!row || !*row || (*row)->due_ms != due.due_ms) {
       if (object_.schedules().is_recent(due.id))
         return commit_handled(what, {}); // with what cancelled it: if that fails, it is still due
@@ -281,15 +275,13 @@ void activation::run_firing(const envelope_ptr& what) {
     due.row = std::move(**row);
   }
   what->arguments = due.row.arguments;
-  if (due.row.method == task_methods::hop)
-    return run_task_message(what);
-  if (due.row.method == call_methods::timeout)
-    return time_out_call(what);
-  if (due.row.method == call_methods::forget)
-    return forget_call(what);
+  if (due.row.method == task_methods::hop) return run_task_message(what);
+  if (due.row.method == call_methods::timeout) return time_out_call(what);
+  if (due.row.method == call_methods::forget) return forget_call(what);
   what->method = runtime_methods::find(entry_.type, due.row.method);
   if (what->method == nullptr)
-    return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, due.row.method)});
+    return fail_firing(what, {errc::unknown_method, fmt::format("class {} has no method '{}'",
+                                                                entry_.type.binding, due.row.method)});
   run_message(what);
 }
 
@@ -297,7 +289,8 @@ void activation::run_firing(const envelope_ptr& what) {
 void activation::complete_memory(const envelope_ptr& what) {
   auto key = object_.memory().complete(*what->answer);
   if (!key)
-    return key.error().code == errc::storage_error ? hold_back(what) : give_up(what, key.error(), fault::disk);
+    return key.error().code == errc::storage_error ? hold_back(what)
+                                                   : give_up(what, key.error(), fault::disk);
   turn_commit::consequences then;
   then.reply = what->answer->answer;
   then.remembered_done = object_.way_to_memory(*key);
@@ -307,7 +300,8 @@ void activation::complete_memory(const envelope_ptr& what) {
 /// A call with a key was remembered long enough.
 void activation::forget_call(const envelope_ptr& what) {
   if (auto forgotten = object_.memory().forget(what->firing->row, object_.schedules()); !forgotten)
-    return forgotten.error().code == errc::storage_error ? hold_back(what) : fail_firing(what, forgotten.error());
+    return forgotten.error().code == errc::storage_error ? hold_back(what)
+                                                         : fail_firing(what, forgotten.error());
   commit_handled(what, {});
 }
 
@@ -315,10 +309,8 @@ void activation::forget_call(const envelope_ptr& what) {
 void activation::time_out_call(const envelope_ptr& what) {
   const auto& row = what->firing->row;
   auto record = read_open_call(row);
-  if (!record)
-    return fail_firing(what, record.error());
-  if (auto fired = object_.schedules().fire(row); !fired)
-    return fail_firing(what, fired.error());
+  if (!record) return fail_firing(what, record.error());
+  if (auto fired = object_.schedules().fire(row); !fired) return fail_firing(what, fired.error());
   turn_commit::consequences then;
   then.reply = tl::unexpected<call_error>(timed_out(*record));
   then.reply_path = std::move(record->path);
@@ -332,27 +324,26 @@ void activation::drop_late(const envelope_ptr& what) {
   commit_handled(what, std::move(then));
 }
 
-/// Whether it waits until the object is ready. What the object may be waiting for itself does not: the time-out of a call, a step of its task, the task of a task.
+/// Whether it waits until the object is ready. What the object may be waiting for itself does not: the
+/// time-out of a call, a step of its task, the task of a task.
 bool activation::is_held(const envelope& what) {
-  if (!ready_.holds(what))
+  if (!ready_.holds(what)) return false;
+  if (const auto* asks = what.path.top();
+      asks != nullptr && asks->method == task_methods::hop && asks->object == entry_.where)
     return false;
-  if (const auto* asks = what.path.top(); asks != nullptr && asks->method == task_methods::hop && asks->object == entry_.where)
-    return false;
-  if (!what.firing)
-    return true;
+  if (!what.firing) return true;
   auto row = object_.schedules().find(what.firing->id);
   return !row || !*row || !(*row)->method.starts_with('#');
 }
 
-/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is in memory until then.
+/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is
+/// in memory until then.
 void activation::fail_firing(const envelope_ptr& what, const error& why) {
   auto& due = *what->firing;
   if (due.row.method.empty()) { // the object could not be made ready
     auto row = object_.schedules().find(due.id);
-    if (!row && row.error().code == errc::storage_error)
-      return hold_back(what);
-    if (!row || !*row || (*row)->due_ms != due.due_ms)
-      return commit_handled(what, {});
+    if (!row && row.error().code == errc::storage_error) return hold_back(what);
+    if (!row || !*row || (*row)->due_ms != due.due_ms) return commit_handled(what, {});
     due.row = std::move(**row);
   }
   turn_commit::consequences then;
@@ -361,19 +352,23 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   finished(what);
 }
 
-/// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a call from another object, a post.
+/// What is in the inbox leaves it only with the commit of the turn that handled it: a result, an answer, a
+/// call from another object, a post.
 void activation::run_message(const envelope_ptr& what) {
   if (what->answer && what->answer->path.top()->method == call_methods::remember)
     return complete_memory(what);
   if (what->answer) {
     auto wanted = is_wanted(object_.schedules(), *what);
     if (!wanted)
-      return wanted.error().code == errc::storage_error ? hold_back(what) : give_up(what, wanted.error(), fault::disk);
-    if (!*wanted)
-      return drop_late(what);
+      return wanted.error().code == errc::storage_error ? hold_back(what)
+                                                        : give_up(what, wanted.error(), fault::disk);
+    if (!*wanted) return drop_late(what);
   }
-  const auto* hop_of_task = what->result ? what->result->path.top() : what->answer ? what->answer->path.top() : nullptr;
-  if (hop_of_task != nullptr ? hop_of_task->method == task_methods::hop : runtime_methods::is_about_tasks(*what->method))
+  const auto* hop_of_task = what->result   ? what->result->path.top()
+                            : what->answer ? what->answer->path.top()
+                                           : nullptr;
+  if (hop_of_task != nullptr ? hop_of_task->method == task_methods::hop
+                             : runtime_methods::is_about_tasks(*what->method))
     return run_task_message(what);
   const auto* method = what->method;
   invocation call{.arguments = what->arguments, .reply = {}, .reply_slot = {}};
@@ -386,31 +381,31 @@ void activation::run_message(const envelope_ptr& what) {
     call.arguments = what->arguments;
     method = entry_.type.find(hop.method);
     if (method == nullptr || !(what->result ? method->takes_result : method->takes_answer))
-      return give_up(what, {errc::unknown_method, fmt::format("class {} has no method '{}' that takes a {}", entry_.type.binding, hop.method,
-                                                              what->result ? "fetch_result" : "call_result")});
+      return give_up(what, {errc::unknown_method,
+                            fmt::format("class {} has no method '{}' that takes a {}", entry_.type.binding,
+                                        hop.method, what->result ? "fetch_result" : "call_result")});
   }
-  if (what->answer)
-    call.answer = &what->answer->answer;
+  if (what->answer) call.answer = &what->answer->answer;
   if (what->result) {
     result = what->result->result; // a copy: if the handler throws it is tried again
     if (what->has_blob) {
       // Only now: what waits in mailboxes, or for its commit, or to be tried again, holds no large body.
       auto body = core_.store->load_response_body(what->result->fetch_id);
       if (!body)
-        return body.error().code == errc::storage_error ? hold_back(what) : give_up(what, body.error(), fault::disk);
+        return body.error().code == errc::storage_error ? hold_back(what)
+                                                        : give_up(what, body.error(), fault::disk);
       response_access::body(*result) = std::move(*body);
     }
     call.result = &result;
   }
   auto in_turn = object_.begin_turn();
-  auto failed = what->result ? object_.take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
-  if (what->open_call != 0)
-    failed = in_turn.close_call(what->open_call);
-  if (!failed)
-    failed = object_.invoke(*method, call, in_turn);
+  auto failed = what->result   ? object_.take_cookies(what->result->extra, in_turn)
+                : what->firing ? in_turn.begin_tick(what->firing->row)
+                               : std::nullopt;
+  if (what->open_call != 0) failed = in_turn.close_call(what->open_call);
+  if (!failed) failed = object_.invoke(*method, call, in_turn);
   turn_commit::consequences then;
-  if (!failed && call.reply_slot)
-    failed = put_below(in_turn.path_of(*call.reply_slot), rest);
+  if (!failed && call.reply_slot) failed = put_below(in_turn.path_of(*call.reply_slot), rest);
   awake_object::encoded_state state;
   if (!failed && !method->read_only) {
     auto encoded = object_.finish(in_turn);
@@ -424,8 +419,7 @@ void activation::run_message(const envelope_ptr& what) {
       failed = encoded.error();
     }
   }
-  if (failed)
-    return fail_turn(what, in_turn, *failed);
+  if (failed) return fail_turn(what, in_turn, *failed);
   if (!call.reply_slot && !rest.empty()) {
     then.reply_path = std::move(rest);
     then.reply = take_reply(call, entry_.where);
@@ -435,10 +429,11 @@ void activation::run_message(const envelope_ptr& what) {
     object_.commit(std::move(then));
   else
     object_.commit(in_turn, std::move(state), std::move(then));
-  core_.directory.finished(entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
+  core_.directory.finished(
+      entry_); // the envelope itself lives until its commit is durable: it may have to be handled again
 }
 
-// --- tasks ------------------------------------------------------------------------------------------------------------------------------
+// --- tasks -------------------------------------------------------------------------------------------------
 
 /// From outside, or a task that was stuck is to be tried again.
 void activation::run_task_call(envelope& what) {
@@ -447,28 +442,33 @@ void activation::run_task_call(envelope& what) {
   return_path waits;
   if (!what.key.empty()) {
     (void)waits.push(object_.way_to_memory(what.key)); // if it does come later
-  } else if (what.sink && (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
+  } else if (what.sink &&
+             (what.method->make_task != nullptr || what.method == &runtime_methods::await_task)) {
     auto caller = core_.callers.add(core_.store->next_id(), std::move(what.sink));
     (void)waits.push(caller); // an empty path has room
     then.later_caller = std::move(caller);
   }
   awake_object::encoded_state state;
-  auto ran = object_.tasks().run(in_turn, *what.method, what.arguments, waits).and_then([&](task_reply answer) -> expected<task_reply> {
-    return object_.finish_of_tasks(in_turn).map([&](awake_object::encoded_state bytes) {
-      state = std::move(bytes);
-      return std::move(answer);
-    });
-  }).and_then([&](task_reply answer) -> expected<task_reply> {
-    if (!what.key.empty())
-      if (auto remembered = object_.memory().remember(in_turn, what, answer.later ? std::nullopt : std::optional(answer.value)); !remembered)
-        return unexpected<error>(remembered.error());
-    return answer;
-  });
+  auto ran = object_.tasks()
+                 .run(in_turn, *what.method, what.arguments, waits)
+                 .and_then([&](task_reply answer) -> expected<task_reply> {
+                   return object_.finish_of_tasks(in_turn).map([&](awake_object::encoded_state bytes) {
+                     state = std::move(bytes);
+                     return std::move(answer);
+                   });
+                 })
+                 .and_then([&](task_reply answer) -> expected<task_reply> {
+                   if (!what.key.empty())
+                     if (auto remembered = object_.memory().remember(
+                             in_turn, what, answer.later ? std::nullopt : std::optional(answer.value));
+                         !remembered)
+                       return unexpected<error>(remembered.error());
+                   return answer;
+                 });
   if (!ran) {
     in_turn.undo();
     object_.discard();
-    if (then.later_caller)
-      what.sink = core_.callers.take(*then.later_caller);
+    if (then.later_caller) what.sink = core_.callers.take(*then.later_caller);
     return reply(std::move(what.sink), unexpected<error>(ran.error()));
   }
   if (!ran->later) {
@@ -488,25 +488,32 @@ void activation::run_task_message(const envelope_ptr& what) {
   turn_commit::consequences then;
   then.handled = what;
   awake_object::encoded_state state;
-  auto failed = what->result ? object_.take_cookies(what->result->extra, in_turn) : what->firing ? in_turn.begin_tick(what->firing->row) : std::nullopt;
+  auto failed = what->result   ? object_.take_cookies(what->result->extra, in_turn)
+                : what->firing ? in_turn.begin_tick(what->firing->row)
+                               : std::nullopt;
   if (!failed) {
     auto ran = expected<void>();
     if (what->result) {
       const auto& message = *what->result;
       ran = object_.tasks()
-               .complete(in_turn, message.path.top()->context, encode(message.result), !message.result, message.fetch_id, what->has_blob)
-               .map([&then](bool kept) { then.keeps_body = kept; });
+                .complete(in_turn, message.path.top()->context, encode(message.result), !message.result,
+                          message.fetch_id, what->has_blob)
+                .map([&then](bool kept) { then.keeps_body = kept; });
     } else if (what->answer) {
-      ran = object_.tasks().complete(in_turn, what->answer->path.top()->context, what->answer->answer, false, 0, false).map([](bool) {});
+      ran = object_.tasks()
+                .complete(in_turn, what->answer->path.top()->context, what->answer->answer, false, 0, false)
+                .map([](bool) {});
     } else if (what->method == nullptr) { // a sleep is over
-      ran = object_.tasks().complete(in_turn, what->arguments, std::string(), false, 0, false).map([](bool) {});
+      ran =
+          object_.tasks().complete(in_turn, what->arguments, std::string(), false, 0, false).map([](bool) {});
     } else {
-      ran = object_.tasks().run(in_turn, *what->method, what->arguments, what->path).map([&](task_reply answer) {
-        if (answer.later || what->path.empty())
-          return;
-        then.reply_path = what->path;
-        then.reply = std::move(answer.value);
-      });
+      ran = object_.tasks()
+                .run(in_turn, *what->method, what->arguments, what->path)
+                .map([&](task_reply answer) {
+                  if (answer.later || what->path.empty()) return;
+                  then.reply_path = what->path;
+                  then.reply = std::move(answer.value);
+                });
     }
     auto encoded = ran.and_then([&] { return object_.finish_of_tasks(in_turn); });
     if (encoded)
@@ -524,13 +531,12 @@ void activation::run_task_message(const envelope_ptr& what) {
     object_.discard();
     return give_up(what, *failed, fault::disk);
   }
-  if (failed)
-    return fail_turn(what, in_turn, *failed);
+  if (failed) return fail_turn(what, in_turn, *failed);
   object_.commit(in_turn, std::move(state), std::move(then));
   core_.directory.finished(entry_);
 }
 
-// --- failures ---------------------------------------------------------------------------------------------------------------------------
+// --- failures ----------------------------------------------------------------------------------------------
 
 /// Whoever called hears of it and decides; nothing is tried again here.
 void activation::refuse(const envelope_ptr& what, const error& why) {
@@ -543,22 +549,26 @@ void activation::refuse(const envelope_ptr& what, const error& why) {
 /// Its handler failed, or it could not get to it.
 void activation::try_later(const envelope_ptr& what, const error& why) {
   what->history.push_back({core_.clock->now_ms(), to_string(why)});
-  if (++what->failures >= max_handler_failures)
-    return give_up(what, why);
+  if (++what->failures >= max_handler_failures) return give_up(what, why);
   try_again(what, first_redelivery * (1 << what->failures));
 }
 
-/// A timer keeps what is left of an activation that has retired, and the time may be long: so it is looked at every now and then.
+/// A timer keeps what is left of an activation that has retired, and the time may be long: so it is looked at
+/// every now and then.
 void activation::watch_gate() {
-  delayed_send(this, std::clamp(ready_.left(), std::chrono::milliseconds(1), std::chrono::milliseconds(1'000)), look_at_ready_gate{ready_.number()});
+  delayed_send(this,
+               std::clamp(ready_.left(), std::chrono::milliseconds(1), std::chrono::milliseconds(1'000)),
+               look_at_ready_gate{ready_.number()});
 }
 
 /// The object did not become ready in time: it is given up, and those who wait for it are told.
 void activation::not_ready() {
-  const error why{errc::timeout, fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()", to_string(entry_.where), ready_.timeout().count())};
+  const error why{
+      errc::timeout,
+      fmt::format("object {} was not ready within the {} ms that it had asked for with block_until_ready()",
+                  to_string(entry_.where), ready_.timeout().count())};
   for (const auto& what : ready_.take()) {
-    if (what->firing)
-      what->firing->row = {}; // it may have been cancelled or replaced while it waited
+    if (what->firing) what->firing->row = {}; // it may have been cancelled or replaced while it waited
     if (what->inbox_id == 0 && !what->firing)
       turn_away(what, why);
     else
@@ -570,8 +580,7 @@ void activation::not_ready() {
 
 /// What is in the inbox stays there.
 void activation::turn_away(const envelope_ptr& what, const error& why) {
-  if (what->sink)
-    what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
+  if (what->sink) what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
   finished(what);
 }
 
@@ -581,7 +590,8 @@ void activation::fail_turn(const envelope_ptr& what, turn& in_turn, const error&
   in_turn.met_storage_error() ? hold_back(what) : fail_message(what, why);
 }
 
-/// Who called another object hears of it. What nobody waits for, or whose sender cannot be asked again, is tried once more later, and goes to the dead letters in the end.
+/// Who called another object hears of it. What nobody waits for, or whose sender cannot be asked again, is
+/// tried once more later, and goes to the dead letters in the end.
 void activation::fail_message(const envelope_ptr& what, const error& why) {
   if (what->firing)
     fail_firing(what, why);
@@ -600,14 +610,16 @@ void activation::answer_for_nobody(const envelope_ptr& what) {
   commit_handled(what, std::move(then));
 }
 
-// --- the object -------------------------------------------------------------------------------------------------------------------------
+// --- the object --------------------------------------------------------------------------------------------
 
 /// Whether the object is there for `next`, loading it if need be.
 activation::readiness activation::ensure_ready(error& why, const envelope* next) {
   if (object_.is_usable())
     return next != nullptr && is_late(*next, object_.incarnation()) ? readiness::late : readiness::ready;
   object_.discard();
-  if (!object_.settled_or_notified() || object_.awaits_given_back()) // what is being written now must be readable before the state is loaded again
+  if (!object_.settled_or_notified() ||
+      object_
+          .awaits_given_back()) // what is being written now must be readable before the state is loaded again
     return readiness::wait;
   const auto closings = ready_.number();
   const auto loaded = object_.load(next);
@@ -616,12 +628,11 @@ activation::readiness activation::ensure_ready(error& why, const envelope* next)
     object_.discard();
     return readiness::failed;
   }
-  if (ready_.number() != closings)
-    watch_gate();
+  if (ready_.number() != closings) watch_gate();
   return *loaded ? readiness::ready : readiness::late;
 }
 
-// --- leaving ----------------------------------------------------------------------------------------------------------------------------
+// --- leaving -----------------------------------------------------------------------------------------------
 
 /// The same for a message that is done with thereby.
 void activation::commit_handled(const envelope_ptr& what, turn_commit::consequences then) {
@@ -632,14 +643,14 @@ void activation::commit_handled(const envelope_ptr& what, turn_commit::consequen
 
 /// A reply that depends on commits in flight waits for them.
 void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> what) {
-  if (!sink)
-    return;
-  reply_behind(core_, object_.gate(), std::move(sink), std::move(what).map_error([this](error&& why) { return with_origin(std::move(why), entry_.where); }));
+  if (!sink) return;
+  reply_behind(core_, object_.gate(), std::move(sink), std::move(what).map_error([this](error&& why) {
+    return with_origin(std::move(why), entry_.where);
+  }));
 }
 
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
-  if (core_.stopping.load(std::memory_order_relaxed))
-    return finished(what);
+  if (core_.stopping.load(std::memory_order_relaxed)) return finished(what);
   what->step_aside();
   backing_off_.push_back(what);
   delayed_send(this, after, redeliver{what});
@@ -647,12 +658,9 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
 
 /// Storage has failed it: it comes again by itself, before all younger ones.
 void activation::hold_back(envelope_ptr what) {
-  if (!is_ordered(*what))
-    return try_again(what, storage_retry);
-  if (core_.stopping.load(std::memory_order_relaxed))
-    return finished(what);
-  if (held_back_.empty())
-    delayed_send(this, storage_retry, retry_held_back{});
+  if (!is_ordered(*what)) return try_again(what, storage_retry);
+  if (core_.stopping.load(std::memory_order_relaxed)) return finished(what);
+  if (held_back_.empty()) delayed_send(this, storage_retry, retry_held_back{});
   const auto id = what->inbox_id;
   held_back_.insert_or_assign(id, std::move(what));
 }
@@ -664,38 +672,35 @@ void activation::take_stash() {
 
 /// Moves a message from the inbox to the dead letters; of a call, its caller hears instead.
 void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
-  if (what->firing || !what->path.empty())
-    return fail_message(what, why);
+  if (what->firing || !what->path.empty()) return fail_message(what, why);
   if (what->answer)
-    (void)is_wanted(object_.schedules(), *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
+    (void)is_wanted(
+        object_.schedules(),
+        *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
   auto letter = bury(core_, entry_.where, *what, why, of);
-  if (!letter)
-    return hold_back(what);
-  if (!*letter)
-    return finished(what);
+  if (!letter) return hold_back(what);
+  if (!*letter) return finished(what);
   turn_commit::consequences then;
   then.handled = what;
   object_.commit(std::move(then), std::move(**letter));
   core_.directory.finished(entry_);
 }
 
-void activation::finished(const envelope_ptr&) {
-  core_.directory.finished(entry_);
-}
+void activation::finished(const envelope_ptr&) { core_.directory.finished(entry_); }
 
 void activation::after_message() {
   while (ready_.is_opening())
     for (auto& what : ready_.take())
       receive(std::move(what));
-  if (hibernate_ || object_.wants_to_leave() || core_.settings.idle_after.count() == 0)
-    try_retire();
+  if (hibernate_ || object_.wants_to_leave() || core_.settings.idle_after.count() == 0) try_retire();
 }
 
 void activation::try_retire() {
-  if (retired_ || !stash_.empty() || (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) || entry_.pending.load(std::memory_order_acquire) != 0 || !object_.settled_or_notified())
+  if (retired_ || !stash_.empty() ||
+      (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) ||
+      entry_.pending.load(std::memory_order_acquire) != 0 || !object_.settled_or_notified())
     return;
-  if (!core_.directory.retire(entry_))
-    return;
+  if (!core_.directory.retire(entry_)) return;
   retired_ = true;
   object_.leave();
   core_.counts.hibernations.add();

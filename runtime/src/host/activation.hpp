@@ -1,7 +1,8 @@
 #pragma once
 
-/// An object while it is awake: one CAF actor. It loads the state, runs one turn at a time, hands each turn's effects to the store as one
-/// commit, and goes on with the next turn while that commit is in flight; only what leaves waits (R4).
+/// An object while it is awake: one CAF actor. It loads the state, runs one turn at a time, hands each turn's
+/// effects to the store as one commit, and goes on with the next turn while that commit is in flight; only
+/// what leaves waits (R4).
 
 #include "host/directory.hpp"
 

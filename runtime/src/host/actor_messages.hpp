@@ -1,6 +1,7 @@
 #pragma once
 
-/// What the runtime's actors say to each other. These messages never leave the process, so CAF need not know how to serialize them.
+/// What the runtime's actors say to each other. These messages never leave the process, so CAF need not know
+/// how to serialize them.
 
 #include "ports/http_transport.hpp"
 #include "store/dead_letter.hpp"
@@ -20,7 +21,8 @@
 
 namespace dormouse {
 
-/// A schedule that is due. The row on disk is the message: it is read when it is handled, for until then it may be cancelled.
+/// A schedule that is due. The row on disk is the message: it is read when it is handled, for until then it
+/// may be cancelled.
 struct firing {
   schedule_id id;
   std::int64_t due_ms = 0;
@@ -43,27 +45,28 @@ struct envelope {
   std::string arguments;
   std::unique_ptr<reply_sink> sink; ///< null: nobody waits
 
-  std::string key;     ///< of a call from outside: an idempotency key; empty: none
-  return_path path;    ///< of a call from another object: who gets the answer
+  std::string key;  ///< of a call from outside: an idempotency key; empty: none
+  return_path path; ///< of a call from another object: who gets the answer
 
   // A result, or an answer.
   std::unique_ptr<result_message> result;
   std::unique_ptr<reply_message> answer;
 
   // What is in the inbox is erased by the commit of the turn that handles it.
-  std::uint64_t inbox_id = 0; ///< 0: not in the inbox
-  std::uint64_t open_call = 0; ///< of an answer that was wanted when it was last looked at: the record of its call (open_calls.hpp); 0: none
+  std::uint64_t inbox_id = 0;  ///< 0: not in the inbox
+  std::uint64_t open_call = 0; ///< of an answer that was wanted when it was last looked at: the record of its
+                               ///< call (open_calls.hpp); 0: none
   bool has_blob = false; ///< the body of the result is not in it: it is loaded when the message is handled
-  std::uint32_t failures = 0; ///< how often the handler threw
+  std::uint32_t failures = 0;           ///< how often the handler threw
   std::vector<dead_letter_try> history; ///< and what
 
   std::unique_ptr<dormouse::firing> firing; ///< null: not one
 
-  std::shared_ptr<held_place> place; ///< released when the message has been handled; paces recovery, and firings
+  std::shared_ptr<held_place>
+      place; ///< released when the message has been handled; paces recovery, and firings
 
   void step_aside() {
-    if (place)
-      place = place->step_aside(place);
+    if (place) place = place->step_aside(place);
   }
 };
 using envelope_ptr = std::shared_ptr<envelope>;
@@ -104,7 +107,7 @@ struct abort_request {
   abort_id id;
   abort_mark mark;
 };
-struct aborts_requested { ///< durable
+struct aborts_requested {                             ///< durable
   std::shared_ptr<std::vector<abort_request>> aborts; ///< moved from
 };
 struct attempt_marked {

@@ -20,31 +20,33 @@ constexpr std::size_t activation_bytes = 2048;
 } // namespace
 
 awake_object::awake_object(runtime_core& core, directory_entry& entry, ready_gate& ready)
-  : core_(core), entry_(entry), ready_(ready), schedules_(core, entry.where), memory_(core, entry.where), gate_(std::make_shared<commit_gate>()) {}
+    : core_(core),
+      entry_(entry),
+      ready_(ready),
+      schedules_(core, entry.where),
+      memory_(core, entry.where),
+      gate_(std::make_shared<commit_gate>()) {}
 
 call_result<std::string> take_reply(invocation& call, const address& of) {
-  if (call.refusal)
-    return unexpected<error>(with_origin(std::move(*call.refusal), of));
+  if (call.refusal) return unexpected<error>(with_origin(std::move(*call.refusal), of));
   return std::move(call.reply);
 }
 
 std::optional<error> put_below(return_path& path, const return_path& those_who_wait) {
   auto own = path.pop();
   path = those_who_wait;
-  if (auto pushed = path.push(std::move(*own)); !pushed)
-    return pushed.error();
+  if (auto pushed = path.push(std::move(*own)); !pushed) return pushed.error();
   return std::nullopt;
 }
 
-// --- there and not there ----------------------------------------------------------------------------------------------------------------
+// --- there and not there -----------------------------------------------------------------------------------
 
 expected<bool> awake_object::load(const envelope* next) {
   gate_ = std::make_shared<commit_gate>();
   rows_.follow(gate_);
   auto stored = core_.store->load_object(entry_.where);
   if (!stored) {
-    if (stored.error().code != errc::storage_error)
-      core_.note_corrupt(entry_.where, stored.error().message);
+    if (stored.error().code != errc::storage_error) core_.note_corrupt(entry_.where, stored.error().message);
     return unexpected<error>(stored.error());
   }
   if (next != nullptr && (*stored ? is_late(*next, (*stored)->facts.incarnation) : creates_nothing(*next))) {
@@ -55,20 +57,18 @@ expected<bool> awake_object::load(const envelope* next) {
   facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
   try {
     object_ = entry_.type.make();
-    if (state != nullptr)
-      entry_.type.load(*object_, *state, facts_.state_version);
+    if (state != nullptr) entry_.type.load(*object_, *state, facts_.state_version);
   } catch (const std::exception& e) {
     const auto* newer = dynamic_cast<const failure*>(&e);
-    if (newer != nullptr && newer->code() != errc::newer_format)
-      newer = nullptr;
+    if (newer != nullptr && newer->code() != errc::newer_format) newer = nullptr;
     error why{newer != nullptr ? errc::newer_format : errc::corrupt,
-              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where), newer != nullptr ? newer->what_failed().message : e.what())};
+              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where),
+                          newer != nullptr ? newer->what_failed().message : e.what())};
     core_.note_corrupt(entry_.where, why.message);
     return unexpected<error>(std::move(why));
   }
   facts_.state_version = entry_.type.state_version(); // of what is written from here on
-  if (!std::exchange(woke_, true))
-    core_.counts.wakes.add();
+  if (!std::exchange(woke_, true)) core_.counts.wakes.add();
   is_stored_ = state != nullptr;
   state_bytes_ = is_stored_ ? state->size() : 0;
   count_bytes(activation_bytes + state_bytes_);
@@ -87,7 +87,9 @@ expected<bool> awake_object::load(const envelope* next) {
   return true;
 }
 
-std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked) {
+std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std::string_view name,
+                                            const std::string* unchanged,
+                                            std::chrono::milliseconds& blocked) {
   auto in_turn = begin_turn();
   in_turn.enter_hook(name);
   auto failed = enter(in_turn, {}, name, [&] { (object_.get()->*hook)(); });
@@ -101,9 +103,10 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
   else if (wanted)
     blocked = *wanted;
   auto state = finish(in_turn);
-  if (!state)
-    return state.error();
-  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() || (tasks_ && tasks_->has_effects()) || !state->jars.empty() || (in_turn.says_ready() && facts_.unready_ms != 0))
+  if (!state) return state.error();
+  if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() ||
+      (tasks_ && tasks_->has_effects()) || !state->jars.empty() ||
+      (in_turn.says_ready() && facts_.unready_ms != 0))
     commit(in_turn, std::move(*state), {});
   return std::nullopt;
 }
@@ -113,34 +116,38 @@ void awake_object::discard() {
   object_.reset();
   is_stored_ = own_changes_ = false;
   jars_.clear();
-  rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will never be
+  rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will
+                 // never be
   schedules_.clear();
   memory_.clear();
 }
 
 bool awake_object::settled_or_notified() {
-  if (gate_->in_flight.load(std::memory_order_acquire) == 0)
-    return true;
+  if (gate_->in_flight.load(std::memory_order_acquire) == 0) return true;
   gate_->notify_when_idle.store(true, std::memory_order_seq_cst);
-  if (gate_->in_flight.load(std::memory_order_seq_cst) != 0)
-    return false;
-  return gate_->notify_when_idle.exchange(false, std::memory_order_seq_cst); // false: the notice is already on its way
+  if (gate_->in_flight.load(std::memory_order_seq_cst) != 0) return false;
+  return gate_->notify_when_idle.exchange(
+      false, std::memory_order_seq_cst); // false: the notice is already on its way
 }
 
 /// For `max_active_bytes`.
 void awake_object::count_bytes(std::size_t bytes) {
-  if (bytes == counted_bytes_)
-    return;
-  core_.counts.active_bytes.add(bytes - counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
+  if (bytes == counted_bytes_) return;
+  core_.counts.active_bytes.add(bytes -
+                                counted_bytes_); // wraps around when it shrinks, as unsigned arithmetic does
   counted_bytes_ = bytes;
 }
 
-// --- turns ------------------------------------------------------------------------------------------------------------------------------
+// --- turns -------------------------------------------------------------------------------------------------
 
 /// Runs something of the object; the error of what threw. `scope`: the class of a method; empty: a hook.
 template <class F>
-std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, std::string_view name, F&& body) {
-  const auto threw = [&](std::string_view why) { return fmt::format("{}{}{} of object {} threw{}", scope, scope.empty() ? "" : ".", name, to_string(entry_.where), why); };
+std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, std::string_view name,
+                                         F&& body) {
+  const auto threw = [&](std::string_view why) {
+    return fmt::format("{}{}{} of object {} threw{}", scope, scope.empty() ? "" : ".", name,
+                       to_string(entry_.where), why);
+  };
   std::optional<error> out;
   object_access::enter(*object_, &in_turn);
   try {
@@ -160,18 +167,20 @@ std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, 
 std::optional<error> awake_object::run(const method_descriptor& method, invocation& call, turn& in_turn) {
   if (auto threw = enter(in_turn, entry_.type.binding, method.name, [&] { method.invoke(*object_, call); }))
     return threw;
-  if (call.reply.size() <= core_.settings.max_state_bytes)
-    return std::nullopt;
-  return error{errc::too_large, fmt::format("the result of {}.{} of object {} has {} bytes; the limit is options::max_state_bytes = {}", entry_.type.binding, method.name,
-                                            to_string(entry_.where), call.reply.size(), core_.settings.max_state_bytes), entry_.where};
+  if (call.reply.size() <= core_.settings.max_state_bytes) return std::nullopt;
+  return error{
+      errc::too_large,
+      fmt::format("the result of {}.{} of object {} has {} bytes; the limit is options::max_state_bytes = {}",
+                  entry_.type.binding, method.name, to_string(entry_.where), call.reply.size(),
+                  core_.settings.max_state_bytes),
+      entry_.where};
 }
 
 std::optional<error> awake_object::invoke(const method_descriptor& method, invocation& call, turn& in_turn) {
   if (auto failed = run(method, call, in_turn)) {
     core_.counts.failed_turns.add();
     in_turn.undo();
-    if (!method.read_only)
-      discard(); // the handler may have changed it before it threw
+    if (!method.read_only) discard(); // the handler may have changed it before it threw
     return failed;
   }
   leaves_ = leaves_ || in_turn.wants_hibernation();
@@ -182,14 +191,12 @@ expected<std::string> awake_object::run_read(const method_descriptor& method, st
   core_.counts.reads.add();
   auto in_turn = begin_turn();
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
-  if (auto failed = invoke(method, call, in_turn))
-    return unexpected<error>(std::move(*failed));
+  if (auto failed = invoke(method, call, in_turn)) return unexpected<error>(std::move(*failed));
   return take_reply(call, entry_.where);
 }
 
 std::optional<error> awake_object::take_cookies(const result_message::extension& from, turn& in_turn) {
-  if (from.cookies.empty())
-    return std::nullopt;
+  if (from.cookies.empty()) return std::nullopt;
   try {
     auto* jar = in_turn.jar(from.jar);
     for (const auto& [url, field, time_ms] : from.cookies)
@@ -208,32 +215,33 @@ turn awake_object::begin_turn() {
 }
 
 task_runner& awake_object::tasks() {
-  if (!tasks_)
-    tasks_ = std::make_unique<task_runner>(core_, entry_, static_cast<own_methods&>(*this));
+  if (!tasks_) tasks_ = std::make_unique<task_runner>(core_, entry_, static_cast<own_methods&>(*this));
   return *tasks_;
 }
 
 expected<void> awake_object::settle_tasks(turn& in_turn) {
   if (in_turn.has_started())
-    if (auto ran = tasks().run_started(in_turn); !ran)
-      return ran;
+    if (auto ran = tasks().run_started(in_turn); !ran) return ran;
   return in_turn.wants_destruction() ? tasks().end_all() : expected<void>();
 }
 
 /// A method of the object for one of its tasks. If it fails, the turn goes on as if it had not been called.
-task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) {
-  const auto refused = [this](error why) { return call_result<std::string>(unexpected<error>(with_origin(std::move(why), entry_.where))); };
+task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method, std::string_view arguments,
+                                          return_address reply_to) {
+  const auto refused = [this](error why) {
+    return call_result<std::string>(unexpected<error>(with_origin(std::move(why), entry_.where)));
+  };
   const auto* found = entry_.type.find(method);
   if (found == nullptr || found->invoke == nullptr)
-    return refused({errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
+    return refused(
+        {errc::unknown_method, fmt::format("class {} has no method '{}'", entry_.type.binding, method)});
   invocation call{.arguments = arguments, .reply = {}, .reply_slot = {}};
   if (found->read_only) {
     auto failed = run(*found, call, in_turn);
     return failed ? refused(std::move(*failed)) : take_reply(call, entry_.where);
   }
   auto before = encode_object();
-  if (!before)
-    return refused(before.error());
+  if (!before) return refused(before.error());
   own_changes_ = true;
   auto done_before = in_turn.save();
   auto failed = run(*found, call, in_turn);
@@ -243,8 +251,7 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
     failed = put_below(in_turn.path_of(*call.reply_slot), waits);
   }
   if (!failed)
-    if (auto after = encode_object(); !after)
-      failed = after.error();
+    if (auto after = encode_object(); !after) failed = after.error();
   if (!failed) {
     leaves_ = leaves_ || in_turn.wants_hibernation();
     return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call, entry_.where));
@@ -261,18 +268,19 @@ expected<std::string> awake_object::encode_object() {
   try {
     entry_.type.save(*object_, state);
   } catch (const std::exception& e) {
-    return fail(errc::handler_failed, fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
+    return fail(errc::handler_failed,
+                fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
   }
   if (state.size() > core_.settings.max_state_bytes)
-    return fail(errc::too_large, fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}", to_string(entry_.where), state.size(),
-                                             core_.settings.max_state_bytes));
+    return fail(errc::too_large,
+                fmt::format("the state of object {} has {} bytes; the limit is options::max_state_bytes = {}",
+                            to_string(entry_.where), state.size(), core_.settings.max_state_bytes));
   return state;
 }
 
 expected<awake_object::encoded_state> awake_object::encode_state() {
   auto state = encode_object();
-  if (!state)
-    return unexpected<error>(state.error());
+  if (!state) return unexpected<error>(state.error());
   own_changes_ = false;
   return encode_jars().map([&](encoded_state out) {
     out.bytes = std::move(*state);
@@ -282,7 +290,8 @@ expected<awake_object::encoded_state> awake_object::encode_state() {
 
 expected<awake_object::encoded_state> awake_object::encode_jars() {
   encoded_state out;
-  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes); !fits)
+  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes);
+      !fits)
     return unexpected<error>(fits.error());
   return out;
 }
@@ -292,33 +301,30 @@ expected<awake_object::encoded_state> awake_object::finish(turn& in_turn) {
 }
 
 expected<awake_object::encoded_state> awake_object::finish_of_tasks(turn& in_turn) {
-  return settle_tasks(in_turn).and_then([this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
+  return settle_tasks(in_turn).and_then(
+      [this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
 }
 
-// --- commits ----------------------------------------------------------------------------------------------------------------------------
+// --- commits -----------------------------------------------------------------------------------------------
 
 void awake_object::commit(turn& in_turn, encoded_state state, turn_commit::consequences then) {
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
   const bool is_last = in_turn.wants_destruction();
-  if (in_turn.says_ready())
-    facts_.unready_ms = 0;
-  if (in_turn.says_ready() || is_last)
-    ready_.open();
+  if (in_turn.says_ready()) facts_.unready_ms = 0;
+  if (in_turn.says_ready() || is_last) ready_.open();
   if (is_last)
     erase_object(*core_.store, next->writes, entry_.where,
-                 gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored : erasure::of_all_there_may_be);
+                 gate_->in_flight.load(std::memory_order_acquire) == 0 ? erasure::of_what_is_stored
+                                                                       : erasure::of_all_there_may_be);
   else
     put_changes(*next, in_turn, std::move(state));
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_answers(in_turn.take_cancelled_calls());
   next->add_aborts(in_turn.take_aborts());
-  if (tasks_ && tasks_->has_effects())
-    next->add_tasks(tasks_->take_effects());
-  if (is_last)
-    (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
-  if (is_last)
-    memory_.clear();
+  if (tasks_ && tasks_->has_effects()) next->add_tasks(tasks_->take_effects());
+  if (is_last) (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
+  if (is_last) memory_.clear();
   add_schedules(*next);
   submit(std::move(next));
   if (is_last) {
@@ -374,8 +380,7 @@ void awake_object::add_schedules(turn_commit& to) {
   schedules_.forget(settled);
   memory_.settled(settled);
   memory_.take_changes(to.writes, commits_ + 1);
-  if (schedules_.changed())
-    to.add_schedules(schedules_.take_changes(commits_ + 1));
+  if (schedules_.changed()) to.add_schedules(schedules_.take_changes(commits_ + 1));
 }
 
 } // namespace dormouse

@@ -1,10 +1,11 @@
 #pragma once
 
-/// The object of one activation: its state while it is loaded, what its turns need beside that, and how what a turn did becomes a commit. It knows nothing of
-/// messages and their order, which are the activation's.
+/// The object of one activation: its state while it is loaded, what its turns need beside that, and how what
+/// a turn did becomes a commit. It knows nothing of messages and their order, which are the activation's.
 ///
-/// A turn is begun, something runs in it, what it left is encoded, and it is committed, or undone and the object discarded. Turns do not wait for commits (R4);
-/// if one fails, the object is worth nothing any more: it is discarded, and loaded again when nothing of it is in flight.
+/// A turn is begun, something runs in it, what it left is encoded, and it is committed, or undone and the
+/// object discarded. Turns do not wait for commits (R4); if one fails, the object is worth nothing any more:
+/// it is discarded, and loaded again when nothing of it is in flight.
 ///
 /// Threads: the activation's. Commits settle on the store's.
 
@@ -35,10 +36,11 @@ public:
   /// What a turn leaves of the object itself.
   struct encoded_state {
     std::optional<std::string> bytes; ///< nothing: as it is stored
-    write_set jars; ///< those that changed
+    write_set jars;                   ///< those that changed
   };
 
-  /// `ready`: opened by the commit of a turn that says so, closed when the object is loaded and its hooks ask for it.
+  /// `ready`: opened by the commit of a turn that says so, closed when the object is loaded and its hooks ask
+  /// for it.
   awake_object(runtime_core& core, directory_entry& entry, ready_gate& ready);
   awake_object(const awake_object&) = delete;
   awake_object& operator=(const awake_object&) = delete;
@@ -50,18 +52,23 @@ public:
   bool is_as_stored() const noexcept { return !object_ && is_settled(); }
 
   /// Whether everything that turns have done is durable.
-  bool is_settled() const noexcept { return gate_->in_flight.load(std::memory_order_acquire) == 0 && !gate_->failed.load(std::memory_order_acquire); }
+  bool is_settled() const noexcept {
+    return gate_->in_flight.load(std::memory_order_acquire) == 0 &&
+           !gate_->failed.load(std::memory_order_acquire);
+  }
 
   /// Whether no commit is in flight; if one is, the activation is sent `commits_drained`.
   bool settled_or_notified();
 
-  /// Whether messages whose commits failed are still on their way back: none that is younger may be handled before them.
+  /// Whether messages whose commits failed are still on their way back: none that is younger may be handled
+  /// before them.
   bool awaits_given_back() const noexcept { return gate_->given_back.load(std::memory_order_acquire) != 0; }
   void note_given_back() noexcept { gate_->given_back.fetch_sub(1, std::memory_order_relaxed); }
 
-  /// From the store, or new; runs its hooks, whose turns are committed. False: it is not there, and `next`, which is for another life of it or about a task of one,
-  /// must not create it.
-  /// Nothing of it may be in flight. Errors: `storage_error`, `corrupt`, `newer_format`, what a hook failed with; then it is to be discarded.
+  /// From the store, or new; runs its hooks, whose turns are committed. False: it is not there, and `next`,
+  /// which is for another life of it or about a task of one, must not create it. Nothing of it may be in
+  /// flight. Errors: `storage_error`, `corrupt`, `newer_format`, what a hook failed with; then it is to be
+  /// discarded.
   expected<bool> load(const envelope* next);
 
   /// Forgets what is in memory.
@@ -69,7 +76,9 @@ public:
 
   /// Of what is loaded.
   std::uint64_t incarnation() const noexcept { return facts_.incarnation; }
-  return_address way_to_memory(const std::string& key) const { return dormouse::way_to_memory(entry_.where, facts_.incarnation, key); }
+  return_address way_to_memory(const std::string& key) const {
+    return dormouse::way_to_memory(entry_.where, facts_.incarnation, key);
+  }
 
   /// Whether a turn asked for hibernation, or the object is not there any more.
   bool wants_to_leave() const noexcept { return leaves_; }
@@ -83,13 +92,15 @@ public:
 
   turn begin_turn();
 
-  /// Runs the method; the error of one that threw: then the turn is undone, and the object discarded if the method could have changed it.
+  /// Runs the method; the error of one that threw: then the turn is undone, and the object discarded if the
+  /// method could have changed it.
   std::optional<error> invoke(const method_descriptor& method, invocation& call, turn& in_turn);
 
   /// What the responses of a fetch set, before its handler runs.
   std::optional<error> take_cookies(const result_message::extension& from, turn& in_turn);
 
-  /// When the method has returned: begins the tasks it started, or ends all if it destroys the object, and encodes what it left. Errors: `handler_failed`, `too_large`, `storage_error`, as of tasks.
+  /// When the method has returned: begins the tasks it started, or ends all if it destroys the object, and
+  /// encodes what it left. Errors: `handler_failed`, `too_large`, `storage_error`, as of tasks.
   expected<encoded_state> finish(turn& in_turn);
   /// The same for a turn of tasks, which seldom change the object itself.
   expected<encoded_state> finish_of_tasks(turn& in_turn);
@@ -110,11 +121,13 @@ public:
   void leave() { count_bytes(0); }
 
 private:
-  std::optional<error> run_hook(void (durable_object::*hook)(), std::string_view name, const std::string* unchanged, std::chrono::milliseconds& blocked);
+  std::optional<error> run_hook(void (durable_object::*hook)(), std::string_view name,
+                                const std::string* unchanged, std::chrono::milliseconds& blocked);
   template <class F>
   std::optional<error> enter(turn& in_turn, std::string_view scope, std::string_view name, F&& body);
   std::optional<error> run(const method_descriptor& method, invocation& call, turn& in_turn);
-  task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) override;
+  task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments,
+                              return_address reply_to) override;
   expected<void> settle_tasks(turn& in_turn);
   expected<std::string> encode_object();
   expected<encoded_state> encode_state();
@@ -137,9 +150,9 @@ private:
   std::shared_ptr<commit_gate> gate_;
   std::uint64_t commits_ = 0; ///< so many were submitted
   std::size_t counted_bytes_ = 0;
-  std::size_t state_bytes_ = 0;  ///< of the state as it was written last
-  bool is_stored_ = false;       ///< the state is on the disk, or on its way there
-  bool own_changes_ = false;     ///< a task has called a method that may have changed it since
+  std::size_t state_bytes_ = 0; ///< of the state as it was written last
+  bool is_stored_ = false;      ///< the state is on the disk, or on its way there
+  bool own_changes_ = false;    ///< a task has called a method that may have changed it since
   bool woke_ = false;
   bool leaves_ = false;
 };

@@ -10,13 +10,12 @@
 
 namespace dormouse {
 
-expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why, fault whose) {
+expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why,
+                                     fault whose) {
   auto key = keys::inbox(of, what.inbox_id);
   auto row = core.store->get(key);
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::nullopt;
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::nullopt;
   burial out;
   if (what.result || what.answer) {
     auto& path = what.result ? what.result->path : what.answer->path;
@@ -28,20 +27,21 @@ expected<std::optional<burial>> bury(runtime_core& core, const address& of, enve
       own->object = of;
       out.callers = core.callers.take_all(*own);
     } else if (waits != nullptr && waiting_callers::is_caller(*waits)) {
-      if (auto caller = core.callers.take(*waits))
-        out.callers.push_back(std::move(caller));
+      if (auto caller = core.callers.take(*waits)) out.callers.push_back(std::move(caller));
     } else if (waits != nullptr) {
-      out.waiting_object = answer_object(core, out.writes, std::move(rest), unexpected<error>(with_origin(why, of)));
+      out.waiting_object =
+          answer_object(core, out.writes, std::move(rest), unexpected<error>(with_origin(why, of)));
     }
     if (rewrites) {
       path = {};
       (void)path.push(std::move(*own)); // an empty path has room
-      *row = what.result ? seal_value(frame_type::result, *what.result) : seal_value(frame_type::reply, *what.answer);
+      *row = what.result ? seal_value(frame_type::result, *what.result)
+                         : seal_value(frame_type::reply, *what.answer);
     }
-    if (what.open_call != 0)
-      out.closes_call = close_stored_call(*core.store, out.writes, of, what.open_call);
+    if (what.open_call != 0) out.closes_call = close_stored_call(*core.store, out.writes, of, what.open_call);
   }
-  core.store->bury(out.writes, std::move(key), std::move(**row), to_string(why), core.clock->now_ms(), what.history);
+  core.store->bury(out.writes, std::move(key), std::move(**row), to_string(why), core.clock->now_ms(),
+                   what.history);
   out.why = why;
   out.is_damaged = whose == fault::disk;
   return out;

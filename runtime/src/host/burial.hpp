@@ -1,6 +1,7 @@
 #pragma once
 
-/// Messages that are given up: moved from the inbox of an object to the dead letters, in a commit of the object.
+/// Messages that are given up: moved from the inbox of an object to the dead letters, in a commit of the
+/// object.
 
 #include "host/actor_messages.hpp"
 #include "host/runtime_core.hpp"
@@ -20,14 +21,17 @@ enum class fault : std::uint8_t {
 
 struct burial {
   write_set writes;
-  std::vector<std::unique_ptr<reply_sink>> callers; ///< who waited for what the handler would have come to, if anybody: they hear why
+  std::vector<std::unique_ptr<reply_sink>>
+      callers; ///< who waited for what the handler would have come to, if anybody: they hear why
   std::optional<delivery_order> waiting_object; ///< the same, if it is an object
   bool closes_call = false; ///< the record of the call that it was the answer to goes with it
   bool is_damaged = false;
   error why;
 };
 
-/// The letter keeps only the way to the handler, so that a retry answers nobody twice. Nothing if there is no such row any more. Error: `storage_error`.
-expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why, fault whose);
+/// The letter keeps only the way to the handler, so that a retry answers nobody twice. Nothing if there is no
+/// such row any more. Error: `storage_error`.
+expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why,
+                                     fault whose);
 
 } // namespace dormouse

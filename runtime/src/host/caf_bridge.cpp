@@ -17,9 +17,9 @@ public:
 
   /// Not through the promise: that belongs to its actor's thread.
   void resolve(expected<std::string>&& reply) override {
-    if (!to_ || id_.is_async())
-      return;
-    auto content = reply ? caf::make_message(caf_reply{std::move(*reply)}) : caf::make_message(to_caf_error(reply.error()));
+    if (!to_ || id_.is_async()) return;
+    auto content = reply ? caf::make_message(caf_reply{std::move(*reply)})
+                         : caf::make_message(to_caf_error(reply.error()));
     to_->enqueue(nullptr, id_.response_id(), std::move(content), nullptr);
   }
 
@@ -31,7 +31,8 @@ private:
 } // namespace
 
 caf::error to_caf_error(const error& what) {
-  return caf::error(static_cast<std::uint8_t>(what.code), error_category, caf::make_message(what.message, what.origin.binding, what.origin.instance_id, what.type));
+  return caf::error(static_cast<std::uint8_t>(what.code), error_category,
+                    caf::make_message(what.message, what.origin.binding, what.origin.instance_id, what.type));
 }
 
 error from_caf_error(const caf::error& what) {
@@ -39,7 +40,10 @@ error from_caf_error(const caf::error& what) {
     const auto& context = what.context();
     if (!context.match_elements<std::string, std::string, std::string, std::string>())
       return {static_cast<errc>(what.code()), {}};
-    return {static_cast<errc>(what.code()), context.get_as<std::string>(0), {context.get_as<std::string>(1), context.get_as<std::string>(2)}, context.get_as<std::string>(3)};
+    return {static_cast<errc>(what.code()),
+            context.get_as<std::string>(0),
+            {context.get_as<std::string>(1), context.get_as<std::string>(2)},
+            context.get_as<std::string>(3)};
   }
   if (what == caf::sec::request_timeout)
     return {errc::timeout, "the object did not reply within the request's timeout"};
@@ -52,11 +56,11 @@ std::unique_ptr<reply_sink> make_caf_sink(const caf::response_promise& promise) 
 
 caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to) {
   auto activation = dynamic_cast<front_desk&>(routes).pin(to);
-  if (activation)
-    return *activation;
-  return system.spawn<caf::hidden>([why = to_caf_error(with_origin(activation.error(), to))](caf::event_based_actor*) -> caf::behavior {
-    return {[why](const caf_call&) -> caf::result<caf_reply> { return why; }};
-  });
+  if (activation) return *activation;
+  return system.spawn<caf::hidden>(
+      [why = to_caf_error(with_origin(activation.error(), to))](caf::event_based_actor*) -> caf::behavior {
+        return {[why](const caf_call&) -> caf::result<caf_reply> { return why; }};
+      });
 }
 
 } // namespace dormouse

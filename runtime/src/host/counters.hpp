@@ -15,8 +15,7 @@ public:
 
   /// Adds one unless that would pass `limit`.
   bool add_below(std::uint64_t limit) noexcept {
-    if (value_.fetch_add(1, std::memory_order_relaxed) < limit)
-      return true;
+    if (value_.fetch_add(1, std::memory_order_relaxed) < limit) return true;
     value_.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }

@@ -9,19 +9,22 @@ namespace dormouse {
 expected<caf::actor> directory::pin(const address& to, const class_descriptor& type, admission how) {
   auto& home = shard_of(to);
   std::lock_guard guard(home.mutex);
-  if (home.closed)
-    return fail(errc::stopped, "the runtime has stopped");
+  if (home.closed) return fail(errc::stopped, "the runtime has stopped");
   auto found = home.entries.find(to);
   if (how == admission::bounded) {
-    if (found != home.entries.end() && (*found)->pending.load(std::memory_order_relaxed) >= limits_.max_mailbox_messages) {
+    if (found != home.entries.end() &&
+        (*found)->pending.load(std::memory_order_relaxed) >= limits_.max_mailbox_messages) {
       counters_.overloaded.add();
-      return fail(errc::overloaded, fmt::format("object {} has {} messages waiting, the limit of options::max_mailbox_messages", to_string(to),
-                                                limits_.max_mailbox_messages));
+      return fail(errc::overloaded,
+                  fmt::format("object {} has {} messages waiting, the limit of options::max_mailbox_messages",
+                              to_string(to), limits_.max_mailbox_messages));
     }
     if (!counters_.pending_messages.add_below(limits_.max_pending_messages)) {
       counters_.overloaded.add();
-      return fail(errc::overloaded,
-                  fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", limits_.max_pending_messages));
+      return fail(
+          errc::overloaded,
+          fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages",
+                      limits_.max_pending_messages));
     }
   } else {
     counters_.pending_messages.add();
@@ -51,8 +54,7 @@ bool directory::retire(directory_entry& entry) {
   std::unique_ptr<directory_entry> gone; // freed after the lock, and its actor handle with it
   {
     std::lock_guard guard(home.mutex);
-    if (entry.pending.load(std::memory_order_acquire) != 0)
-      return false;
+    if (entry.pending.load(std::memory_order_acquire) != 0) return false;
     auto found = home.entries.find(entry.where);
     home.by_use.erase(home.by_use.iterator_to(entry));
     gone = std::move(home.entries.extract(found).value());
@@ -61,24 +63,28 @@ bool directory::retire(directory_entry& entry) {
   return true;
 }
 
-std::vector<caf::actor> directory::idle_ones(std::chrono::steady_clock::time_point before, std::size_t max_active, std::size_t max_bytes) {
+std::vector<caf::actor> directory::idle_ones(std::chrono::steady_clock::time_point before,
+                                             std::size_t max_active, std::size_t max_bytes) {
   constexpr std::size_t most_per_shard = 256;
   std::vector<caf::actor> idle;
   const auto awake = active();
   auto surplus = awake > max_active ? awake - max_active : 0;
   if (auto bytes = counters_.active_bytes.get(); bytes > max_bytes && awake > 0)
-    surplus = std::max(surplus, awake - static_cast<std::size_t>(static_cast<double>(awake) * static_cast<double>(max_bytes) / static_cast<double>(bytes)));
-  // The shards fill evenly, so an even share of the surplus from each is close to the least recently used overall.
+    surplus = std::max(surplus, awake - static_cast<std::size_t>(static_cast<double>(awake) *
+                                                                 static_cast<double>(max_bytes) /
+                                                                 static_cast<double>(bytes)));
+  // The shards fill evenly, so an even share of the surplus from each is close to the least recently used
+  // overall.
   const auto share = (surplus + shard_count - 1) / shard_count;
   for (auto& home : shards_) {
     std::lock_guard guard(home.mutex);
     std::size_t taken = 0;
     std::size_t seen = 0;
-    for (auto entry = home.by_use.rbegin(); entry != home.by_use.rend() && taken < most_per_shard && seen < 4 * most_per_shard; ++entry, ++seen) {
-      if (entry->last_used >= before && taken >= share)
-        break;
-      if (entry->pending.load(std::memory_order_relaxed) != 0)
-        continue;
+    for (auto entry = home.by_use.rbegin();
+         entry != home.by_use.rend() && taken < most_per_shard && seen < 4 * most_per_shard;
+         ++entry, ++seen) {
+      if (entry->last_used >= before && taken >= share) break;
+      if (entry->pending.load(std::memory_order_relaxed) != 0) continue;
       idle.push_back(entry->activation);
       ++taken;
     }
@@ -106,7 +112,8 @@ void directory::note_active(std::ptrdiff_t change) {
   if (change > 0) {
     auto now = active_.fetch_add(1, std::memory_order_relaxed) + 1;
     auto peak = peak_.load(std::memory_order_relaxed);
-    while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {}
+    while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
+    }
     return;
   }
   if (active_.fetch_sub(1, std::memory_order_relaxed) == 1) {

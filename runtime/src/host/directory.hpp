@@ -2,9 +2,10 @@
 
 /// Who is awake: a sharded map from address to activation, holding awake objects only (R1, R5, R6).
 ///
-/// Delivery and retirement meet under the shard's lock. A delivery counts itself in `pending` under the lock, before its message is on its way;
-/// an activation retires under the same lock and only while that count is zero. So a message either keeps its
-/// activation or finds none and wakes a new one; it is never sent to one that has left.
+/// Delivery and retirement meet under the shard's lock. A delivery counts itself in `pending` under the lock,
+/// before its message is on its way; an activation retires under the same lock and only while that count is
+/// zero. So a message either keeps its activation or finds none and wakes a new one; it is never sent to one
+/// that has left.
 
 #include "host/counters.hpp"
 
@@ -34,7 +35,9 @@ struct directory_entry : boost::intrusive::list_base_hook<> {
   const address where;
   const class_descriptor& type;
   caf::actor activation;
-  std::atomic<std::uint32_t> pending{0}; ///< messages delivered and not finished; grows under the shard's lock only, or while it is not zero, or while a commit is in flight
+  std::atomic<std::uint32_t> pending{
+      0}; ///< messages delivered and not finished; grows under the shard's lock only, or while it is not
+          ///< zero, or while a commit is in flight
   std::chrono::steady_clock::time_point last_used; ///< under the shard's lock
 };
 
@@ -52,10 +55,11 @@ public:
     std::size_t max_pending_messages;
   };
 
-  directory(spawner spawn, limits bounds, counters& counts) : spawn_(std::move(spawn)), limits_(bounds), counters_(counts) {}
+  directory(spawner spawn, limits bounds, counters& counts)
+      : spawn_(std::move(spawn)), limits_(bounds), counters_(counts) {}
 
-  /// The activation of an object, woken if it sleeps, with one pending message counted: the caller sends exactly one, and the
-  /// activation calls `finished`. Errors: `overloaded`, `stopped`.
+  /// The activation of an object, woken if it sleeps, with one pending message counted: the caller sends
+  /// exactly one, and the activation calls `finished`. Errors: `overloaded`, `stopped`.
   expected<caf::actor> pin(const address& to, const class_descriptor& type, admission how);
 
   /// The activation is done with one message.
@@ -64,9 +68,10 @@ public:
   /// Takes the entry out if nothing is pending; it is then destroyed and must not be used.
   bool retire(directory_entry& entry);
 
-  /// Those that have been idle since before `before`, and beyond that the least recently used idle ones while more than `max_active` are awake
-  /// or their bytes pass `max_bytes`. At most a few thousand at a time.
-  std::vector<caf::actor> idle_ones(std::chrono::steady_clock::time_point before, std::size_t max_active, std::size_t max_bytes);
+  /// Those that have been idle since before `before`, and beyond that the least recently used idle ones while
+  /// more than `max_active` are awake or their bytes pass `max_bytes`. At most a few thousand at a time.
+  std::vector<caf::actor> idle_ones(std::chrono::steady_clock::time_point before, std::size_t max_active,
+                                    std::size_t max_bytes);
 
   /// No deliveries from now on; the activations there are.
   std::vector<caf::actor> close();
@@ -81,13 +86,22 @@ private:
   struct hash {
     using is_transparent = void;
     std::size_t operator()(const address& where) const noexcept { return std::hash<address>{}(where); }
-    std::size_t operator()(const std::unique_ptr<directory_entry>& entry) const noexcept { return (*this)(entry->where); }
+    std::size_t operator()(const std::unique_ptr<directory_entry>& entry) const noexcept {
+      return (*this)(entry->where);
+    }
   };
   struct equal {
     using is_transparent = void;
-    bool operator()(const std::unique_ptr<directory_entry>& a, const std::unique_ptr<directory_entry>& b) const noexcept { return a->where == b->where; }
-    bool operator()(const address& a, const std::unique_ptr<directory_entry>& b) const noexcept { return a == b->where; }
-    bool operator()(const std::unique_ptr<directory_entry>& a, const address& b) const noexcept { return a->where == b; }
+    bool operator()(const std::unique_ptr<directory_entry>& a,
+                    const std::unique_ptr<directory_entry>& b) const noexcept {
+      return a->where == b->where;
+    }
+    bool operator()(const address& a, const std::unique_ptr<directory_entry>& b) const noexcept {
+      return a == b->where;
+    }
+    bool operator()(const std::unique_ptr<directory_entry>& a, const address& b) const noexcept {
+      return a->where == b;
+    }
   };
 
   struct alignas(64) shard {

@@ -16,9 +16,12 @@ class front_desk final : public router {
 public:
   explicit front_desk(std::shared_ptr<runtime_core> core) : core_(std::move(core)) {}
 
-  void call(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) override;
-  void call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) override;
-  void post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) override;
+  void call(const address& to, const method_descriptor& method, std::string arguments,
+            std::unique_ptr<reply_sink> sink) override;
+  void call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key,
+                 std::unique_ptr<reply_sink> sink) override;
+  void post(const address& to, const method_descriptor& method, std::string arguments,
+            std::unique_ptr<reply_sink> sink) override;
 
   /// For callers that send to the activation themselves.
   expected<caf::actor> pin(const address& to);
@@ -30,11 +33,9 @@ public:
   expected<void> abort(const abort_id& id, std::string reason);
 
   /// Uses the store from outside any turn. Throws `failure{stopped}`.
-  template <class Use>
-  auto with_store(Use use) {
+  template <class Use> auto with_store(Use use) {
     std::shared_lock guard(open_mutex_);
-    if (!open_)
-      throw failure({errc::stopped, "the runtime has stopped"});
+    if (!open_) throw failure({errc::stopped, "the runtime has stopped"});
     return use(*core_);
   }
 
@@ -45,7 +46,8 @@ public:
 
 private:
   /// `key` empty: none.
-  void hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink);
+  void hand_over(const address& to, const method_descriptor& method, std::string arguments, std::string key,
+                 std::unique_ptr<reply_sink> sink);
 
   std::shared_ptr<runtime_core> core_;
   std::shared_mutex open_mutex_;
@@ -58,7 +60,9 @@ public:
   outside_queue(front_desk& desk, const runtime_core& core) : desk_(desk), core_(core) {}
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override { return desk_.enqueue(std::move(fetch)); }
-  expected<void> abort(const abort_id& id, std::string reason) override { return desk_.abort(id, std::move(reason)); }
+  expected<void> abort(const abort_id& id, std::string reason) override {
+    return desk_.abort(id, std::move(reason));
+  }
   std::chrono::milliseconds default_timeout() const override { return core_.settings.default_timeout; }
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
 

@@ -13,11 +13,9 @@ void inbox_walks::begin(std::string_view binding) {
 }
 
 std::shared_ptr<void> inbox_walks::on_the_way(std::string_view binding, std::uint64_t id) {
-  if (open_.load(std::memory_order_acquire) == 0)
-    return nullptr;
+  if (open_.load(std::memory_order_acquire) == 0) return nullptr;
   std::lock_guard guard(mutex_);
-  if (!walks_.contains(binding))
-    return nullptr;
+  if (!walks_.contains(binding)) return nullptr;
   on_the_way_.insert(id);
   return {nullptr, [this, id](void*) { forget(id); }};
 }
@@ -28,25 +26,21 @@ void inbox_walks::forget(std::uint64_t id) {
 }
 
 std::optional<delivery_order> inbox_walks::arrived(delivery_order what) {
-  if (open_.load(std::memory_order_acquire) == 0)
-    return what;
+  if (open_.load(std::memory_order_acquire) == 0) return what;
   std::lock_guard guard(mutex_); // `what` outlives it
   auto found = walks_.find(what.to.binding);
-  if (found == walks_.end())
-    return what;
+  if (found == walks_.end()) return what;
   if (found->second.reading) {
     found->second.meanwhile.push_back(std::move(what));
     return std::nullopt;
   }
-  if (keys::inbox(what.to, what.what->inbox_id) <= found->second.passed)
-    return what;
+  if (keys::inbox(what.to, what.what->inbox_id) <= found->second.passed) return what;
   on_the_way_.erase(what.what->inbox_id); // now, so that the next batch has it
   return std::nullopt;
 }
 
 bool inbox_walks::has_passed(const address& where, std::uint64_t id) const {
-  if (open_.load(std::memory_order_acquire) == 0)
-    return true;
+  if (open_.load(std::memory_order_acquire) == 0) return true;
   std::lock_guard guard(mutex_);
   auto found = walks_.find(where.binding);
   return found == walks_.end() || keys::inbox(where, id) <= found->second.passed;
@@ -57,7 +51,8 @@ void inbox_walks::read(std::string_view binding) {
   walks_.find(binding)->second.reading = true;
 }
 
-void inbox_walks::pass(std::string_view binding, std::vector<delivery_order> batch, const std::optional<std::string>& up_to, const hand_over& deliver) {
+void inbox_walks::pass(std::string_view binding, std::vector<delivery_order> batch,
+                       const std::optional<std::string>& up_to, const hand_over& deliver) {
   std::vector<delivery_order> meanwhile; // outlives the lock, which letting go of an order takes
   std::lock_guard guard(mutex_);         // until all is handed over: what comes next stands behind it
   auto found = walks_.find(binding);
@@ -65,8 +60,7 @@ void inbox_walks::pass(std::string_view binding, std::vector<delivery_order> bat
   meanwhile = std::move(found->second.meanwhile);
   found->second.meanwhile.clear();
   for (auto& each : batch)
-    if (!on_the_way_.contains(each.what->inbox_id))
-      deliver(std::move(each));
+    if (!on_the_way_.contains(each.what->inbox_id)) deliver(std::move(each));
   for (auto& each : meanwhile)
     if (!up_to || keys::inbox(each.to, each.what->inbox_id) <= *up_to)
       deliver({each.to, each.type, std::move(each.what), nullptr});

@@ -1,10 +1,12 @@
 #pragma once
 
-/// Which inboxes are being walked, and up to where (inbox_delivery.hpp). A row that becomes durable meanwhile is delivered by who wrote it if the walk has
-/// passed its place, and is left to the walk if not: so it does not overtake what is in the inbox already (R1).
+/// Which inboxes are being walked, and up to where (inbox_delivery.hpp). A row that becomes durable meanwhile
+/// is delivered by who wrote it if the walk has passed its place, and is left to the walk if not: so it does
+/// not overtake what is in the inbox already (R1).
 ///
-/// A walk reads a batch of rows and then passes them, all at once. Rows that are on the way to the disk, or that became durable while the batch was being
-/// read, may be in it: they are known by their ids, the walk leaves them out, and they are delivered behind the batch, or when they are durable.
+/// A walk reads a batch of rows and then passes them, all at once. Rows that are on the way to the disk, or
+/// that became durable while the batch was being read, may be in it: they are known by their ids, the walk
+/// leaves them out, and they are delivered behind the batch, or when they are durable.
 ///
 /// Thread-safe.
 
@@ -32,7 +34,8 @@ public:
   /// What is written from now on is left to the walk that is to come. Before the class is known.
   void begin(std::string_view binding);
 
-  /// For a new row in an inbox of such a class, to be held until it is durable, or given up; null if that is not being walked.
+  /// For a new row in an inbox of such a class, to be held until it is durable, or given up; null if that is
+  /// not being walked.
   std::shared_ptr<void> on_the_way(std::string_view binding, std::uint64_t id);
 
   /// A row is durable: back if it is to be delivered now.
@@ -44,12 +47,15 @@ public:
   /// Begins to read a batch.
   void read(std::string_view binding);
 
-  /// Hands over the batch, and what became durable meanwhile and belongs before `up_to`. Without `up_to` the walk ends.
-  void pass(std::string_view binding, std::vector<delivery_order> batch, const std::optional<std::string>& up_to, const hand_over& deliver);
+  /// Hands over the batch, and what became durable meanwhile and belongs before `up_to`. Without `up_to` the
+  /// walk ends.
+  void pass(std::string_view binding, std::vector<delivery_order> batch,
+            const std::optional<std::string>& up_to, const hand_over& deliver);
 
 private:
   struct walk {
-    std::string passed; ///< every row up to this key, and with it, has been handed over or is its writer's to deliver
+    std::string
+        passed; ///< every row up to this key, and with it, has been handed over or is its writer's to deliver
     bool reading = false;
     std::vector<delivery_order> meanwhile; ///< became durable while a batch was being read
   };

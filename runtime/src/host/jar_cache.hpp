@@ -1,7 +1,7 @@
 #pragma once
 
-/// The cookie jars of one activation: each is read when a turn first asks for it and written, if it changed, with the commit of the turn that
-/// changed it. Thrown away together with the object when a turn is undone.
+/// The cookie jars of one activation: each is read when a turn first asks for it and written, if it changed,
+/// with the commit of the turn that changed it. Thrown away together with the object when a turn is undone.
 
 #include "store/store.hpp"
 
@@ -22,10 +22,12 @@ public:
     auto [at, is_new] = jars_.try_emplace(name);
     if (is_new) {
       auto bytes = from.load_jar(of, name);
-      auto jar = bytes ? bytes->empty() ? expected<cookie_jar>() : decode<cookie_jar>(*bytes) : unexpected<error>(bytes.error());
+      auto jar = bytes ? bytes->empty() ? expected<cookie_jar>() : decode<cookie_jar>(*bytes)
+                       : unexpected<error>(bytes.error());
       if (!jar) {
         jars_.erase(at);
-        throw failure({jar.error().code, "cookie jar '" + name + "' of object " + to_string(of) + ": " + jar.error().message});
+        throw failure({jar.error().code,
+                       "cookie jar '" + name + "' of object " + to_string(of) + ": " + jar.error().message});
       }
       at->second = {std::move(*jar), std::move(*bytes)};
     }
@@ -44,14 +46,14 @@ public:
   /// What differs from what is stored. Error: `too_large`.
   expected<void> put_changes(const store& to, write_set& writes, const address& of, std::size_t max_bytes) {
     for (auto& [name, each] : jars_) {
-      if (!std::exchange(each.looked_at, false))
-        continue;
+      if (!std::exchange(each.looked_at, false)) continue;
       auto bytes = each.jar.empty() ? std::string() : encode(each.jar);
-      if (each.stored && bytes == *each.stored)
-        continue;
+      if (each.stored && bytes == *each.stored) continue;
       if (bytes.size() > max_bytes)
-        return fail(errc::too_large, "cookie jar '" + name + "' of object " + to_string(of) + " has " + std::to_string(bytes.size()) +
-                                       " bytes; the limit is options::max_state_bytes = " + std::to_string(max_bytes));
+        return fail(errc::too_large,
+                    "cookie jar '" + name + "' of object " + to_string(of) + " has " +
+                        std::to_string(bytes.size()) +
+                        " bytes; the limit is options::max_state_bytes = " + std::to_string(max_bytes));
       to.put_jar(writes, of, name, bytes);
       each.stored = std::move(bytes);
     }
@@ -64,7 +66,7 @@ private:
   struct entry {
     cookie_jar jar;
     std::optional<std::string> stored; ///< empty: no row; nothing: it was not looked at
-    bool looked_at = false; ///< since the last commit, so it may have been changed
+    bool looked_at = false;            ///< since the last commit, so it may have been changed
   };
 
   std::map<std::string, entry> jars_;

@@ -25,15 +25,16 @@ std::uint64_t life_of(const envelope& what) noexcept {
 
 void aim_at_stored_life(runtime_core& core, return_path& path) {
   auto* top = path.top();
-  if (top == nullptr || waiting_callers::is_caller(*top))
-    return;
+  if (top == nullptr || waiting_callers::is_caller(*top)) return;
   core.use_present_name(top->object);
-  if (auto stored = core.store->load_object(top->object); stored && *stored) // one that cannot be read cannot be destroyed either
+  if (auto stored = core.store->load_object(top->object);
+      stored && *stored) // one that cannot be read cannot be destroyed either
     top->incarnation = (*stored)->facts.incarnation;
 }
 
 bool creates_nothing(const envelope& what) noexcept {
-  return life_of(what) != 0 || (!what.firing && what.method != nullptr && runtime_methods::is_about_begun_task(*what.method));
+  return life_of(what) != 0 ||
+         (!what.firing && what.method != nullptr && runtime_methods::is_about_begun_task(*what.method));
 }
 
 bool is_late(const envelope& what, std::uint64_t incarnation) noexcept {
@@ -41,7 +42,9 @@ bool is_late(const envelope& what, std::uint64_t incarnation) noexcept {
 }
 
 late_result_commit::late_result_commit(runtime_core& core, const address& gone, envelope& what)
-  : core_(core), why_{errc::not_found, fmt::format("object {} was destroyed before the {} that it had asked for came", to_string(gone), what.result ? "response" : "answer")} {
+    : core_(core),
+      why_{errc::not_found, fmt::format("object {} was destroyed before the {} that it had asked for came",
+                                        to_string(gone), what.result ? "response" : "answer")} {
   core.store->erase_inbox(*this, gone, what.inbox_id, what.has_blob);
   auto rest = *path_of(what);
   auto own = *rest.pop();
@@ -50,11 +53,11 @@ late_result_commit::late_result_commit(runtime_core& core, const address& gone, 
     own.object = gone;
     callers_ = core.callers.take_all(own);
   } else if (waits != nullptr && waiting_callers::is_caller(*waits)) {
-    if (auto caller = core.callers.take(*waits))
-      callers_.push_back(std::move(caller));
+    if (auto caller = core.callers.take(*waits)) callers_.push_back(std::move(caller));
   }
   if (waits != nullptr && !waiting_callers::is_caller(*waits))
-    waiting_object_ = answer_object(core, writes, std::move(rest), unexpected<error>(with_origin(why_, gone)));
+    waiting_object_ =
+        answer_object(core, writes, std::move(rest), unexpected<error>(with_origin(why_, gone)));
 }
 
 void late_result_commit::settle(const expected<void>& outcome) noexcept {
@@ -62,8 +65,7 @@ void late_result_commit::settle(const expected<void>& outcome) noexcept {
     core_.counts.late_dropped.add(); // if not, it is still in the inbox, and the next start finds it
   for (auto& caller : callers_)
     caller->resolve(unexpected<error>(why_));
-  if (outcome && waiting_object_)
-    core_.deliver(std::move(*waiting_object_));
+  if (outcome && waiting_object_) core_.deliver(std::move(*waiting_object_));
 }
 
 } // namespace dormouse

@@ -2,10 +2,12 @@
 
 /// Calls that are waited for no longer than a certain time (serialization/open_call.hpp).
 ///
-/// The turn that calls also makes a schedule, which is the record that the call is open, and is the only thing that knows the continuation. The turn that takes
-/// it away decides what the call came to: the answer's, when it runs the continuation; the time-out's, or the caller's own that gives up, when it
-/// puts an answer of its own, an error, into the caller's inbox. All three are commits of one object, one after the other, so one of them finds
-/// the record, and the continuation has one outcome. From the inbox on an error is an answer like any other: tried again, and in the end a dead letter.
+/// The turn that calls also makes a schedule, which is the record that the call is open, and is the only
+/// thing that knows the continuation. The turn that takes it away decides what the call came to: the
+/// answer's, when it runs the continuation; the time-out's, or the caller's own that gives up, when it puts
+/// an answer of its own, an error, into the caller's inbox. All three are commits of one object, one after
+/// the other, so one of them finds the record, and the continuation has one outcome. From the inbox on an
+/// error is an answer like any other: tried again, and in the end a dead letter.
 
 #include "host/actor_messages.hpp"
 #include "host/waiting_callers.hpp"
@@ -30,8 +32,8 @@ class open_calls {
 public:
   open_calls(schedule_book& schedules, const wall_clock& clock) : schedules_(schedules), clock_(clock) {}
 
-  /// Makes the record of a call that has this place among those of the turn, and has the answer go there. Errors: `invalid_request`, `too_large`, `queue_full`,
-  /// `storage_error`.
+  /// Makes the record of a call that has this place among those of the turn, and has the answer go there.
+  /// Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
   expected<call_id> open(admitted_call& what, std::size_t place, std::chrono::milliseconds within);
 
   /// Whether it was open. Errors: `corrupt`, `storage_error`.
@@ -66,11 +68,13 @@ expected<open_call> read_open_call(const schedule_message& row);
 /// What the continuation of a call gets whose time has passed.
 call_error timed_out(const open_call& what);
 
-/// Whether an answer is wanted: one to a call with a time limit is if the record is still there, and leads to the continuation that it has from then on. `what` is
-/// then marked with the record, which the turn that handles it takes away. Errors: `corrupt`, `storage_error`.
+/// Whether an answer is wanted: one to a call with a time limit is if the record is still there, and leads to
+/// the continuation that it has from then on. `what` is then marked with the record, which the turn that
+/// handles it takes away. Errors: `corrupt`, `storage_error`.
 expected<bool> is_wanted(schedule_book& schedules, envelope& what);
 
-/// Takes the record away on behalf of an answer that has become a dead letter, where nothing of it is in flight. Whether it was there.
+/// Takes the record away on behalf of an answer that has become a dead letter, where nothing of it is in
+/// flight. Whether it was there.
 bool close_stored_call(store& in, write_set& writes, const address& of, std::uint64_t number);
 
 } // namespace dormouse

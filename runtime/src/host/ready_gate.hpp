@@ -2,8 +2,9 @@
 
 /// Messages that wait until their object is ready (`block_until_ready`).
 ///
-/// Closed, it holds back everything but what the object itself has asked for: responses, answers, and the runtime's own messages. It is opened by a turn, and
-/// what waited is handled when that turn is over, before anything that came later. Each closing has a number, so that the timer of one does not end another.
+/// Closed, it holds back everything but what the object itself has asked for: responses, answers, and the
+/// runtime's own messages. It is opened by a turn, and what waited is handled when that turn is over, before
+/// anything that came later. Each closing has a number, so that the timer of one does not end another.
 ///
 /// Threads: the activation's.
 
@@ -25,8 +26,7 @@ public:
 
   /// False if it is closed already: then its time goes on.
   bool close(std::chrono::milliseconds timeout) noexcept {
-    if (state_ == state::closed)
-      return false;
+    if (state_ == state::closed) return false;
     state_ = state::closed;
     timeout_ = timeout;
     closed_at_ = std::chrono::steady_clock::now();
@@ -38,13 +38,13 @@ public:
 
   /// Until its time is over, rounded up.
   std::chrono::milliseconds left() const noexcept {
-    return std::chrono::ceil<std::chrono::milliseconds>(closed_at_ + timeout_ - std::chrono::steady_clock::now());
+    return std::chrono::ceil<std::chrono::milliseconds>(closed_at_ + timeout_ -
+                                                        std::chrono::steady_clock::now());
   }
 
   /// What waits is to be taken.
   void open() noexcept {
-    if (state_ == state::closed)
-      state_ = state::opening;
+    if (state_ == state::closed) state_ = state::opening;
   }
   bool is_opening() const noexcept { return state_ == state::opening; }
 
@@ -58,7 +58,8 @@ public:
   std::list<envelope_ptr> take_waiting() noexcept { return std::exchange(waiting_, {}); }
 
   bool holds(const envelope& what) const noexcept {
-    return state_ != state::open && !what.result && !what.answer && (what.method == nullptr || !is_for_what_runs(*what.method));
+    return state_ != state::open && !what.result && !what.answer &&
+           (what.method == nullptr || !is_for_what_runs(*what.method));
   }
   void wait(envelope_ptr what) {
     what->step_aside();
@@ -67,7 +68,9 @@ public:
 
 private:
   /// Of the runtime's own messages, all but the one that begins something.
-  static bool is_for_what_runs(const method_descriptor& method) noexcept { return method.name.starts_with('#') && &method != &runtime_methods::start_task; }
+  static bool is_for_what_runs(const method_descriptor& method) noexcept {
+    return method.name.starts_with('#') && &method != &runtime_methods::start_task;
+  }
 
   enum class state : std::uint8_t { open, closed, opening };
 

@@ -14,26 +14,29 @@
 namespace dormouse {
 namespace {
 
-/// Standard output belongs to the program. Not registered: a library leaves nothing behind in spdlog's registry.
+/// Standard output belongs to the program. Not registered: a library leaves nothing behind in spdlog's
+/// registry.
 std::shared_ptr<spdlog::logger> make_log() {
-  if (auto own = spdlog::get("dormouse"))
-    return own;
-  return std::make_shared<spdlog::logger>("dormouse", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  if (auto own = spdlog::get("dormouse")) return own;
+  return std::make_shared<spdlog::logger>("dormouse",
+                                          std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
 }
 
 } // namespace
 
-runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<class store> opened, url_policy allowed)
-  : system(actors),
-    settings(std::move(chosen)),
-    world(std::move(outside)),
-    clock(settings.clock ? settings.clock : std::make_shared<const wall_clock>()),
-    policy(std::move(allowed)),
-    log(make_log()),
-    directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
-              {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
-    store(std::move(opened)) {
-  queues_.try_emplace(std::string(), settings.max_in_flight, std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
+runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outside,
+                           std::unique_ptr<class store> opened, url_policy allowed)
+    : system(actors),
+      settings(std::move(chosen)),
+      world(std::move(outside)),
+      clock(settings.clock ? settings.clock : std::make_shared<const wall_clock>()),
+      policy(std::move(allowed)),
+      log(make_log()),
+      directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
+                {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
+      store(std::move(opened)) {
+  queues_.try_emplace(std::string(), settings.max_in_flight,
+                      std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
   for (const auto& [name, limits] : settings.queues)
     queues_.try_emplace(name, limits.max_in_flight, limits.max_queued);
 }
@@ -55,14 +58,11 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
   return found == classes_.end() ? nullptr : found->second;
 }
 
-inbox_place runtime_core::class_and_id(std::string_view binding) {
-  return class_of_row(binding, 0);
-}
+inbox_place runtime_core::class_and_id(std::string_view binding) { return class_of_row(binding, 0); }
 
 inbox_place runtime_core::class_of_row(std::string_view binding, std::uint64_t id) {
   std::shared_lock guard(classes_mutex_);
-  if (id == 0)
-    id = store->next_id();
+  if (id == 0) id = store->next_id();
   if (auto found = classes_.find(binding); found != classes_.end())
     return {found->second, id, walks.on_the_way(binding, id)};
   rows_in_hand.begin();
@@ -83,11 +83,9 @@ void runtime_core::add_renaming(std::string_view old, std::string_view present) 
 }
 
 void runtime_core::use_present_name(address& where) const {
-  if (!any_renamed_.load(std::memory_order_acquire))
-    return;
+  if (!any_renamed_.load(std::memory_order_acquire)) return;
   std::shared_lock guard(classes_mutex_);
-  if (auto found = renamed_.find(where.binding); found != renamed_.end())
-    where.binding = found->second;
+  if (auto found = renamed_.find(where.binding); found != renamed_.end()) where.binding = found->second;
 }
 
 bool runtime_core::was_renamed(std::string_view binding) const {
@@ -95,20 +93,22 @@ bool runtime_core::was_renamed(std::string_view binding) const {
   return renamed_.contains(binding);
 }
 
-void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const {
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&),
+                           const fetch_message& fetch) const {
   observe(what, fetch, nullptr, {});
 }
 
-void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch, const fetch_result* result,
-                           std::chrono::microseconds attempt, std::chrono::milliseconds delay) const {
-  if (!settings.observer)
-    return;
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch,
+                           const fetch_result* result, std::chrono::microseconds attempt,
+                           std::chrono::milliseconds delay) const {
+  if (!settings.observer) return;
   fetch_event event{.fetch_id = fetch.id, .object = fetch.path.top()->object};
   event.queue = fetch.extra.queue;
   event.method = fetch.method;
   event.url = fetch.url;
   event.attempts = fetch.attempts;
-  event.since_queued = std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - fetch.created_ms));
+  event.since_queued =
+      std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - fetch.created_ms));
   event.attempt = attempt;
   event.delay = delay;
   if (result != nullptr && *result)
@@ -118,16 +118,17 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
   (settings.observer.get()->*what)(event);
 }
 
-void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) const {
-  if (!settings.observer)
-    return;
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&),
+                           const result_message& result) const {
+  if (!settings.observer) return;
   const auto& asked = result.extra.request;
   fetch_event event{.fetch_id = result.fetch_id, .object = result.path.top()->object};
   event.queue = asked.queue;
   event.method = asked.method;
   event.url = asked.url;
   event.attempts = asked.attempts;
-  event.since_queued = std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - asked.created_ms));
+  event.since_queued =
+      std::chrono::milliseconds(std::max<std::int64_t>(0, clock->now_ms() - asked.created_ms));
   if (result.result)
     event.status = result.result->status();
   else
@@ -138,8 +139,7 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
 void runtime_core::note_corrupt(const address& where, const std::string& reason) {
   constexpr std::size_t most_listed = 100;
   std::lock_guard guard(corrupt_mutex_);
-  if (corrupt_.size() < most_listed)
-    corrupt_.emplace(where, reason);
+  if (corrupt_.size() < most_listed) corrupt_.emplace(where, reason);
 }
 
 std::vector<corrupt_object> runtime_core::corrupt_objects() const {
@@ -159,8 +159,7 @@ void runtime_core::deliver(const address& to, const class_descriptor& type, enve
 void runtime_core::deliver(delivery_order what) {
   if (what.type == nullptr)
     return counts.undeliverable.add(); // it stays in the inbox until its class is defined
-  if (auto now = walks.arrived(std::move(what)))
-    deliver(now->to, *now->type, std::move(now->what));
+  if (auto now = walks.arrived(std::move(what))) deliver(now->to, *now->type, std::move(now->what));
 }
 
 } // namespace dormouse

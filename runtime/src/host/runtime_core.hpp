@@ -1,6 +1,7 @@
 #pragma once
 
-/// What the parts of a running runtime share. Built before the first actor and destroyed after the last; actors hold a reference.
+/// What the parts of a running runtime share. Built before the first actor and destroyed after the last;
+/// actors hold a reference.
 
 #include "host/actor_messages.hpp"
 #include "host/counters.hpp"
@@ -59,35 +60,40 @@ private:
 struct inbox_place {
   const class_descriptor* type = nullptr; ///< of the object; null: not defined
   std::uint64_t id = 0;
-  std::shared_ptr<void> in_hand; ///< held until the row is durable, or given up: if it is not defined, a definition waits for it before it walks; else see `inbox_walks`
+  std::shared_ptr<void> in_hand; ///< held until the row is durable, or given up: if it is not defined, a
+                                 ///< definition waits for it before it walks; else see `inbox_walks`
 };
 
 struct runtime_core {
-  runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened, url_policy allowed);
+  runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened,
+               url_policy allowed);
 
   caf::actor_system& system;
   const options settings;
   const ports world;
   const std::shared_ptr<const wall_clock> clock;
   const url_policy policy;
-  const std::shared_ptr<spdlog::logger> log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
+  const std::shared_ptr<spdlog::logger>
+      log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
   counters counts;
   waiting_callers callers;
   class directory directory;
   origin_book origins;
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
-  const std::shared_ptr<schedule_signals> schedules = std::make_shared<schedule_signals>(); ///< what the scheduler is told
+  const std::shared_ptr<schedule_signals> schedules =
+      std::make_shared<schedule_signals>(); ///< what the scheduler is told
 
-  inbox_walks walks; ///< of the inboxes of classes that are defined
+  inbox_walks walks;       ///< of the inboxes of classes that are defined
   open_count rows_in_hand; ///< for inboxes of classes that are not defined: not durable yet
-  std::mutex defining; ///< one class is defined at a time, and no dead letter goes back meanwhile
+  std::mutex defining;     ///< one class is defined at a time, and no dead letter goes back meanwhile
 
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
 
-  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever makes the row hands it to `deliver` if it is,
-  /// and the walk that begins with a definition finds it if not. Both at once, so that no row belongs to both or to neither.
+  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever
+  /// makes the row hands it to `deliver` if it is, and the walk that begins with a definition finds it if
+  /// not. Both at once, so that no row belongs to both or to neither.
   inbox_place class_and_id(std::string_view binding);
 
   /// The same for a row that has its id: one that is put back.
@@ -96,7 +102,8 @@ struct runtime_core {
   /// A walk of its inboxes is to come. Returns an id: what was made for this class before has a lower one.
   std::uint64_t add_class(const class_descriptor& type);
 
-  // Bindings that had another name before: addresses with that one are still in messages under way, in dead letters, and in what programs keep.
+  // Bindings that had another name before: addresses with that one are still in messages under way, in dead
+  // letters, and in what programs keep.
   void add_renaming(std::string_view old, std::string_view present);
   void use_present_name(address& where) const;
   bool was_renamed(std::string_view binding) const; ///< whether it is the old name of another
@@ -110,11 +117,13 @@ struct runtime_core {
     counter queued;
   };
   queue_places* find_queue(const std::string& name);
-  void leave_queue(const std::string& name, std::uint64_t count = 1) noexcept; ///< gives places back, those in the whole too
+  void leave_queue(const std::string& name,
+                   std::uint64_t count = 1) noexcept; ///< gives places back, those in the whole too
 
   /// Tells the observer, if there is one.
   void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const;
-  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch, const fetch_result* result, std::chrono::microseconds attempt,
+  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch,
+               const fetch_result* result, std::chrono::microseconds attempt,
                std::chrono::milliseconds delay = {}) const;
   void observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) const;
 

@@ -3,9 +3,7 @@
 namespace dormouse {
 namespace {
 
-std::size_t bytes_of(const row_layer::row& what) {
-  return what.value ? what.value->size() : 0;
-}
+std::size_t bytes_of(const row_layer::row& what) { return what.value ? what.value->size() : 0; }
 
 } // namespace
 
@@ -52,15 +50,12 @@ void storage_overlay::add(row_layer&& written) {
 }
 
 const row_layer& storage_overlay::rows() {
-  if (layer_.empty())
-    return layer_;
+  if (layer_.empty()) return layer_;
   const auto readable = gate_->settled_rows.load(std::memory_order_acquire);
   for (; !written_by_.empty() && written_by_.front().first <= readable; written_by_.pop_front())
     for (auto at : written_by_.front().second)
-      if (at->second.commit == written_by_.front().first)
-        layer_.remove(at);
-  if (erased_by_ <= readable)
-    layer_.hides_below = false;
+      if (at->second.commit == written_by_.front().first) layer_.remove(at);
+  if (erased_by_ <= readable) layer_.hides_below = false;
   return layer_;
 }
 

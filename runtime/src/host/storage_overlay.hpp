@@ -2,12 +2,14 @@
 
 /// The rows of an object's storage that were written and cannot be read from the store yet.
 ///
-/// Turns do not wait for commits (R4), so a turn may run while what earlier turns wrote is still on its way to the disk. Reads therefore go through layers: what
-/// the turn has written itself, over what is in flight, over the store. A row in flight has the number of the commit that wrote it last. Commits of one gate become
-/// readable in order, so the gate's count of them says which rows can be dropped: from then on the store says the same.
+/// Turns do not wait for commits (R4), so a turn may run while what earlier turns wrote is still on its way
+/// to the disk. Reads therefore go through layers: what the turn has written itself, over what is in flight,
+/// over the store. A row in flight has the number of the commit that wrote it last. Commits of one gate
+/// become readable in order, so the gate's count of them says which rows can be dropped: from then on the
+/// store says the same.
 ///
-/// If a commit fails, or a turn is undone, the whole object is thrown away, and loaded again when nothing of it is in flight: then there is nothing to lay
-/// over the store either.
+/// If a commit fails, or a turn is undone, the whole object is thrown away, and loaded again when nothing of
+/// it is in flight: then there is nothing to lay over the store either.
 ///
 /// Threads: the activation's. Only the gate's count comes from another.
 
@@ -65,7 +67,8 @@ private:
   row_layer layer_;
   std::uint64_t commits_ = 0;
   std::uint64_t erased_by_ = 0; ///< the commit because of which the layer hides what is below
-  /// In order; a row may have been written again since. A list, as everywhere in what each awake object has: an empty deque has half a KiB.
+  /// In order; a row may have been written again since. A list, as everywhere in what each awake object has:
+  /// an empty deque has half a KiB.
   std::list<std::pair<std::uint64_t, std::vector<row_layer::row_map::iterator>>> written_by_;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Looks round for objects that have been idle for `idle_after`, or are one too many, and asks them to hibernate (R5). One timer for the
-/// whole runtime: an idle object costs none.
+/// Looks round for objects that have been idle for `idle_after`, or are one too many, and asks them to
+/// hibernate (R5). One timer for the whole runtime: an idle object costs none.
 
 #include <caf/actor.hpp>
 

@@ -2,12 +2,14 @@
 
 /// The durable tasks of one activation (R16, R17).
 ///
-/// A task that has done something since the object woke has its frame here, and is resumed; any other has only rows: its record ('T') and its journal ('J').
-/// The first message for it loads those and replays them. Everything a task does happens in a turn of its object and is committed with that turn: what it has
-/// changed of its rows, whom it answers, and what it sent out. If the turn is undone or its commit fails, the whole runner is thrown away with the object, and
-/// what is on disk is replayed.
+/// A task that has done something since the object woke has its frame here, and is resumed; any other has
+/// only rows: its record ('T') and its journal ('J'). The first message for it loads those and replays them.
+/// Everything a task does happens in a turn of its object and is committed with that turn: what it has
+/// changed of its rows, whom it answers, and what it sent out. If the turn is undone or its commit fails, the
+/// whole runner is thrown away with the object, and what is on disk is replayed.
 ///
-/// A task that has ended stays known until nothing of the object is in flight: its rows may still be on the disk, and must not be taken for a running one.
+/// A task that has ended stays known until nothing of the object is in flight: its rows may still be on the
+/// disk, and must not be taken for a running one.
 ///
 /// Threads: the activation's.
 
@@ -31,7 +33,8 @@ namespace dormouse {
 class own_methods {
 public:
   /// Nothing if the reply comes later.
-  virtual task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments, return_address reply_to) = 0;
+  virtual task_host::outcome call_own(turn& in_turn, std::string_view method, std::string_view arguments,
+                                      return_address reply_to) = 0;
 
 protected:
   ~own_methods() = default;
@@ -42,7 +45,7 @@ struct task_effects {
   write_set writes;
   std::vector<waiting_reply> replies;
   std::vector<finished_task> finished; ///< if somebody watches
-  std::vector<std::uint64_t> bodies; ///< of responses that nobody needs any more: fetch ids
+  std::vector<std::uint64_t> bodies;   ///< of responses that nobody needs any more: fetch ids
 };
 
 /// What the caller of a method that is about tasks gets.
@@ -53,18 +56,23 @@ struct task_reply {
 
 class task_runner {
 public:
-  task_runner(runtime_core& core, const directory_entry& entry, own_methods& methods) : core_(core), entry_(entry), methods_(methods) {}
+  task_runner(runtime_core& core, const directory_entry& entry, own_methods& methods)
+      : core_(core), entry_(entry), methods_(methods) {}
 
-  // Each within a turn, whose commit takes the effects. Error: what the whole turn fails with, `storage_error` or `corrupt`.
+  // Each within a turn, whose commit takes the effects. Error: what the whole turn fails with,
+  // `storage_error` or `corrupt`.
 
   /// A method that `is_about_tasks`. `caller` waits for the reply; empty: nobody does.
-  expected<task_reply> run(turn& in_turn, const method_descriptor& method, std::string_view arguments, const return_path& caller);
+  expected<task_reply> run(turn& in_turn, const method_descriptor& method, std::string_view arguments,
+                           const return_path& caller);
 
   /// What a handler of the object started.
   expected<void> run_started(turn& in_turn);
 
-  /// What a step came to. Whether the response's body was taken over, and is not to be erased with the message.
-  expected<bool> complete(turn& in_turn, std::string_view place, call_result<std::string> outcome, bool failed, std::uint64_t fetch_id, bool body_is_blob);
+  /// What a step came to. Whether the response's body was taken over, and is not to be erased with the
+  /// message.
+  expected<bool> complete(turn& in_turn, std::string_view place, call_result<std::string> outcome,
+                          bool failed, std::uint64_t fetch_id, bool body_is_blob);
 
   /// The object ends, and its rows with it: whoever waits for one of its tasks is told.
   expected<void> end_all();
@@ -73,7 +81,9 @@ public:
   std::size_t bytes() const noexcept;
 
   task_effects take_effects() noexcept { return std::exchange(effects_, {}); }
-  bool has_effects() const noexcept { return !effects_.writes.empty() || !effects_.replies.empty() || !effects_.bodies.empty(); }
+  bool has_effects() const noexcept {
+    return !effects_.writes.empty() || !effects_.replies.empty() || !effects_.bodies.empty();
+  }
 
   /// Nothing of the object is in flight.
   void forget_ended();
@@ -85,7 +95,8 @@ private:
   task_limits limits() const { return {core_.settings.max_task_steps, core_.settings.max_state_bytes}; }
   expected<task_run*> find(std::uint64_t number);
   expected<task_run*> find_unreadable(std::uint64_t number, const error& why);
-  expected<void> begin(turn& in_turn, std::uint64_t number, std::string method, std::string arguments, const return_path& waiter, bool keep);
+  expected<void> begin(turn& in_turn, std::uint64_t number, std::string method, std::string arguments,
+                       const return_path& waiter, bool keep);
   expected<void> step_on(turn& in_turn, task_run& run);
   expected<void> settle(turn& in_turn, task_run& run);
   expected<void> end(turn& in_turn, task_run& run);
@@ -99,12 +110,14 @@ private:
   const directory_entry& entry_;
   own_methods& methods_;
   std::unordered_map<std::uint64_t, std::unique_ptr<task_run>> runs_;
-  std::unordered_map<std::uint64_t, std::size_t> stored_steps_; ///< how many rows its journal has, of one that has any
+  std::unordered_map<std::uint64_t, std::size_t>
+      stored_steps_; ///< how many rows its journal has, of one that has any
   std::vector<std::uint64_t> ended_;
   task_effects effects_;
 };
 
 /// What a caller gets who asks for a task of an object that is not there; `method` is about a begun task.
-call_result<std::string> reply_of_no_object(const method_descriptor& method, std::string_view arguments, const address& of);
+call_result<std::string> reply_of_no_object(const method_descriptor& method, std::string_view arguments,
+                                            const address& of);
 
 } // namespace dormouse

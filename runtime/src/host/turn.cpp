@@ -11,31 +11,41 @@ namespace dormouse {
 expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch) {
   const auto& settings = core.settings;
   auto target = parse_url(fetch.url);
-  if (!target)
-    return unexpected<error>(target.error());
+  if (!target) return unexpected<error>(target.error());
   fetch.target.value = std::make_shared<const url>(std::move(*target));
   if (auto allowed = core.policy.check(*fetch.target.value); !allowed) {
     core.counts.blocked.add();
     return unexpected<error>(allowed.error());
   }
   if (fetch.body.size() > settings.max_body_bytes)
-    return fail(errc::too_large, fmt::format("the request body has {} bytes; the limit is options::max_body_bytes = {}", fetch.body.size(), settings.max_body_bytes));
+    return fail(errc::too_large,
+                fmt::format("the request body has {} bytes; the limit is options::max_body_bytes = {}",
+                            fetch.body.size(), settings.max_body_bytes));
   if (auto bytes = fetch.headers.wire_bytes(); bytes > settings.max_header_bytes)
-    return fail(errc::too_large, fmt::format("the request headers have {} bytes; the limit is options::max_header_bytes = {}", bytes, settings.max_header_bytes));
+    return fail(errc::too_large,
+                fmt::format("the request headers have {} bytes; the limit is options::max_header_bytes = {}",
+                            bytes, settings.max_header_bytes));
   std::size_t message_bytes = fetch.url.size() + fetch.headers.wire_bytes() + fetch.idempotency_key.size();
-  if (const auto* top = fetch.path.top())
-    message_bytes += top->context.size();
+  if (const auto* top = fetch.path.top()) message_bytes += top->context.size();
   if (message_bytes > settings.max_inline_bytes)
-    return fail(errc::too_large, fmt::format("the fetch message (URL, headers and the continuation's context) has {} bytes; the limit is options::max_inline_bytes = {}",
-                                             message_bytes, settings.max_inline_bytes));
+    return fail(errc::too_large,
+                fmt::format("the fetch message (URL, headers and the continuation's context) has {} bytes; "
+                            "the limit is options::max_inline_bytes = {}",
+                            message_bytes, settings.max_inline_bytes));
   auto* queue = core.find_queue(fetch.extra.queue);
   if (queue == nullptr)
-    return fail(errc::invalid_request, fmt::format("fetch queue '{}' is not named in options::queues", fetch.extra.queue));
+    return fail(errc::invalid_request,
+                fmt::format("fetch queue '{}' is not named in options::queues", fetch.extra.queue));
   if (!queue->queued.add_below(queue->max_queued))
-    return fail(errc::queue_full, fmt::format("QUEUE_ERROR: {} fetches are in queue '{}', the limit of its queue_options::max_queued", queue->max_queued, fetch.extra.queue));
+    return fail(
+        errc::queue_full,
+        fmt::format("QUEUE_ERROR: {} fetches are in queue '{}', the limit of its queue_options::max_queued",
+                    queue->max_queued, fetch.extra.queue));
   if (!core.counts.queued_fetches.add_below(settings.max_queued_fetches)) {
     queue->queued.sub();
-    return fail(errc::queue_full, fmt::format("QUEUE_ERROR: {} fetches are queued, the limit of options::max_queued_fetches", settings.max_queued_fetches));
+    return fail(errc::queue_full,
+                fmt::format("QUEUE_ERROR: {} fetches are queued, the limit of options::max_queued_fetches",
+                            settings.max_queued_fetches));
   }
   fetch.id = core.store->next_id();
   auto body = core.store->spill(fetch);
@@ -74,16 +84,22 @@ void turn::go_back(savepoint&& to) noexcept {
 }
 
 expected<task_id> turn::start_task(std::string_view method, std::string arguments) {
-  if (arguments.size() > core_.settings.max_inline_bytes) // here too: the handler is still there to hear of it
-    return fail(errc::too_large, fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}", method, arguments.size(),
-                                             core_.settings.max_inline_bytes));
+  if (arguments.size() >
+      core_.settings.max_inline_bytes) // here too: the handler is still there to hear of it
+    return fail(
+        errc::too_large,
+        fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}",
+                    method, arguments.size(), core_.settings.max_inline_bytes));
   started_.push_back({core_.store->next_id(), std::string(method), std::move(arguments)});
   return task_id{self_, started_.back().number};
 }
 
 expected<void> turn::destroy() {
   if (!hook_.empty())
-    return fail(errc::invalid_request, fmt::format("{} of object {} called destroy(); an object can be destroyed by its methods only", hook_, to_string(self_)));
+    return fail(
+        errc::invalid_request,
+        fmt::format("{} of object {} called destroy(); an object can be destroyed by its methods only", hook_,
+                    to_string(self_)));
   destroy_ = true;
   return {};
 }
@@ -91,30 +107,34 @@ expected<void> turn::destroy() {
 expected<void> turn::block_until_ready(std::chrono::milliseconds timeout) {
   constexpr std::chrono::milliseconds longest = std::chrono::hours(24);
   if (hook_.empty())
-    return fail(errc::invalid_request, fmt::format("a method of object {} called block_until_ready(); it is for on_create and on_wake", to_string(self_)));
+    return fail(
+        errc::invalid_request,
+        fmt::format("a method of object {} called block_until_ready(); it is for on_create and on_wake",
+                    to_string(self_)));
   if (timeout < std::chrono::milliseconds(1) || timeout > longest)
-    return fail(errc::invalid_request, fmt::format("{} of object {} called block_until_ready() with {} ms; it must be 1..{}", hook_, to_string(self_), timeout.count(), longest.count()));
+    return fail(errc::invalid_request,
+                fmt::format("{} of object {} called block_until_ready() with {} ms; it must be 1..{}", hook_,
+                            to_string(self_), timeout.count(), longest.count()));
   blocks_for_ = timeout;
   return {};
 }
 
 expected<void> check_abort_reason(const std::string& reason) {
   if (reason.size() > max_abort_reason_bytes)
-    return fail(errc::invalid_request, fmt::format("the reason of an abort has {} bytes; the limit is {}", reason.size(), max_abort_reason_bytes));
+    return fail(errc::invalid_request, fmt::format("the reason of an abort has {} bytes; the limit is {}",
+                                                   reason.size(), max_abort_reason_bytes));
   return {};
 }
 
 expected<void> turn::abort(const abort_id& id, std::string reason) {
-  if (auto good = check_abort_reason(reason); !good)
-    return good;
+  if (auto good = check_abort_reason(reason); !good) return good;
   aborts_.push_back({id, {core_.clock->now_ms(), std::move(reason)}});
   return {};
 }
 
 expected<bool> turn::aborted(const abort_id& id) {
   for (const auto& each : aborts_)
-    if (each.id == id)
-      return true;
+    if (each.id == id) return true;
   return core_.store->get(keys::abort_mark(id)).map([](const auto& row) { return row.has_value(); });
 }
 
@@ -152,20 +172,25 @@ expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
 expected<std::size_t> turn::enqueue_call(const address& called, call_message&& what) {
   auto to = called;
   core_.use_present_name(to);
-  if (auto good = validate(to); !good)
-    return unexpected<error>(good.error());
+  if (auto good = validate(to); !good) return unexpected<error>(good.error());
   auto place = core_.class_and_id(to.binding);
   if (place.type == nullptr)
-    return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
+    return fail(
+        errc::unknown_binding,
+        fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
   auto bytes = what.arguments.size();
-  if (const auto* top = what.path.top())
-    bytes += top->context.size();
+  if (const auto* top = what.path.top()) bytes += top->context.size();
   if (bytes > core_.settings.max_inline_bytes)
-    return fail(errc::too_large, fmt::format("a call of {}.{} (arguments and the continuation's context) has {} bytes; the limit is options::max_inline_bytes = {}", to.binding,
-                                             what.method, bytes, core_.settings.max_inline_bytes));
+    return fail(errc::too_large,
+                fmt::format("a call of {}.{} (arguments and the continuation's context) has {} bytes; the "
+                            "limit is options::max_inline_bytes = {}",
+                            to.binding, what.method, bytes, core_.settings.max_inline_bytes));
   if (core_.counts.pending_messages.get() + calls_.size() >= core_.settings.max_pending_messages) {
     core_.counts.overloaded.add();
-    return fail(errc::overloaded, fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages", core_.settings.max_pending_messages));
+    return fail(
+        errc::overloaded,
+        fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages",
+                    core_.settings.max_pending_messages));
   }
   add_call(to, std::move(place), std::move(what));
   return 2 * (calls_.size() - 1) + 1;
@@ -182,10 +207,10 @@ void turn::add_call(const address& to, inbox_place place, call_message&& what) {
   calls_.push_back({to, place.type, std::move(what), std::move(place.in_hand)});
 }
 
-expected<taken_call> turn::enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) {
+expected<taken_call> turn::enqueue_call(const address& to, call_message&& what,
+                                        std::chrono::milliseconds within) {
   auto place = enqueue_call(to, std::move(what));
-  if (!place)
-    return unexpected<error>(place.error());
+  if (!place) return unexpected<error>(place.error());
   auto id = noted(open_calls_.open(calls_.back(), calls_.size() - 1, within));
   if (!id) {
     calls_.pop_back();

@@ -1,7 +1,8 @@
 #pragma once
 
-/// One turn of one object: what a handler did, collected until the turn commits or is thrown away. It knows nothing of how effects
-/// become bytes. It checks each fetch as the handler makes it, so that a limit is an error at the call, before anything is committed (R12, R13).
+/// One turn of one object: what a handler did, collected until the turn commits or is thrown away. It knows
+/// nothing of how effects become bytes. It checks each fetch as the handler makes it, so that a limit is an
+/// error at the call, before anything is committed (R12, R13).
 
 #include "host/jar_cache.hpp"
 #include "host/open_calls.hpp"
@@ -28,8 +29,9 @@ struct admitted_fetch {
 
 /// Errors: `blocked`, `too_large`, `queue_full`, `storage_error` if a large body cannot be written.
 ///
-/// The body is written here, on the thread of the turn, as a copy into the kernel's memory: so the handler that made it is the one that waits, and has
-/// an exception where it fetched. What takes long, to get it on the disk, is left to the commit (committer.hpp).
+/// The body is written here, on the thread of the turn, as a copy into the kernel's memory: so the handler
+/// that made it is the one that waits, and has an exception where it fetched. What takes long, to get it on
+/// the disk, is left to the commit (committer.hpp).
 expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch);
 
 /// A checked call to another object.
@@ -53,21 +55,23 @@ expected<void> check_abort_reason(const std::string& reason);
 class turn final : public turn_host {
 public:
   /// `incarnation`: the life of the object that what it asks for is answered to.
-  turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars, storage_overlay& in_flight, schedule_book& schedules)
-    : core_(core),
-      self_(self),
-      incarnation_(incarnation),
-      jars_(jars),
-      rows_(*core.store, self, in_flight, core.settings.max_state_bytes),
-      schedules_(schedules),
-      open_calls_(schedules, *core.clock) {}
+  turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars,
+       storage_overlay& in_flight, schedule_book& schedules)
+      : core_(core),
+        self_(self),
+        incarnation_(incarnation),
+        jars_(jars),
+        rows_(*core.store, self, in_flight, core.settings.max_state_bytes),
+        schedules_(schedules),
+        open_calls_(schedules, *core.clock) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
   /// Undone unless its fetches were taken.
   ~turn() override { undo(); }
 
-  /// Gives the fetches' places in the queue back, has the files of their bodies removed, and forgets the rows. To be done before anybody hears that the turn failed.
+  /// Gives the fetches' places in the queue back, has the files of their bodies removed, and forgets the
+  /// rows. To be done before anybody hears that the turn failed.
   void undo() noexcept;
 
   expected<std::size_t> enqueue(fetch_message&& fetch) override;
@@ -75,26 +79,41 @@ public:
   std::chrono::system_clock::time_point now() const override { return core_.clock->now(); }
   const address& self() const override { return self_; }
   expected<std::size_t> enqueue_call(const address& to, call_message&& what) override;
-  expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) override;
+  expected<taken_call> enqueue_call(const address& to, call_message&& what,
+                                    std::chrono::milliseconds within) override;
   expected<bool> cancel_call(const call_id& which) override { return noted(open_calls_.cancel(which)); }
   expected<void> abort(const abort_id& id, std::string reason) override;
   expected<bool> aborted(const abort_id& id) override;
-  expected<schedule_id> enqueue_schedule(schedule_message&& what) override { return noted(schedules_.add(std::move(what))); }
-  expected<bool> cancel_schedule(const schedule_id& which) override { return noted(schedules_.cancel(which)); }
-  expected<std::vector<schedule_message>> schedules(std::size_t limit) override { return noted(schedules_.all(limit)); }
+  expected<schedule_id> enqueue_schedule(schedule_message&& what) override {
+    return noted(schedules_.add(std::move(what)));
+  }
+  expected<bool> cancel_schedule(const schedule_id& which) override {
+    return noted(schedules_.cancel(which));
+  }
+  expected<std::vector<schedule_message>> schedules(std::size_t limit) override {
+    return noted(schedules_.all(limit));
+  }
   std::optional<std::chrono::system_clock::time_point> tick() const override { return tick_; }
   cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
   cookie_jar* empty_jar(const std::string& name) override { return &jars_.open_empty(name); }
-  const cookie_jar& peek_jar(const std::string& name) override { return jars_.open(*core_.store, self_, name); }
+  const cookie_jar& peek_jar(const std::string& name) override {
+    return jars_.open(*core_.store, self_, name);
+  }
   expected<void> destroy() override;
   expected<void> block_until_ready(std::chrono::milliseconds timeout) override;
   void ready() override { ready_ = true; }
   void hibernate() override { hibernate_ = true; }
 
-  expected<std::optional<std::string>> get_row(std::string_view key) override { return noted(rows_.get(key)); }
+  expected<std::optional<std::string>> get_row(std::string_view key) override {
+    return noted(rows_.get(key));
+  }
   expected<void> put_rows(std::vector<storage_row>&& rows) override { return rows_.put(std::move(rows)); }
-  expected<std::size_t> erase_rows(const std::vector<std::string>& keys) override { return noted(rows_.erase(keys)); }
-  expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override { return noted(rows_.list(which)); }
+  expected<std::size_t> erase_rows(const std::vector<std::string>& keys) override {
+    return noted(rows_.erase(keys));
+  }
+  expected<std::vector<storage_row>> list_rows(const storage_list_options& which) override {
+    return noted(rows_.list(which));
+  }
   expected<void> erase_all_rows() override { return noted(rows_.erase_all()); }
 
   /// This turn is a tick of that schedule.
@@ -109,17 +128,23 @@ public:
   /// The life of the object that it is a turn of.
   std::uint64_t incarnation() const noexcept { return incarnation_; }
 
-  /// Of the runtime itself, past the limits of calls and schedules: what has begun must be able to end. Else as `enqueue_call` and `enqueue_schedule`.
+  /// Of the runtime itself, past the limits of calls and schedules: what has begun must be able to end. Else
+  /// as `enqueue_call` and `enqueue_schedule`.
   void enqueue_own_call(call_message&& what);
-  expected<schedule_id> enqueue_own_schedule(schedule_message&& what) { return noted(schedules_.add_unlimited(std::move(what))); }
+  expected<schedule_id> enqueue_own_schedule(schedule_message&& what) {
+    return noted(schedules_.add_unlimited(std::move(what)));
+  }
 
   /// How long messages are to wait at most, if they are to.
-  std::optional<std::chrono::milliseconds> blocks_for() const noexcept { return ready_ ? std::nullopt : blocks_for_; }
+  std::optional<std::chrono::milliseconds> blocks_for() const noexcept {
+    return ready_ ? std::nullopt : blocks_for_;
+  }
   bool says_ready() const noexcept { return ready_; }
   bool wants_destruction() const noexcept { return destroy_; }
   expected<task_id> start_task(std::string_view method, std::string arguments) override;
 
-  /// What the turn has done so far, to go back to if one of several things that run in it fails. The object's state is not part of it.
+  /// What the turn has done so far, to go back to if one of several things that run in it fails. The object's
+  /// state is not part of it.
   struct savepoint {
     std::size_t fetches;
     std::size_t calls;
@@ -133,7 +158,10 @@ public:
     row_layer rows;
     schedule_book::savepoint schedules;
   };
-  savepoint save() const { return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_, ready_, hibernate_, jars_, rows_.own(), schedules_.save()}; }
+  savepoint save() const {
+    return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_,
+            ready_,          hibernate_,    jars_,          rows_.own(),     schedules_.save()};
+  }
   void go_back(savepoint&& to) noexcept;
 
   bool wants_hibernation() const noexcept { return hibernate_; }
@@ -141,14 +169,18 @@ public:
   bool met_storage_error() const noexcept { return met_storage_error_; }
 
   /// The return path of what has this slot: fetches have even ones, calls odd ones.
-  return_path& path_of(std::size_t slot) { return slot % 2 == 0 ? fetches_.at(slot / 2).message.path : calls_.at(slot / 2).message.path; }
+  return_path& path_of(std::size_t slot) {
+    return slot % 2 == 0 ? fetches_.at(slot / 2).message.path : calls_.at(slot / 2).message.path;
+  }
 
   std::vector<admitted_fetch> take_fetches() noexcept { return std::exchange(fetches_, {}); }
   std::vector<admitted_call> take_calls() {
     open_calls_.complete(calls_);
     return std::exchange(calls_, {});
   }
-  std::vector<waiting_reply> take_cancelled_calls() { return open_calls_.take_cancelled(); } ///< behind `take_calls`
+  std::vector<waiting_reply> take_cancelled_calls() {
+    return open_calls_.take_cancelled();
+  } ///< behind `take_calls`
   std::uint64_t fetch_id(std::size_t slot) const { return fetches_.at(slot / 2).message.id; }
 
   bool has_started() const noexcept { return !started_.empty(); }
@@ -157,11 +189,12 @@ public:
   row_layer take_rows() noexcept { return rows_.take(); }
 
   /// Whether it did something besides changing the state.
-  bool has_effects() const noexcept { return !fetches_.empty() || !aborts_.empty() || !calls_.empty() || !rows_.empty() || schedules_.changed(); }
+  bool has_effects() const noexcept {
+    return !fetches_.empty() || !aborts_.empty() || !calls_.empty() || !rows_.empty() || schedules_.changed();
+  }
 
 private:
-  template <class T>
-  expected<T> noted(expected<T> outcome) {
+  template <class T> expected<T> noted(expected<T> outcome) {
     met_storage_error_ = met_storage_error_ || (!outcome && outcome.error().code == errc::storage_error);
     return outcome;
   }

@@ -9,14 +9,16 @@
 
 namespace dormouse {
 
-void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what) {
+void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate,
+                  std::unique_ptr<reply_sink> sink, expected<std::string> what) {
   if (gate->in_flight.load(std::memory_order_acquire) == 0 && !gate->failed.load(std::memory_order_acquire))
     sink->resolve(std::move(what));
   else
     core.store->submit(std::make_unique<reply_barrier>(gate, std::move(sink), std::move(what)));
 }
 
-delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply) {
+delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting,
+                             call_result<std::string> reply) {
   auto answer = std::make_unique<reply_message>();
   answer->path = std::move(waiting);
   core.use_present_name(answer->path.top()->object);
@@ -31,13 +33,16 @@ delivery_order answer_object(runtime_core& core, write_set& writes, return_path 
   return {to, type, std::move(what), std::move(in_hand)};
 }
 
-turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then)
-  : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
+turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to,
+                         consequences then)
+    : core_(core), entry_(entry), activation_(entry.activation), then_(std::move(then)) {
   gate = std::move(tied_to);
   if (then_.handled && then_.handled->inbox_id != 0)
-    core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id, then_.handled->has_blob && !then_.keeps_body);
+    core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id,
+                             then_.handled->has_blob && !then_.keeps_body);
   if (const auto* waits = then_.reply_path.top(); waits != nullptr && !waiting_callers::is_caller(*waits))
-    deliveries_.push_back(answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
+    deliveries_.push_back(
+        answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
 }
 
 void turn_commit::add_tasks(task_effects tasks) {
@@ -73,8 +78,7 @@ void turn_commit::add_calls(std::vector<admitted_call> calls) {
 void turn_commit::add_burial(burial what) {
   std::move(what.writes.begin(), what.writes.end(), std::back_inserter(writes));
   what.writes.clear();
-  if (what.waiting_object)
-    deliveries_.push_back(std::move(*what.waiting_object));
+  if (what.waiting_object) deliveries_.push_back(std::move(*what.waiting_object));
   buried_ = std::make_unique<burial>(std::move(what));
 }
 
@@ -85,8 +89,7 @@ void turn_commit::add_schedules(schedule_changes changes) {
 }
 
 void turn_commit::add_fetches(std::vector<admitted_fetch> fetches) {
-  if (fetches.empty())
-    return;
+  if (fetches.empty()) return;
   fetches_ = std::make_shared<std::vector<queued_fetch>>();
   fetches_->reserve(fetches.size());
   const auto now = core_.clock->now_ms();
@@ -98,16 +101,14 @@ void turn_commit::add_fetches(std::vector<admitted_fetch> fetches) {
 }
 
 void turn_commit::add_aborts(std::vector<abort_request> aborts) {
-  if (aborts.empty())
-    return;
+  if (aborts.empty()) return;
   for (const auto& each : aborts)
     core_.store->put_abort(writes, each.id, each.mark);
   aborts_ = std::make_shared<std::vector<abort_request>>(std::move(aborts));
 }
 
 void turn_commit::add_rows(const row_layer& rows) {
-  if (rows.hides_below)
-    core_.store->erase_rows(writes, entry_.where); // first: the rows are behind it
+  if (rows.hides_below) core_.store->erase_rows(writes, entry_.where); // first: the rows are behind it
   for (const auto& [key, row] : rows.rows) {
     if (row.value)
       core_.store->put_row(writes, entry_.where, key, *row.value);
@@ -118,14 +119,14 @@ void turn_commit::add_rows(const row_layer& rows) {
 }
 
 void turn_commit::settle(const expected<void>& outcome) noexcept {
-  if (outcome && has_rows_)
-    gate->settled_rows.fetch_add(1, std::memory_order_release);
+  if (outcome && has_rows_) gate->settled_rows.fetch_add(1, std::memory_order_release);
   if (outcome)
     let_out();
   else
     take_back(outcome.error());
   // From here on the activation may retire and the entry be gone.
-  if (gate->in_flight.fetch_sub(1, std::memory_order_seq_cst) == 1 && gate->notify_when_idle.exchange(false, std::memory_order_seq_cst))
+  if (gate->in_flight.fetch_sub(1, std::memory_order_seq_cst) == 1 &&
+      gate->notify_when_idle.exchange(false, std::memory_order_seq_cst))
     caf::anon_send(activation_, commits_drained{});
 }
 
@@ -146,17 +147,14 @@ void turn_commit::let_out() {
   }
   if (aborts_) // behind the fetches: one of them may be meant
     caf::anon_send(core_.dispatcher, aborts_requested{std::move(aborts_)});
-  if (schedules_)
-    schedules_->let_out(core_);
+  if (schedules_) schedules_->let_out(core_);
   for (auto& each : deliveries_)
     core_.deliver(std::move(each));
-  if (then_.sink)
-    then_.sink->resolve(std::move(then_.reply));
+  if (then_.sink) then_.sink->resolve(std::move(then_.reply));
   if (then_.remembered_done)
     for (auto& caller : core_.callers.take_all(*then_.remembered_done))
       caller->resolve(call_result<std::string>(then_.reply));
-  if (auto hop = then_.reply_path.pop())
-    tell(*hop, std::move(then_.reply));
+  if (auto hop = then_.reply_path.pop()) tell(*hop, std::move(then_.reply));
   for (const auto& each : finished_)
     core_.settings.tasks->ended(each);
   for (auto& each : told_)
@@ -184,11 +182,9 @@ void turn_commit::take_back(const error& failed) {
   if (fetches_)
     for (const auto& each : *fetches_)
       core_.leave_queue(each.fetch.extra.queue);
-  if (then_.sink)
-    then_.sink->resolve(unexpected<error>(why));
+  if (then_.sink) then_.sink->resolve(unexpected<error>(why));
   if (then_.later_caller)
-    if (auto caller = core_.callers.take(*then_.later_caller))
-      caller->resolve(unexpected<error>(why));
+    if (auto caller = core_.callers.take(*then_.later_caller)) caller->resolve(unexpected<error>(why));
   if (buried_)
     for (auto& caller : buried_->callers)
       caller->resolve(unexpected<error>(why));
@@ -197,7 +193,8 @@ void turn_commit::take_back(const error& failed) {
       caller->resolve(unexpected<error>(why));
   if (then_.handled) {
     core_.counts.pending_messages.add();
-    entry_.pending.fetch_add(1, std::memory_order_relaxed); // allowed without the lock: this commit is still in flight
+    entry_.pending.fetch_add(
+        1, std::memory_order_relaxed); // allowed without the lock: this commit is still in flight
     gate->given_back.fetch_add(1, std::memory_order_relaxed); // read when `in_flight` is zero
     caf::anon_send(activation_, turn_uncommitted{std::move(then_.handled)});
   }

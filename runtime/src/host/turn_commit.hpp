@@ -15,26 +15,33 @@
 
 namespace dormouse {
 
-/// Puts what a call came to into the inbox of the object at the top of the path that waits for it; to be delivered when that is durable.
-delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting, call_result<std::string> reply);
+/// Puts what a call came to into the inbox of the object at the top of the path that waits for it; to be
+/// delivered when that is durable.
+delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting,
+                             call_result<std::string> reply);
 
-/// A committing turn. Lets its reply and its fetches out when durable; when it fails, tells the caller, and gives a handled message back.
+/// A committing turn. Lets its reply and its fetches out when durable; when it fails, tells the caller, and
+/// gives a handled message back.
 class turn_commit final : public pending_commit {
 public:
   struct consequences {
-    std::unique_ptr<reply_sink> sink;   ///< the caller of this turn
+    std::unique_ptr<reply_sink> sink;        ///< the caller of this turn
     expected<std::string, call_error> reply; ///< for the sink, or for the top of `reply_path`
-    return_path reply_path;             ///< who waits for this turn's result, if anybody: another object, or a caller outside
-    std::optional<return_address> later_caller; ///< registered for a reply that comes later; told if the turn fails
-    std::optional<return_address> remembered_begun; ///< callers wait there for a reply that comes later; told if the turn fails
-    std::optional<return_address> remembered_done;  ///< callers who wait there get `reply`
-    envelope_ptr handled;               ///< a message from the inbox, erased by this commit
-    bool keeps_body = false;            ///< its large body belongs to a task's journal from now on
-    bool is_late = false;               ///< and was dropped: nobody waited for it any more
+    return_path
+        reply_path; ///< who waits for this turn's result, if anybody: another object, or a caller outside
+    std::optional<return_address>
+        later_caller; ///< registered for a reply that comes later; told if the turn fails
+    std::optional<return_address>
+        remembered_begun; ///< callers wait there for a reply that comes later; told if the turn fails
+    std::optional<return_address> remembered_done; ///< callers who wait there get `reply`
+    envelope_ptr handled;                          ///< a message from the inbox, erased by this commit
+    bool keeps_body = false;                       ///< its large body belongs to a task's journal from now on
+    bool is_late = false;                          ///< and was dropped: nobody waited for it any more
   };
 
   /// `entry` outlives the commit: an activation does not retire while one is in flight.
-  turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to, consequences then);
+  turn_commit(runtime_core& core, directory_entry& entry, std::shared_ptr<commit_gate> tied_to,
+              consequences then);
 
   void add_fetches(std::vector<admitted_fetch> fetches);
   void add_aborts(std::vector<abort_request> aborts);
@@ -69,8 +76,9 @@ private:
 /// Writes nothing: holds a reply back until everything it could have seen is durable.
 class reply_barrier final : public pending_commit {
 public:
-  reply_barrier(std::shared_ptr<commit_gate> tied_to, std::unique_ptr<reply_sink> sink, expected<std::string> reply)
-    : sink_(std::move(sink)), reply_(std::move(reply)) {
+  reply_barrier(std::shared_ptr<commit_gate> tied_to, std::unique_ptr<reply_sink> sink,
+                expected<std::string> reply)
+      : sink_(std::move(sink)), reply_(std::move(reply)) {
     gate = std::move(tied_to);
   }
 
@@ -87,6 +95,7 @@ private:
 };
 
 /// Replies at once if nothing is in flight, else when everything that is has become durable.
-void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate, std::unique_ptr<reply_sink> sink, expected<std::string> what);
+void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate,
+                  std::unique_ptr<reply_sink> sink, expected<std::string> what);
 
 } // namespace dormouse

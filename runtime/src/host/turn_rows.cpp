@@ -10,23 +10,22 @@
 namespace dormouse {
 namespace {
 
-/// Up to so many rows `erase_all` erases one by one: a range that is erased slows reads of its neighbours until the store has compacted it away.
+/// Up to so many rows `erase_all` erases one by one: a range that is erased slows reads of its neighbours
+/// until the store has compacted it away.
 constexpr std::size_t most_single_erasures = 100;
 
 /// The first key behind all that begin with `prefix`, nothing if there is none.
 std::optional<std::string> behind_prefix(std::string prefix) {
   while (!prefix.empty() && prefix.back() == '\xff')
     prefix.pop_back();
-  if (prefix.empty())
-    return std::nullopt;
+  if (prefix.empty()) return std::nullopt;
   prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
   return prefix;
 }
 
 row_range range_of(const storage_list_options& which) {
   row_range range{std::max(which.start, which.prefix), behind_prefix(which.prefix)};
-  if (!which.end.empty())
-    range.to = range.to ? std::min(*range.to, which.end) : which.end;
+  if (!which.end.empty()) range.to = range.to ? std::min(*range.to, which.end) : which.end;
   return range;
 }
 
@@ -34,18 +33,21 @@ row_range range_of(const storage_list_options& which) {
 
 expected<void> turn_rows::check_key(std::string_view key) const {
   if (key.empty())
-    return fail(errc::invalid_request, fmt::format("an empty key in the storage of object {}; a key has 1 to {} bytes", to_string(of_), max_storage_key_bytes));
+    return fail(errc::invalid_request,
+                fmt::format("an empty key in the storage of object {}; a key has 1 to {} bytes",
+                            to_string(of_), max_storage_key_bytes));
   if (key.size() > max_storage_key_bytes)
-    return fail(errc::too_large, fmt::format("the key of {} has {} bytes; the limit is {}", name_of_row(of_, key), key.size(), max_storage_key_bytes));
+    return fail(errc::too_large, fmt::format("the key of {} has {} bytes; the limit is {}",
+                                             name_of_row(of_, key), key.size(), max_storage_key_bytes));
   return {};
 }
 
-/// The row as the layers over the store have it; null if they do not, and then `hidden` says whether the store is hidden.
+/// The row as the layers over the store have it; null if they do not, and then `hidden` says whether the
+/// store is hidden.
 const row_layer::row* turn_rows::find_written(std::string_view key, bool& hidden) {
   hidden = false;
   for (const auto* layer : layers()) {
-    if (auto found = layer->rows.find(key); found != layer->rows.end())
-      return &found->second;
+    if (auto found = layer->rows.find(key); found != layer->rows.end()) return &found->second;
     if (layer->hides_below) {
       hidden = true;
       break;
@@ -55,34 +57,28 @@ const row_layer::row* turn_rows::find_written(std::string_view key, bool& hidden
 }
 
 expected<std::optional<std::string>> turn_rows::get(std::string_view key) {
-  if (auto good = check_key(key); !good)
-    return unexpected<error>(good.error());
+  if (auto good = check_key(key); !good) return unexpected<error>(good.error());
   bool hidden = false;
-  if (const auto* row = find_written(key, hidden))
-    return row->value;
-  if (hidden)
-    return std::nullopt;
+  if (const auto* row = find_written(key, hidden)) return row->value;
+  if (hidden) return std::nullopt;
   return store_.load_row(of_, key);
 }
 
 /// Whatever its value is.
 expected<bool> turn_rows::has(std::string_view key) {
   bool hidden = false;
-  if (const auto* row = find_written(key, hidden))
-    return row->value.has_value();
-  if (hidden)
-    return false;
+  if (const auto* row = find_written(key, hidden)) return row->value.has_value();
+  if (hidden) return false;
   return store_.get(keys::storage_row(of_, key)).map([](const auto& row) { return row.has_value(); });
 }
 
 expected<void> turn_rows::put(std::vector<storage_row>&& rows) {
   row_layer written;
   for (auto& [key, value] : rows) {
-    if (auto good = check_key(key); !good)
-      return good;
+    if (auto good = check_key(key); !good) return good;
     if (value.size() > max_storage_value_bytes)
-      return fail(errc::too_large,
-                  fmt::format("the value of {} has {} bytes encoded; the limit is {}", name_of_row(of_, key), value.size(), max_storage_value_bytes));
+      return fail(errc::too_large, fmt::format("the value of {} has {} bytes encoded; the limit is {}",
+                                               name_of_row(of_, key), value.size(), max_storage_value_bytes));
     written.set(std::move(key), {std::move(value)});
   }
   return write(std::move(written));
@@ -91,13 +87,10 @@ expected<void> turn_rows::put(std::vector<storage_row>&& rows) {
 expected<std::size_t> turn_rows::erase(const std::vector<std::string>& keys) {
   row_layer written;
   for (const auto& key : keys) {
-    if (auto good = check_key(key); !good)
-      return unexpected<error>(good.error());
+    if (auto good = check_key(key); !good) return unexpected<error>(good.error());
     auto exists = has(key);
-    if (!exists)
-      return unexpected<error>(exists.error());
-    if (*exists)
-      written.set(key, {});
+    if (!exists) return unexpected<error>(exists.error());
+    if (*exists) written.set(key, {});
   }
   const auto count = written.rows.size();
   return write(std::move(written)).map([count] { return count; });
@@ -109,8 +102,10 @@ expected<void> turn_rows::write(row_layer&& rows) {
     if (auto before = own_.rows.find(key); before != own_.rows.end())
       bytes -= key.size() + (before->second.value ? before->second.value->size() : 0);
   if (bytes > max_bytes_)
-    return fail(errc::too_large, fmt::format("this turn's writes to the storage of object {} have {} bytes, keys and values together; the limit is options::max_state_bytes = {}",
-                                             to_string(of_), bytes, max_bytes_));
+    return fail(errc::too_large,
+                fmt::format("this turn's writes to the storage of object {} have {} bytes, keys and values "
+                            "together; the limit is options::max_state_bytes = {}",
+                            to_string(of_), bytes, max_bytes_));
   while (!rows.rows.empty()) {
     auto node = rows.rows.extract(rows.rows.begin());
     own_.set(std::move(node.key()), std::move(node.mapped()));
@@ -120,30 +115,30 @@ expected<void> turn_rows::write(row_layer&& rows) {
 
 expected<std::vector<storage_row>> turn_rows::list(const storage_list_options& which) {
   if (which.limit == 0 || which.limit > max_storage_list_rows)
-    return fail(errc::invalid_request, fmt::format("list in the storage of object {} with a limit of {} rows; it is 1 to {}", to_string(of_), which.limit, max_storage_list_rows));
+    return fail(errc::invalid_request,
+                fmt::format("list in the storage of object {} with a limit of {} rows; it is 1 to {}",
+                            to_string(of_), which.limit, max_storage_list_rows));
   std::vector<storage_row> rows;
   const auto range = range_of(which);
-  if (range.is_empty())
-    return rows;
+  if (range.is_empty()) return rows;
   layered_walk walk(store_, of_, layers(), range, which.reverse ? walk_order::backward : walk_order::forward);
   std::size_t bytes = 0;
   while (rows.size() < which.limit) {
     auto next = walk.next();
-    if (!next)
-      return unexpected<error>(next.error());
-    if (!*next)
-      break;
+    if (!next) return unexpected<error>(next.error());
+    if (!*next) break;
     auto& [key, value, is_frame] = **next;
     if (is_frame) {
       auto sound = store_.read_row(of_, key, value);
-      if (!sound)
-        return unexpected<error>(sound.error());
+      if (!sound) return unexpected<error>(sound.error());
       value = std::move(*sound);
     }
     bytes += key.size() + value.size();
     if (bytes > max_bytes_)
-      return fail(errc::too_large, fmt::format("list in the storage of object {} comes to more than options::max_state_bytes = {} after {} rows; ask for fewer with `limit`",
-                                               to_string(of_), max_bytes_, rows.size()));
+      return fail(errc::too_large,
+                  fmt::format("list in the storage of object {} comes to more than options::max_state_bytes "
+                              "= {} after {} rows; ask for fewer with `limit`",
+                              to_string(of_), max_bytes_, rows.size()));
     rows.push_back({std::move(key), std::move(value)});
   }
   return rows;
@@ -153,13 +148,12 @@ expected<void> turn_rows::erase_all() {
   row_layer erased;
   erased.hides_below = own_.hides_below;
   if (!erased.hides_below) {
-    layered_walk walk(store_, of_, std::array{&in_flight_.rows()}, {}, walk_order::forward); // what the turn wrote itself just goes
+    layered_walk walk(store_, of_, std::array{&in_flight_.rows()}, {},
+                      walk_order::forward); // what the turn wrote itself just goes
     for (;;) {
       auto next = walk.next();
-      if (!next)
-        return unexpected<error>(next.error());
-      if (!*next)
-        break;
+      if (!next) return unexpected<error>(next.error());
+      if (!*next) break;
       erased.set(std::move((*next)->key), {});
       if (erased.rows.size() > most_single_erasures || erased.bytes > max_bytes_) {
         erased.clear();

@@ -1,7 +1,8 @@
 #pragma once
 
-/// The storage of one object as one turn sees it: what it has written itself, over what is in flight, over the store. Checks the limits as the handler
-/// writes, so that past one there is an error at the call (R12). What is refused has changed nothing.
+/// The storage of one object as one turn sees it: what it has written itself, over what is in flight, over
+/// the store. Checks the limits as the handler writes, so that past one there is an error at the call (R12).
+/// What is refused has changed nothing.
 
 #include "host/layered_walk.hpp"
 #include "host/storage_overlay.hpp"
@@ -22,7 +23,7 @@ class turn_rows {
 public:
   /// `max_bytes`: of all that the turn writes, and of all that one `list` gives.
   turn_rows(store& from, const address& of, storage_overlay& in_flight, std::size_t max_bytes)
-    : store_(from), of_(of), in_flight_(in_flight), max_bytes_(max_bytes) {}
+      : store_(from), of_(of), in_flight_(in_flight), max_bytes_(max_bytes) {}
 
   // As in `turn_host`.
   expected<std::optional<std::string>> get(std::string_view key);

@@ -13,14 +13,14 @@ return_address waiting_callers::add(std::uint64_t id, std::unique_ptr<reply_sink
 }
 
 bool waiting_callers::is_of_the_past(const return_address& hop, const store& in) {
-  auto id = is_caller(hop) ? decode<std::uint64_t>(hop.context) : expected<std::uint64_t>(fail(errc::not_found, {}));
+  auto id = is_caller(hop) ? decode<std::uint64_t>(hop.context)
+                           : expected<std::uint64_t>(fail(errc::not_found, {}));
   return id && in.is_of_earlier_process(*id);
 }
 
 std::unique_ptr<reply_sink> waiting_callers::take(const return_address& hop) {
   auto id = decode<std::uint64_t>(hop.context);
-  if (!id)
-    return nullptr;
+  if (!id) return nullptr;
   std::lock_guard guard(mutex_);
   auto node = sinks_.extract(*id);
   return node ? std::move(node.mapped()) : nullptr;

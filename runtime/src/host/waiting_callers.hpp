@@ -1,7 +1,7 @@
 #pragma once
 
-/// Callers whose reply comes later (R15). What is on disk is a number at the bottom of the return path; who that is, only this
-/// process knows. A caller that died with its process leaves a number that finds nobody.
+/// Callers whose reply comes later (R15). What is on disk is a number at the bottom of the return path; who
+/// that is, only this process knows. A caller that died with its process leaves a number that finds nobody.
 
 #include <dormouse/actors/router.hpp>
 #include <dormouse/serialization/call_result.hpp>
@@ -38,8 +38,8 @@ public:
   /// The caller, who is then no longer waiting; null if gone.
   std::unique_ptr<reply_sink> take(const return_address& hop);
 
-  // Several may wait for one reply, that to a call with an idempotency key, and find it again after a restart: they wait under the hop that it comes back to
-  // (call_memory.hpp).
+  // Several may wait for one reply, that to a call with an idempotency key, and find it again after a
+  // restart: they wait under the hop that it comes back to (call_memory.hpp).
   void add_to(const return_address& hop, std::unique_ptr<reply_sink> sink);
   std::vector<std::unique_ptr<reply_sink>> take_all(const return_address& hop);
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Port: one worker's way to the network. It lives on the worker's thread and event loop; all calls and all completions happen there.
+/// Port: one worker's way to the network. It lives on the worker's thread and event loop; all calls and all
+/// completions happen there.
 
 #include "store/blob_file.hpp"
 
@@ -37,7 +38,8 @@ struct transfer_outcome {
   bool retryable = false; ///< by its kind: connect error, timeout, lost connection, 408/429/502/503/504 (R11)
   std::optional<std::chrono::milliseconds> retry_after; ///< what the response asked for
   std::vector<received_cookie> cookies = {}; ///< that the responses of all hops set, if a jar went along
-  blob_writer_ptr body = nullptr; ///< of a response over `max_inline_bytes`, which is then not in `result`: written, not synced. Dropped, its file is removed
+  blob_writer_ptr body = nullptr; ///< of a response over `max_inline_bytes`, which is then not in `result`:
+                                  ///< written, not synced. Dropped, its file is removed
 };
 
 class http_transport {
@@ -49,7 +51,8 @@ public:
   /// Begins an attempt; `done` is called exactly once, later, unless the transport is destroyed first.
   virtual void start(transfer next, completion done) = 0;
 
-  /// Ends an attempt whose outcome nobody wants any more; `done` is not called for it. One that has ended already is no error.
+  /// Ends an attempt whose outcome nobody wants any more; `done` is not called for it. One that has ended
+  /// already is no error.
   virtual void cancel(std::uint64_t token) = 0;
 };
 

@@ -14,7 +14,8 @@ struct ports {
   /// Puts something around the real engine; null: nothing.
   std::function<std::unique_ptr<storage_engine>(std::unique_ptr<storage_engine>)> wrap_engine;
 
-  /// Makes a worker's transport, given the worker's index and the one it would use. Called on the worker's thread.
+  /// Makes a worker's transport, given the worker's index and the one it would use. Called on the worker's
+  /// thread.
   std::function<std::unique_ptr<http_transport>(std::size_t, std::unique_ptr<http_transport>)> wrap_transport;
 };
 

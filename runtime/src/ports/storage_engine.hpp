@@ -1,7 +1,8 @@
 #pragma once
 
-/// Port: an ordered map of bytes on disk whose writes are atomic and durable. RocksDB in production; tests put an engine around it that
-/// delays and fails. The seam is narrow on purpose: a replicated log could stand here.
+/// Port: an ordered map of bytes on disk whose writes are atomic and durable. RocksDB in production; tests
+/// put an engine around it that delays and fails. The seam is narrow on purpose: a replicated log could stand
+/// here.
 
 #include <dormouse/serialization/error.hpp>
 
@@ -15,11 +16,13 @@
 
 namespace dormouse {
 
-/// Puts `value` under `key`, or erases the key if there is none; with an `end`, erases all keys in [key, end).
+/// Puts `value` under `key`, or erases the key if there is none; with an `end`, erases all keys in [key,
+/// end).
 struct write_op {
   std::string key;
   std::optional<std::string> value;
-  std::optional<std::string> end = {}; ///< for many rows: it costs as much as one, but slows reads near it until the store has compacted it away
+  std::optional<std::string> end = {}; ///< for many rows: it costs as much as one, but slows reads near it
+                                       ///< until the store has compacted it away
 };
 
 using write_set = std::vector<write_op>;
@@ -28,7 +31,7 @@ using write_set = std::vector<write_op>;
 class row_cursor {
 public:
   virtual ~row_cursor() = default;
-  virtual bool valid() const = 0; ///< false at the end, or after an error
+  virtual bool valid() const = 0;             ///< false at the end, or after an error
   virtual std::string_view key() const = 0;   ///< until the next call
   virtual std::string_view value() const = 0; ///< until the next call
   virtual void next() = 0;
@@ -42,8 +45,9 @@ public:
   /// Thread-safe.
   virtual expected<std::optional<std::string>> get(std::string_view key) = 0;
 
-  /// All sets or none, on stable storage on return. One thread. Error: `storage_error`; whether the sets are there after a
-  /// restart is then unknown until a later write has succeeded, but readers of this process do not see them.
+  /// All sets or none, on stable storage on return. One thread. Error: `storage_error`; whether the sets are
+  /// there after a restart is then unknown until a later write has succeeded, but readers of this process do
+  /// not see them.
   virtual expected<void> write(std::span<const write_set* const> sets) = 0;
 
   /// Keys in [from, to), the first one first. Thread-safe.

@@ -1,7 +1,8 @@
 #pragma once
 
-/// A circuit breaker for one origin: closed, everything passes; open after too many failures in a row, nothing passes; half-open when it has been open
-/// for its time, one probe passes, and its outcome closes or opens the circuit.
+/// A circuit breaker for one origin: closed, everything passes; open after too many failures in a row,
+/// nothing passes; half-open when it has been open for its time, one probe passes, and its outcome closes or
+/// opens the circuit.
 
 #include <dormouse/runtime/stats.hpp>
 
@@ -16,12 +17,9 @@ public:
 
   /// Whether an attempt may go out now. In half-open state the first one that asks is the probe.
   bool admit(std::int64_t now_ms) noexcept {
-    if (state_ == circuit_state::open && now_ms >= open_until_ms_)
-      state_ = circuit_state::half_open;
-    if (state_ == circuit_state::closed)
-      return true;
-    if (state_ == circuit_state::open || probing_)
-      return false;
+    if (state_ == circuit_state::open && now_ms >= open_until_ms_) state_ = circuit_state::half_open;
+    if (state_ == circuit_state::closed) return true;
+    if (state_ == circuit_state::open || probing_) return false;
     probing_ = true;
     return true;
   }
@@ -37,8 +35,7 @@ public:
 
   /// True if that opened it.
   bool failed(std::int64_t now_ms) noexcept {
-    if (threshold_ == 0)
-      return false;
+    if (threshold_ == 0) return false;
     probing_ = false;
     ++failures_;
     if (state_ == circuit_state::open || (state_ == circuit_state::closed && failures_ < threshold_))

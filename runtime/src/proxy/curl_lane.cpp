@@ -1,10 +1,9 @@
-#include <utility> // Boost 1.74's Asio uses std::exchange without it
-
 #include "proxy/curl_lane.hpp"
 
 #include <boost/asio/post.hpp>
-
 #include <unistd.h>
+
+#include <utility> // Boost 1.74's Asio uses std::exchange without it
 
 namespace dormouse {
 
@@ -21,7 +20,8 @@ struct curl_lane::watch {
   bool gone = false;
 };
 
-curl_lane::curl_lane(asio::io_context& loop, completion done) : loop_(loop), done_(std::move(done)), multi_(curl_multi_init()), timer_(loop) {
+curl_lane::curl_lane(asio::io_context& loop, completion done)
+    : loop_(loop), done_(std::move(done)), multi_(curl_multi_init()), timer_(loop) {
   curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &curl_lane::on_socket);
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_lane::on_timer);
@@ -61,7 +61,8 @@ int curl_lane::close_socket(void* lane, curl_socket_t socket) noexcept {
   return ::close(socket);
 }
 
-/// libcurl's limit counts the connections in use as well: were it fixed, then beyond that many transfers none would be kept.
+/// libcurl's limit counts the connections in use as well: were it fixed, then beyond that many transfers none
+/// would be kept.
 void curl_lane::limit_connections() {
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(transfers_ + most_idle_));
 }
@@ -81,10 +82,10 @@ int curl_lane::on_timer(CURLM*, long after_ms, void* user) {
   return 0;
 }
 
-/// libcurl asks for "now" with every transfer that it is given. It must not be called back from inside of its callback.
+/// libcurl asks for "now" with every transfer that it is given. It must not be called back from inside of its
+/// callback.
 void curl_lane::act_soon() {
-  if (std::exchange(act_posted_, true))
-    return;
+  if (std::exchange(act_posted_, true)) return;
   asio::post(loop_, [lane = weak_from_this()] {
     if (auto alive = lane.lock()) {
       alive->act_posted_ = false;
@@ -93,23 +94,20 @@ void curl_lane::act_soon() {
   });
 }
 
-/// libcurl moves its time with every transfer, mostly further away. Setting a timer costs a system call that is slow on a virtual machine, so one that
-/// is set is left alone unless it is too late; when it fires too early it is set again.
+/// libcurl moves its time with every transfer, mostly further away. Setting a timer costs a system call that
+/// is slow on a virtual machine, so one that is set is left alone unless it is too late; when it fires too
+/// early it is set again.
 void curl_lane::act_at(steady_clock::time_point when) {
   act_at_ = when;
-  if (timer_set_ && *timer_set_ <= when)
-    return;
+  if (timer_set_ && *timer_set_ <= when) return;
   timer_set_ = when;
   timer_.expires_at(when); // cancels the one before
   timer_.async_wait([lane = weak_from_this()](const boost::system::error_code& cancelled) {
     auto alive = lane.lock();
-    if (!alive || cancelled)
-      return;
+    if (!alive || cancelled) return;
     alive->timer_set_.reset();
-    if (!alive->act_at_)
-      return;
-    if (*alive->act_at_ > steady_clock::now())
-      return alive->act_at(*alive->act_at_);
+    if (!alive->act_at_) return;
+    if (*alive->act_at_ > steady_clock::now()) return alive->act_at(*alive->act_at_);
     alive->act_at_.reset();
     alive->act(CURL_SOCKET_TIMEOUT, 0);
   });
@@ -134,16 +132,16 @@ void curl_lane::watch_socket(curl_socket_t socket, int what) {
 }
 
 void curl_lane::arm(curl_socket_t socket, const std::shared_ptr<watch>& seen) {
-  const auto wait = [this, socket, &seen](asio::posix::stream_descriptor::wait_type kind, bool watch::*armed, int events) {
+  const auto wait = [this, socket, &seen](asio::posix::stream_descriptor::wait_type kind, bool watch::*armed,
+                                          int events) {
     seen.get()->*armed = true;
-    seen->descriptor.async_wait(kind, [this, socket, seen = seen, armed, events](const boost::system::error_code& failed) {
-      if (seen->gone)
-        return; // `this` may be gone too
-      seen.get()->*armed = false;
-      act(socket, failed ? CURL_CSELECT_ERR : events);
-      if (!seen->gone)
-        arm(socket, seen);
-    });
+    seen->descriptor.async_wait(
+        kind, [this, socket, seen = seen, armed, events](const boost::system::error_code& failed) {
+          if (seen->gone) return; // `this` may be gone too
+          seen.get()->*armed = false;
+          act(socket, failed ? CURL_CSELECT_ERR : events);
+          if (!seen->gone) arm(socket, seen);
+        });
   };
   if ((seen->wanted & CURL_POLL_IN) != 0 && !seen->reading)
     wait(asio::posix::stream_descriptor::wait_read, &watch::reading, CURL_CSELECT_IN);
@@ -160,8 +158,7 @@ void curl_lane::act(curl_socket_t socket, int events) {
 void curl_lane::collect() {
   int left = 0;
   while (auto* message = curl_multi_info_read(multi_, &left)) {
-    if (message->msg == CURLMSG_DONE)
-      done_(message->easy_handle, message->data.result);
+    if (message->msg == CURLMSG_DONE) done_(message->easy_handle, message->data.result);
   }
 }
 

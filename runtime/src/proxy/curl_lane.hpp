@@ -1,10 +1,11 @@
 #pragma once
 
-/// One libcurl multi handle driven by an event loop (`curl_multi_socket_action`), so that the cost of an event does not grow with the number
-/// of open transfers.
+/// One libcurl multi handle driven by an event loop (`curl_multi_socket_action`), so that the cost of an
+/// event does not grow with the number of open transfers.
 ///
-/// What does grow is the search for a connection to reuse: libcurl walks over all the connections a multi handle has to the same origin, those
-/// in use too, and over all there are to find the oldest one to close. So a transport has several lanes, and puts a bounded number of transfers on each.
+/// What does grow is the search for a connection to reuse: libcurl walks over all the connections a multi
+/// handle has to the same origin, those in use too, and over all there are to find the oldest one to close.
+/// So a transport has several lanes, and puts a bounded number of transfers on each.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -23,7 +24,8 @@ namespace dormouse {
 /// Belongs to the thread of its loop, as everything in it.
 class curl_lane : public std::enable_shared_from_this<curl_lane> {
 public:
-  /// Called once for each transfer that ends by itself; it is to be removed then. The lane may not be destroyed from inside.
+  /// Called once for each transfer that ends by itself; it is to be removed then. The lane may not be
+  /// destroyed from inside.
   using completion = std::function<void(CURL*, CURLcode)>;
 
   curl_lane(boost::asio::io_context& loop, completion done);
@@ -37,13 +39,15 @@ public:
   void remove(CURL* easy);
   std::size_t transfers() const noexcept { return transfers_; }
 
-  /// Connections that are open and not in use, about: one that is shared by several transfers hides an idle one.
+  /// Connections that are open and not in use, about: one that is shared by several transfers hides an idle
+  /// one.
   std::size_t idle() const noexcept { return sockets_ > transfers_ ? sockets_ - transfers_ : 0; }
 
   /// How many of those are kept; none at first.
   void keep_idle(std::size_t connections);
 
-  /// For a transfer's CURLOPT_OPENSOCKETFUNCTION, when it has opened a socket; and its CURLOPT_CLOSESOCKETFUNCTION, with the lane as data.
+  /// For a transfer's CURLOPT_OPENSOCKETFUNCTION, when it has opened a socket; and its
+  /// CURLOPT_CLOSESOCKETFUNCTION, with the lane as data.
   void socket_opened() noexcept { ++sockets_; }
   static int close_socket(void* lane, curl_socket_t socket) noexcept;
 

@@ -1,5 +1,3 @@
-#include <utility> // Boost 1.74's Asio uses std::exchange without it
-
 #include "proxy/curl_transport.hpp"
 
 #include "proxy/curl_lane.hpp"
@@ -18,14 +16,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <unordered_map>
+#include <utility> // Boost 1.74's Asio uses std::exchange without it
 #include <vector>
-
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace dormouse {
 namespace {
@@ -37,7 +35,8 @@ using std::chrono::steady_clock;
 /// Connections that are kept for reuse beside those in use, over all lanes.
 constexpr std::size_t max_idle_connections = 512;
 
-/// Transfers on one lane. As many as may go to one origin by default: below that, all connections to an origin are on one lane.
+/// Transfers on one lane. As many as may go to one origin by default: below that, all connections to an
+/// origin are on one lane.
 constexpr std::size_t lane_transfers = 256;
 
 /// A body that is not held in memory is written to its file in pieces that are at least this large.
@@ -46,8 +45,9 @@ constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 /// Of cookie jars that are kept decoded, as they are stored.
 constexpr std::size_t most_jar_bytes = std::size_t{4} << 20U;
 
-/// Received at a time, at most: libcurl's default, 16 KiB, has four times as many system calls for a large body. The buffer is there while a transfer is, and
-/// just below 64 KiB: to free more has glibc's malloc put all its small free pieces together, after each transfer.
+/// Received at a time, at most: libcurl's default, 16 KiB, has four times as many system calls for a large
+/// body. The buffer is there while a transfer is, and just below 64 KiB: to free more has glibc's malloc put
+/// all its small free pieces together, after each transfer.
 constexpr long receive_bytes = 60L << 10U;
 
 /// How long a file of certificates may have changed before it is read again.
@@ -77,8 +77,8 @@ struct exchange {
   dormouse::headers request_headers;
   bool with_body = false;
   std::shared_ptr<const cookie_jar> jar; ///< null: none goes along
-  std::vector<received_cookie> cookies; ///< of all hops
-  std::optional<blob_reader> upload; ///< the body, if it is in a file
+  std::vector<received_cookie> cookies;  ///< of all hops
+  std::optional<blob_reader> upload;     ///< the body, if it is in a file
   steady_clock::time_point give_up_at;
   std::uint32_t hops = 0;
   const transport_settings* settings = nullptr;
@@ -88,8 +88,8 @@ struct exchange {
   // This hop's response so far.
   std::uint16_t status = 0;
   response_head head;
-  held_body body;        ///< what the file has not
-  blob_writer_ptr file;  ///< of a body that is large
+  held_body body;       ///< what the file has not
+  blob_writer_ptr file; ///< of a body that is large
   std::size_t body_bytes = 0;
   bool answered = false; ///< some byte of a response came
   bool blocked = false;  ///< the socket callback refused the address
@@ -99,8 +99,9 @@ struct exchange {
   char detail[CURL_ERROR_SIZE] = {};
 };
 
-/// Where libcurl knows a file and a folder of certificates they are the same ones. It keeps in memory what it has read of a file, and when there is
-/// a folder besides it reads all of the file again for every connection.
+/// Where libcurl knows a file and a folder of certificates they are the same ones. It keeps in memory what it
+/// has read of a file, and when there is a folder besides it reads all of the file again for every
+/// connection.
 bool system_has_ca_file() {
   const auto* file = curl_version_info(CURLVERSION_NOW)->cainfo;
   return file != nullptr && ::access(file, R_OK) == 0;
@@ -135,8 +136,7 @@ void refuse_for(exchange& on, fetch_errc code, std::string_view what, const erro
 
 /// Moves what was received so far to the file. False: the transfer is refused.
 bool spill(exchange& on) {
-  if (!on.file)
-    on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
+  if (!on.file) on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
   auto written = on.file->append(on.body.bytes());
   on.body.let_go();
   if (!written)
@@ -148,15 +148,18 @@ bool spill(exchange& on) {
 std::size_t room_for(const exchange& on, std::size_t bytes) {
   curl_off_t announced = 0; // before decompression: a hint
   curl_easy_getinfo(on.easy.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
-  const auto whole = std::max({bytes, 2 * on.body_bytes, static_cast<std::size_t>(std::max<curl_off_t>(0, announced))});
+  const auto whole =
+      std::max({bytes, 2 * on.body_bytes, static_cast<std::size_t>(std::max<curl_off_t>(0, announced))});
   return std::max(bytes, std::min(whole, on.settings->max_body_bytes));
 }
 
-/// A large body stays in memory while there is room for it there, and is written to its file by others. Without room it is written here, as it comes, in
-/// pieces: many small writes cost several times as much. False: the transfer is refused.
+/// A large body stays in memory while there is room for it there, and is written to its file by others.
+/// Without room it is written here, as it comes, in pieces: many small writes cost several times as much.
+/// False: the transfer is refused.
 bool take_in(exchange& on, std::string_view bytes) {
   const auto in_all = on.body_bytes + bytes.size();
-  const auto is_large = on.body.bytes().size() + bytes.size() > std::max(on.settings->max_inline_bytes, least_piece_bytes);
+  const auto is_large =
+      on.body.bytes().size() + bytes.size() > std::max(on.settings->max_inline_bytes, least_piece_bytes);
   if (!on.file && is_large && on.body.grow(room_for(on, in_all))) {
     on.file = on.blobs->create(on.job.fetch->id, blob_side::response);
     on.file->hold(std::move(on.body));
@@ -169,13 +172,12 @@ bool take_in(exchange& on, std::string_view bytes) {
       return false;
     }
   }
-  if (is_large && !spill(on))
-    return false;
+  if (is_large && !spill(on)) return false;
   on.body.append(bytes);
   return true;
 }
 
-// --- libcurl's callbacks into one exchange ----------------------------------------------------------------------------------------------
+// --- libcurl's callbacks into one exchange -----------------------------------------------------------------
 
 std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
   auto& on = *static_cast<exchange*>(user);
@@ -188,8 +190,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     on.refusal = large ? taken.error().message : "the response is not valid HTTP: " + taken.error().message;
     return 0;
   }
-  if (*taken == response_head::line_kind::status)
-    forget_body(on);
+  if (*taken == response_head::line_kind::status) forget_body(on);
   return bytes;
 }
 
@@ -197,13 +198,14 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   auto& on = *static_cast<exchange*>(user);
   const std::size_t bytes = size * count;
   on.answered = true;
-  if (on.body_bytes + bytes > on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
+  if (on.body_bytes + bytes >
+      on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
     on.refused_as = fetch_errc::too_large;
-    on.refusal = fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
+    on.refusal =
+        fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
     return 0;
   }
-  if (!take_in(on, {data, bytes}))
-    return 0;
+  if (!take_in(on, {data, bytes})) return 0;
   on.body_bytes += bytes;
   return bytes;
 }
@@ -211,8 +213,7 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
 std::size_t on_read(char* into, std::size_t size, std::size_t count, void* user) {
   auto& on = *static_cast<exchange*>(user);
   auto got = on.upload->read({into, size * count});
-  if (got)
-    return *got;
+  if (got) return *got;
   // The last bytes were not handed out, so the other side has no whole request to act on.
   refuse_for(on, fetch_errc::fetch_failed, "the request's body cannot be read", got.error());
   return CURL_READFUNC_ABORT;
@@ -220,8 +221,7 @@ std::size_t on_read(char* into, std::size_t size, std::size_t count, void* user)
 
 /// libcurl sends a body again on another connection when the one it had was dead.
 int on_rewind(void* user, curl_off_t offset, int origin) {
-  if (offset != 0 || origin != SEEK_SET)
-    return CURL_SEEKFUNC_CANTSEEK;
+  if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
   static_cast<exchange*>(user)->upload->rewind();
   return CURL_SEEKFUNC_OK;
 }
@@ -236,16 +236,16 @@ curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to
     return CURL_SOCKET_BAD;
   }
   auto opened = ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
-  if (opened >= 0)
-    on.lane->socket_opened();
+  if (opened >= 0) on.lane->socket_opened();
   return opened;
 }
 
-// --- the transport ----------------------------------------------------------------------------------------------------------------------
+// --- the transport -----------------------------------------------------------------------------------------
 
 class curl_transport final : public http_transport {
 public:
-  curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock, std::shared_ptr<blob_store> blobs);
+  curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy,
+                 const wall_clock& clock, std::shared_ptr<blob_store> blobs);
   ~curl_transport() override;
 
   void start(transfer next, completion done) override;
@@ -276,14 +276,18 @@ private:
   std::vector<easy_handle> spare_; ///< an easy handle is costly to make
 };
 
-curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock,
-                               std::shared_ptr<blob_store> blobs)
-  : loop_(loop), settings_(std::move(settings)), policy_(policy), clock_(clock), blobs_(std::move(blobs)), trusts_file_(!settings_.ca_file.empty() || system_has_ca_file()) {}
+curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy,
+                               const wall_clock& clock, std::shared_ptr<blob_store> blobs)
+    : loop_(loop),
+      settings_(std::move(settings)),
+      policy_(policy),
+      clock_(clock),
+      blobs_(std::move(blobs)),
+      trusts_file_(!settings_.ca_file.empty() || system_has_ca_file()) {}
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
-    if (each->lane != nullptr)
-      each->lane->remove(each->easy.get());
+    if (each->lane != nullptr) each->lane->remove(each->easy.get());
 }
 
 void curl_transport::start(transfer next, completion done) {
@@ -297,8 +301,7 @@ void curl_transport::start(transfer next, completion done) {
   const auto& fetch = *on.job.fetch;
   on.method = fetch.method;
   on.request_headers = fetch.headers;
-  if (!fetch.idempotency_key.empty())
-    on.request_headers.set("Idempotency-Key", fetch.idempotency_key);
+  if (!fetch.idempotency_key.empty()) on.request_headers.set("Idempotency-Key", fetch.idempotency_key);
   on.with_body = !fetch.body.empty() || on.job.body_file;
   if (spare_.empty()) {
     on.easy.reset(curl_easy_init());
@@ -309,13 +312,14 @@ void curl_transport::start(transfer next, completion done) {
   exchanges_.emplace(&on, std::move(owned));
   by_token_.emplace(on.job.token, &on);
   auto target = fetch.target.value ? expected<url>(*fetch.target.value) : parse_url(fetch.url);
-  if (!target)
-    return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
+  if (!target) return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);
   if (on.job.jar) {
     auto jar = jars_.read(std::move(on.job.jar->bytes));
     if (!jar)
-      return refuse(on, fetch_errc::fetch_failed, fmt::format("cookie jar '{}' is unreadable: {}", fetch.extra.jar, jar.error().message), sent_state::no);
+      return refuse(on, fetch_errc::fetch_failed,
+                    fmt::format("cookie jar '{}' is unreadable: {}", fetch.extra.jar, jar.error().message),
+                    sent_state::no);
     on.jar = std::move(*jar);
     on.job.jar.reset();
   }
@@ -324,8 +328,7 @@ void curl_transport::start(transfer next, completion done) {
 
 void curl_transport::cancel(std::uint64_t token) {
   auto found = by_token_.find(token);
-  if (found == by_token_.end())
-    return;
+  if (found == by_token_.end()) return;
   auto& on = *found->second;
   by_token_.erase(found);
   if (on.lane != nullptr) {
@@ -339,8 +342,7 @@ void curl_transport::cancel(std::uint64_t token) {
 /// The first one that has any, so that those behind it run empty when there is less to do.
 curl_lane& curl_transport::lane_with_room() {
   for (const auto& lane : lanes_)
-    if (lane->transfers() < lane_transfers)
-      return *lane;
+    if (lane->transfers() < lane_transfers) return *lane;
   lanes_.push_back(std::make_shared<curl_lane>(loop_, [this](CURL* easy, CURLcode code) {
     exchange* done = nullptr;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &done);
@@ -349,28 +351,33 @@ curl_lane& curl_transport::lane_with_room() {
   return *lanes_.back();
 }
 
-/// A lane that has run empty is closed with its connections. One lane's room is left over, or a load around the edge of a lane would open
-/// and close it all the time.
+/// A lane that has run empty is closed with its connections. One lane's room is left over, or a load around
+/// the edge of a lane would open and close it all the time.
 void curl_transport::close_spare_lanes() {
   for (auto at = lanes_.size(); at-- > 1;)
-    if (lanes_[at]->transfers() == 0 && exchanges_.size() + lane_transfers <= (lanes_.size() - 1) * lane_transfers)
+    if (lanes_[at]->transfers() == 0 &&
+        exchanges_.size() + lane_transfers <= (lanes_.size() - 1) * lane_transfers)
       lanes_.erase(lanes_.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
-/// What the other lanes leave of them, for what is on one lane often ends together; but never less than an equal share.
+/// What the other lanes leave of them, for what is on one lane often ends together; but never less than an
+/// equal share.
 void curl_transport::limit_idle_connections(curl_lane& of) {
   std::size_t elsewhere = 0;
   for (const auto& lane : lanes_)
     elsewhere += lane.get() == &of ? 0 : lane->idle();
-  of.keep_idle(std::max(max_idle_connections - std::min(elsewhere, max_idle_connections), max_idle_connections / lanes_.size()));
+  of.keep_idle(std::max(max_idle_connections - std::min(elsewhere, max_idle_connections),
+                        max_idle_connections / lanes_.size()));
 }
 
 /// Sends the request for `target`; false if it was refused.
 bool curl_transport::begin_hop(exchange& next) {
-  // Checked again although the call was: the allowlist of this process may be another than of the one that queued it.
+  // Checked again although the call was: the allowlist of this process may be another than of the one that
+  // queued it.
   auto allowed = policy_.check(next.target);
   if (!allowed) {
-    refuse(next, fetch_errc::blocked, allowed.error().message, next.hops > 0 ? sent_state::yes : sent_state::no);
+    refuse(next, fetch_errc::blocked, allowed.error().message,
+           next.hops > 0 ? sent_state::yes : sent_state::no);
     return false;
   }
   next.upload.reset();
@@ -390,7 +397,8 @@ bool curl_transport::begin_hop(exchange& next) {
 
   auto* easy = next.easy.get();
   const auto& fetch = *next.job.fetch;
-  const auto left = std::max<std::int64_t>(1, std::chrono::duration_cast<milliseconds>(next.give_up_at - steady_clock::now()).count());
+  const auto left = std::max<std::int64_t>(
+      1, std::chrono::duration_cast<milliseconds>(next.give_up_at - steady_clock::now()).count());
   curl_easy_reset(easy);
   curl_easy_setopt(easy, CURLOPT_PRIVATE, &next);
   curl_easy_setopt(easy, CURLOPT_URL, next.target.target().c_str());
@@ -401,51 +409,51 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_PROXY, settings_.proxy.c_str()); // if there is none, never silently one from the environment
-  curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); // nor does the environment say which targets go around it: to those the socket callback would be open
+  curl_easy_setopt(easy, CURLOPT_PROXY,
+                   settings_.proxy.c_str());   // if there is none, never silently one from the environment
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); // nor does the environment say which targets go around it: to
+                                               // those the socket callback would be open
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
-  if (!settings_.ca_file.empty())
-    curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
+  if (!settings_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
   if (!settings_.client_certificate.empty()) {
     curl_easy_setopt(easy, CURLOPT_SSLCERT, settings_.client_certificate.c_str());
     curl_easy_setopt(easy, CURLOPT_SSLKEY, settings_.client_key.c_str());
   }
-  if (trusts_file_)
-    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  if (trusts_file_) curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, ca_cache_seconds);
-  if (next.lane == nullptr)
-    next.lane = &lane_with_room();
+  if (next.lane == nullptr) next.lane = &lane_with_room();
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &next);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &curl_lane::close_socket);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, next.lane);
-  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // what a proxy says of its tunnel is no part of the response
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS,
+                   1L); // what a proxy says of its tunnel is no part of the response
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &next);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &next);
   if (!fetch.is_repeatable())
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-  else if (next.target.scheme == "https") // where HTTP/2 may be: rather a stream on a connection that is being made than another connection
+  else if (next.target.scheme == "https") // where HTTP/2 may be: rather a stream on a connection that is
+                                          // being made than another connection
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
 
   curl_slist* list = nullptr;
   const auto add = [&list](const std::string& line) {
     auto* longer = curl_slist_append(list, line.c_str());
-    if (longer == nullptr)
-      std::abort(); // out of memory
+    if (longer == nullptr) std::abort(); // out of memory
     list = longer;
   };
   std::string cookies;
-  if (next.jar)
-    cookies = next.jar->header_for(next.target, clock_.now_ms());
+  if (next.jar) cookies = next.jar->header_for(next.target, clock_.now_ms());
   if (!cookies.empty())
     add("Cookie: " + merge_cookie_header(joined(next.request_headers.get_all("Cookie")), cookies));
   for (const auto& [name, value] : next.request_headers.fields())
     if (cookies.empty() || !iequals(name, "Cookie"))
-      add(value.empty() ? name + ";" : fmt::format("{}: {}", name, value)); // "name;" is how libcurl spells an empty value
+      add(value.empty() ? name + ";"
+                        : fmt::format("{}: {}", name, value)); // "name;" is how libcurl spells an empty value
   if (next.method == "GET") {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else if (next.method == "HEAD") {
@@ -454,13 +462,15 @@ bool curl_transport::begin_hop(exchange& next) {
     if (next.with_body || next.method == "POST" || next.method == "PUT" || next.method == "PATCH") {
       curl_easy_setopt(easy, CURLOPT_POST, 1L);
       if (next.upload) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(next.job.body_file->bytes));
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         static_cast<curl_off_t>(next.job.body_file->bytes));
         curl_easy_setopt(easy, CURLOPT_READFUNCTION, &on_read);
         curl_easy_setopt(easy, CURLOPT_READDATA, &next);
         curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, &on_rewind);
         curl_easy_setopt(easy, CURLOPT_SEEKDATA, &next);
       } else {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, next.with_body ? static_cast<curl_off_t>(fetch.body.size()) : curl_off_t{0});
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         next.with_body ? static_cast<curl_off_t>(fetch.body.size()) : curl_off_t{0});
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, next.with_body ? fetch.body.data() : "");
       }
       if (!next.request_headers.has("Content-Type"))
@@ -473,7 +483,8 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, next.fields.get());
   if (auto code = next.lane->add(easy); code != CURLM_OK) {
     next.lane = nullptr;
-    refuse(next, fetch_errc::fetch_failed, fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
+    refuse(next, fetch_errc::fetch_failed,
+           fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
     return false;
   }
   limit_idle_connections(*next.lane);
@@ -484,8 +495,7 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   auto* easy = hop.easy.get();
   hop.lane->remove(easy);
   limit_idle_connections(*hop.lane);
-  if (hop.jar && hop.answered)
-    take_cookies(hop);
+  if (hop.jar && hop.answered) take_cookies(hop);
   const bool earlier_hop = hop.hops > 0;
   if (code == CURLE_OK) {
     long status = 0;
@@ -495,10 +505,13 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
     hop.status = static_cast<std::uint16_t>(status);
     const auto mode = hop.job.fetch->redirect;
     if (is_redirect_status(hop.status) && mode == redirect_mode::error)
-      return refuse(hop, fetch_errc::network_error, fmt::format("the server answered with a redirect ({}) and the fetch forbids them", status), sent_state::yes);
-    if (is_redirect_status(hop.status) && mode == redirect_mode::follow && hop.head.fields().has("Location")) {
-      if (follow_redirect(hop))
-        begin_hop(hop);
+      return refuse(
+          hop, fetch_errc::network_error,
+          fmt::format("the server answered with a redirect ({}) and the fetch forbids them", status),
+          sent_state::yes);
+    if (is_redirect_status(hop.status) && mode == redirect_mode::follow &&
+        hop.head.fields().has("Location")) {
+      if (follow_redirect(hop)) begin_hop(hop);
       return;
     }
     std::string body;
@@ -506,54 +519,64 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
       body = hop.body.take();
     else if (!(hop.file && hop.file->is_held()) && !spill(hop))
       return refuse(hop, sent_state::yes);
-    return finish(hop, response(hop.status, std::move(hop.head).take_fields(), std::move(body), hop.target.target(), hop.hops), is_retryable_status(hop.status));
+    return finish(hop,
+                  response(hop.status, std::move(hop.head).take_fields(), std::move(body),
+                           hop.target.target(), hop.hops),
+                  is_retryable_status(hop.status));
   }
   long request_bytes = 0;
   curl_off_t pretransfer = 0;
   curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
   curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-  auto sent = hop.answered || earlier_hop ? sent_state::yes : request_bytes > 0 || pretransfer > 0 ? sent_state::maybe : sent_state::no;
-  if (!hop.refusal.empty())
-    return refuse(hop, sent);
+  auto sent = hop.answered || earlier_hop            ? sent_state::yes
+              : request_bytes > 0 || pretransfer > 0 ? sent_state::maybe
+                                                     : sent_state::no;
+  if (!hop.refusal.empty()) return refuse(hop, sent);
   if (hop.blocked && code == CURLE_COULDNT_CONNECT)
     return refuse(hop, fetch_errc::blocked,
-                  fmt::format("host '{}' resolves to a loopback, private or otherwise special address; only naming it in options::allow allows it", hop.target.host),
+                  fmt::format("host '{}' resolves to a loopback, private or otherwise special address; only "
+                              "naming it in options::allow allows it",
+                              hop.target.host),
                   earlier_hop ? sent_state::yes : sent_state::no);
   fetch_error failed;
   failed.sent = sent;
-  failed.message = fmt::format("{} {}: {}", hop.method, hop.target.origin(), hop.detail[0] != '\0' ? hop.detail : curl_easy_strerror(code));
+  failed.message = fmt::format("{} {}: {}", hop.method, hop.target.origin(),
+                               hop.detail[0] != '\0' ? hop.detail : curl_easy_strerror(code));
   bool retryable = true;
   switch (code) {
-    case CURLE_OPERATION_TIMEDOUT:
-      failed.code = fetch_errc::timeout;
-      failed.message += fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left of it, and options::connect_timeout = {} ms", hop.job.timeout.count(),
-                                    settings_.connect_timeout.count());
-      break;
-    case CURLE_COULDNT_RESOLVE_PROXY:
-      failed.code = fetch_errc::network_error;
-      failed.message += "; it is the one of options::proxy";
-      break;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_SSL_CONNECT_ERROR:
-      failed.code = fetch_errc::network_error;
-      break;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      failed.code = fetch_errc::network_error;
-      failed.message += settings_.ca_file.empty() ? "; trusted are the system's certificates, unless options::ca_file names others"
-                                                  : fmt::format("; trusted are the certificates of options::ca_file = '{}'", settings_.ca_file);
-      retryable = false;
-      break;
-    default:
-      failed.code = fetch_errc::fetch_failed;
-      retryable = false;
+  case CURLE_OPERATION_TIMEDOUT:
+    failed.code = fetch_errc::timeout;
+    failed.message += fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left "
+                                  "of it, and options::connect_timeout = {} ms",
+                                  hop.job.timeout.count(), settings_.connect_timeout.count());
+    break;
+  case CURLE_COULDNT_RESOLVE_PROXY:
+    failed.code = fetch_errc::network_error;
+    failed.message += "; it is the one of options::proxy";
+    break;
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_CONNECT:
+  case CURLE_SEND_ERROR:
+  case CURLE_RECV_ERROR:
+  case CURLE_GOT_NOTHING:
+  case CURLE_PARTIAL_FILE:
+  case CURLE_HTTP2:
+  case CURLE_HTTP2_STREAM:
+  case CURLE_SSL_CONNECT_ERROR:
+    failed.code = fetch_errc::network_error;
+    break;
+  case CURLE_PEER_FAILED_VERIFICATION:
+  case CURLE_SSL_CACERT_BADFILE:
+    failed.code = fetch_errc::network_error;
+    failed.message +=
+        settings_.ca_file.empty()
+            ? "; trusted are the system's certificates, unless options::ca_file names others"
+            : fmt::format("; trusted are the certificates of options::ca_file = '{}'", settings_.ca_file);
+    retryable = false;
+    break;
+  default:
+    failed.code = fetch_errc::fetch_failed;
+    retryable = false;
   }
   finish(hop, unexpected<fetch_error>(std::move(failed)), retryable);
 }
@@ -561,8 +584,7 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
 /// What this hop's response sets counts for the next hop, and for the object when it handles the result.
 void curl_transport::take_cookies(exchange& hop) {
   auto fields = hop.head.fields().get_set_cookie();
-  if (fields.empty())
-    return;
+  if (fields.empty()) return;
   const auto now = clock_.now_ms();
   auto own = std::make_shared<cookie_jar>(*hop.jar); // others look at that one too
   for (auto& field : fields)
@@ -574,12 +596,15 @@ void curl_transport::take_cookies(exchange& hop) {
 /// WHATWG Fetch, HTTP-redirect fetch. False if the redirect was refused.
 bool curl_transport::follow_redirect(exchange& hop) {
   if (hop.hops >= max_redirects) {
-    refuse(hop, fetch_errc::network_error, fmt::format("more than {} redirects", max_redirects), sent_state::yes);
+    refuse(hop, fetch_errc::network_error, fmt::format("more than {} redirects", max_redirects),
+           sent_state::yes);
     return false;
   }
   const auto locations = hop.head.fields().get_all("Location");
   if (locations.size() > 1) {
-    refuse(hop, fetch_errc::network_error, fmt::format("a redirect ({}) with {} Location fields leads nowhere", hop.status, locations.size()), sent_state::yes);
+    refuse(hop, fetch_errc::network_error,
+           fmt::format("a redirect ({}) with {} Location fields leads nowhere", hop.status, locations.size()),
+           sent_state::yes);
     return false;
   }
   auto next = resolve_url(hop.target, locations.front());
@@ -587,13 +612,15 @@ bool curl_transport::follow_redirect(exchange& hop) {
     // What is wrong with it would show it, and it may have a token in its query.
     const bool blocked = next.error().code == errc::blocked;
     refuse(hop, blocked ? fetch_errc::blocked : fetch_errc::network_error,
-           fmt::format("a redirect ({}) with a Location of {} bytes: {}", hop.status, locations.front().size(),
+           fmt::format("a redirect ({}) with a Location of {} bytes: {}", hop.status,
+                       locations.front().size(),
                        blocked ? "its scheme is neither http nor https" : "it is no URL that can be fetched"),
            sent_state::yes);
     return false;
   }
   ++hop.hops;
-  if ((hop.status == 303 && hop.method != "GET" && hop.method != "HEAD") || ((hop.status == 301 || hop.status == 302) && hop.method == "POST")) {
+  if ((hop.status == 303 && hop.method != "GET" && hop.method != "HEAD") ||
+      ((hop.status == 301 || hop.status == 302) && hop.method == "POST")) {
     hop.method = "GET";
     hop.with_body = false;
     for (std::string_view name : {"Content-Encoding", "Content-Language", "Content-Location", "Content-Type"})
@@ -614,7 +641,8 @@ void curl_transport::refuse(exchange& last, fetch_errc code, std::string why, se
 
 /// For the reason that a callback gave.
 void curl_transport::refuse(exchange& last, sent_state sent) {
-  finish(last, unexpected<fetch_error>(fetch_error{last.refused_as, last.refusal, sent, 0}), last.refusal_passes);
+  finish(last, unexpected<fetch_error>(fetch_error{last.refused_as, last.refusal, sent, 0}),
+         last.refusal_passes);
 }
 
 void curl_transport::finish(exchange& last, fetch_result result, bool retryable) {
@@ -624,19 +652,21 @@ void curl_transport::finish(exchange& last, fetch_result result, bool retryable)
     asio::post(loop_, [this] { close_spare_lanes(); }); // we are inside of it
   transfer_outcome outcome{owned->job.token, std::move(result), retryable, std::nullopt};
   outcome.cookies = std::move(owned->cookies);
-  if (outcome.result)
-    outcome.body = std::move(owned->file);
+  if (outcome.result) outcome.body = std::move(owned->file);
   if (outcome.result && retryable)
     if (auto value = outcome.result->headers().get("Retry-After"))
       outcome.retry_after = parse_retry_after(*value, clock_.now_ms());
   spare_.push_back(std::move(owned->easy));
   // Not from inside start(): the caller is told later, always.
-  asio::post(loop_, [done = std::move(owned->done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+  asio::post(loop_, [done = std::move(owned->done), outcome = std::move(outcome)]() mutable {
+    done(std::move(outcome));
+  });
 }
 
 } // namespace
 
-std::unique_ptr<http_transport> make_curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy, const wall_clock& clock,
+std::unique_ptr<http_transport> make_curl_transport(asio::io_context& loop, transport_settings settings,
+                                                    const url_policy& policy, const wall_clock& clock,
                                                     std::shared_ptr<blob_store> blobs) {
   return std::make_unique<curl_transport>(loop, std::move(settings), policy, clock, std::move(blobs));
 }

@@ -1,13 +1,15 @@
 #pragma once
 
-/// The real transport: libcurl driven by an event loop, so that what a transfer costs does not grow with the number of open ones (curl_lane.hpp).
+/// The real transport: libcurl driven by an event loop, so that what a transfer costs does not grow with the
+/// number of open ones (curl_lane.hpp).
 ///
-/// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may have to lose its credentials.
-/// A request that must not be repeated gets a connection of its own: on a reused one that turns out to be dead, libcurl would silently send it
-/// again (R9).
+/// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may
+/// have to lose its credentials. A request that must not be repeated gets a connection of its own: on a
+/// reused one that turns out to be dead, libcurl would silently send it again (R9).
 ///
-/// Large bodies are streamed, from their file and to it, by plain reads and writes on the loop's thread: they are copies to and from the kernel's
-/// memory. What waits for the disk, the sync of a received body, is not done here but for the commit that needs it.
+/// Large bodies are streamed, from their file and to it, by plain reads and writes on the loop's thread: they
+/// are copies to and from the kernel's memory. What waits for the disk, the sync of a received body, is not
+/// done here but for the commit that needs it.
 
 #include "ports/http_transport.hpp"
 #include "proxy/url_policy.hpp"
@@ -38,7 +40,9 @@ struct transport_settings {
   std::string proxy; ///< empty: none
 };
 
-std::unique_ptr<http_transport> make_curl_transport(boost::asio::io_context& loop, transport_settings settings, const url_policy& policy,
-                                                    const wall_clock& clock, std::shared_ptr<blob_store> blobs);
+std::unique_ptr<http_transport> make_curl_transport(boost::asio::io_context& loop,
+                                                    transport_settings settings, const url_policy& policy,
+                                                    const wall_clock& clock,
+                                                    std::shared_ptr<blob_store> blobs);
 
 } // namespace dormouse

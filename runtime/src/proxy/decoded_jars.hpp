@@ -1,7 +1,8 @@
 #pragma once
 
-/// The cookie jars that a worker has read last, decoded. A jar is read for each attempt and seldom changes, and to decode 200 cookies takes as long as all
-/// else that a fetch costs. They are found by all of their bytes, so what is found is what decoding them would give, whoever's they are.
+/// The cookie jars that a worker has read last, decoded. A jar is read for each attempt and seldom changes,
+/// and to decode 200 cookies takes as long as all else that a fetch costs. They are found by all of their
+/// bytes, so what is found is what decoding them would give, whoever's they are.
 ///
 /// Belongs to one worker's thread.
 
@@ -31,11 +32,9 @@ public:
       return found->second->jar;
     }
     auto decoded = bytes.empty() ? expected<cookie_jar>() : decode<cookie_jar>(bytes);
-    if (!decoded)
-      return unexpected<error>(decoded.error());
+    if (!decoded) return unexpected<error>(decoded.error());
     auto jar = std::make_shared<const cookie_jar>(std::move(*decoded));
-    if (bytes.size() > most_bytes_)
-      return jar;
+    if (bytes.size() > most_bytes_) return jar;
     bytes_ += bytes.size();
     last_used_.push_front({std::move(bytes), jar});
     by_bytes_.emplace(last_used_.front().bytes, last_used_.begin());

@@ -24,36 +24,42 @@ constexpr milliseconds store_again_after{500};
 constexpr milliseconds worker_patience{2000};
 constexpr milliseconds tick_of_a_timer{2};
 
-/// Whether the last attempt took all that was left of the fetch's time. Not asked of the wall clock, which another timer measures than the attempt's.
+/// Whether the last attempt took all that was left of the fetch's time. Not asked of the wall clock, which
+/// another timer measures than the attempt's.
 bool ran_out_of_time(const job& over) {
   return over.rest.count() != 0 && over.last_attempt + tick_of_a_timer >= over.rest;
 }
 
 /// What fetches must have in common to share one request.
 std::string flight_of(const fetch_message& fetch) {
-  return encode(fetch.url, fetch.headers.fields(), fetch.idempotency_key, fetch.redirect, fetch.extra.jar, fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
+  return encode(fetch.url, fetch.headers.fields(), fetch.idempotency_key, fetch.redirect, fetch.extra.jar,
+                fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
 }
 
 } // namespace
 
 dispatcher::dispatcher(caf::actor_config& config, runtime_core& core)
-  : event_based_actor(config),
-    core_(core),
-    queue_(core, {.contains = [this](std::uint64_t id) { return window_.contains(id); },
-                  .add = [this](std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin) { add(std::move(fetch), due_ms, std::move(origin)); }}),
-    ready_([&core](const std::string& origin) {
-      const auto chosen = options_of(core.settings, origin);
-      return ready_queue::origin_rules{chosen.max_in_flight, chosen.rate.per_second, chosen.rate.burst};
-    }),
-    gates_(core.settings, ready_, core.origins),
-    inboxes_(core, [this](std::uint64_t id) {
-      auto found = window_.find(id);
-      return found != window_.end() && found->second.state == job_state::storing;
-    }),
-    random_(core.settings.seed) {}
+    : event_based_actor(config),
+      core_(core),
+      queue_(core, {.contains = [this](std::uint64_t id) { return window_.contains(id); },
+                    .add = [this](std::shared_ptr<fetch_message> fetch, std::int64_t due_ms,
+                                  std::string origin) { add(std::move(fetch), due_ms, std::move(origin)); }}),
+      ready_([&core](const std::string& origin) {
+        const auto chosen = options_of(core.settings, origin);
+        return ready_queue::origin_rules{chosen.max_in_flight, chosen.rate.per_second, chosen.rate.burst};
+      }),
+      gates_(core.settings, ready_, core.origins),
+      inboxes_(core,
+               [this](std::uint64_t id) {
+                 auto found = window_.find(id);
+                 return found != window_.end() && found->second.state == job_state::storing;
+               }),
+      random_(core.settings.seed) {}
 
 caf::behavior dispatcher::make_behavior() {
-  const auto count = core_.settings.proxy_workers != 0 ? core_.settings.proxy_workers : std::max(1U, std::thread::hardware_concurrency() / 2);
+  const auto count = core_.settings.proxy_workers != 0
+                         ? core_.settings.proxy_workers
+                         : std::max(1U, std::thread::hardware_concurrency() / 2);
   for (std::size_t i = 0; i < count; ++i)
     workers_.push_back({proxy_worker(core_, i, next_generation_++), {}});
   assignments_.resize(count);
@@ -64,43 +70,42 @@ caf::behavior dispatcher::make_behavior() {
   pump();
   schedule_tick();
   return {
-    [this](fetches_queued& what) {
-      for (auto& each : *what.fetches)
-        take(each);
-      pump();
-      schedule_tick();
-    },
-    [this](aborts_requested& what) {
-      for (const auto& each : *what.aborts)
-        abort(each);
-      pump();
-    },
-    [this](attempts_finished& batch) {
-      finished(batch);
-      pump();
-    },
-    [this](const attempt_marked& what) { marked(what); },
-    [this](const result_stored& what) {
-      stored(what);
-      pump();
-    },
-    [this](const store_again& what) {
-      if (auto found = window_.find(what.fetch_id); found != window_.end())
-        write_result(found->second);
-    },
-    [this](const fetch_moved& what) {
-      moved(what);
-      pump();
-    },
-    [this](binding_renamed& what) { rename(what); },
-    [this](classes_defined& what) { define(what); },
-    [this](classes_settled& what) { walk_inbox(what); },
-    [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
-    [this](const worker_died& what) {
-      if (workers_[what.worker].worker.generation() == what.generation)
-        replace_worker(what.worker, what.reason);
-    },
-    [this](dispatcher_tick) { tick(); },
+      [this](fetches_queued& what) {
+        for (auto& each : *what.fetches)
+          take(each);
+        pump();
+        schedule_tick();
+      },
+      [this](aborts_requested& what) {
+        for (const auto& each : *what.aborts)
+          abort(each);
+        pump();
+      },
+      [this](attempts_finished& batch) {
+        finished(batch);
+        pump();
+      },
+      [this](const attempt_marked& what) { marked(what); },
+      [this](const result_stored& what) {
+        stored(what);
+        pump();
+      },
+      [this](const store_again& what) {
+        if (auto found = window_.find(what.fetch_id); found != window_.end()) write_result(found->second);
+      },
+      [this](const fetch_moved& what) {
+        moved(what);
+        pump();
+      },
+      [this](binding_renamed& what) { rename(what); },
+      [this](classes_defined& what) { define(what); },
+      [this](classes_settled& what) { walk_inbox(what); },
+      [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
+      [this](const worker_died& what) {
+        if (workers_[what.worker].worker.generation() == what.generation)
+          replace_worker(what.worker, what.reason);
+      },
+      [this](dispatcher_tick) { tick(); },
   };
 }
 
@@ -115,22 +120,22 @@ void dispatcher::on_exit() {
   window_.clear();
 }
 
-// --- coming in --------------------------------------------------------------------------------------------------------------------------
+// --- coming in ---------------------------------------------------------------------------------------------
 
 void dispatcher::take(queued_fetch& next) {
-  if (const auto end = next.fetch.end_ms(); end != 0)
-    next_deadline_ms_ = std::min(next_deadline_ms_, end);
+  if (const auto end = next.fetch.end_ms(); end != 0) next_deadline_ms_ = std::min(next_deadline_ms_, end);
   auto origin = origin_of(next.fetch);
   if (queue_.wants(next.fetch, next.due_ms, origin))
     add(std::make_shared<fetch_message>(std::move(next.fetch)), next.due_ms, std::move(origin));
   else if (auto mark = abort_of(next.fetch)) // not when its time comes, which may be in a year
-    end_one(next.fetch.id, keys::queue(next.fetch.extra.queue, next.fetch.priority, next.due_ms, next.fetch.id), &mark->reason);
+    end_one(next.fetch.id,
+            keys::queue(next.fetch.extra.queue, next.fetch.priority, next.due_ms, next.fetch.id),
+            &mark->reason);
 }
 
 void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin) {
   auto [at, is_new] = window_.try_emplace(fetch->id);
-  if (!is_new)
-    return;
+  if (!is_new) return;
   auto& next = at->second;
   next.fetch = std::move(fetch);
   next.due_ms = due_ms;
@@ -143,8 +148,7 @@ void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, 
 
 std::optional<abort_mark> dispatcher::abort_of(const fetch_message& fetch) const {
   for (const auto& source : fetch.extra.signal.sources())
-    if (auto mark = core_.store->load_abort(source); mark && *mark)
-      return std::move(*mark);
+    if (auto mark = core_.store->load_abort(source); mark && *mark) return std::move(*mark);
   return std::nullopt;
 }
 
@@ -152,18 +156,16 @@ void dispatcher::wait(job& next) {
   next.state = job_state::waiting;
   if (const auto end = next.fetch->end_ms(); end != 0)
     next_deadline_ms_ = std::min(next_deadline_ms_, end); // it may have passed while nobody could act on it
-  if (is_held_back(*next.fetch))
-    return held_back_.push_back(next.fetch->id);
+  if (is_held_back(*next.fetch)) return held_back_.push_back(next.fetch->id);
   ready_.add(place_of(next), now_ms());
 }
 
-// --- going out --------------------------------------------------------------------------------------------------------------------------
+// --- going out ---------------------------------------------------------------------------------------------
 
 void dispatcher::pump() {
   while (in_flight_ < core_.settings.max_in_flight) {
     auto id = ready_.take(now_ms());
-    if (!id)
-      break;
+    if (!id) break;
     ++in_flight_;
     send(window_.at(*id));
   }
@@ -175,21 +177,21 @@ void dispatcher::send(job& next) {
     stay(next);
     return end(next, nullptr);
   }
-  if (follows(next))
-    return stay(next);
+  if (follows(next)) return stay(next);
   switch (gates_.admit(next.origin, now_ms())) {
-    case origin_gates::verdict::go:
-      break;
-    case origin_gates::verdict::wait:
-      stay(next);
-      land(next, nullptr, nullptr);
-      return wait(next);
-    case origin_gates::verdict::refuse:
-      stay(next);
-      return store_error(next, fetch_errc::circuit_open,
-                         fmt::format("the circuit of {} is open: {} attempts in a row have failed, the limit of its circuit_options::failures", next.origin,
-                                     options_of(core_.settings, next.origin).circuit.failures),
-                         sent_before(*next.fetch));
+  case origin_gates::verdict::go:
+    break;
+  case origin_gates::verdict::wait:
+    stay(next);
+    land(next, nullptr, nullptr);
+    return wait(next);
+  case origin_gates::verdict::refuse:
+    stay(next);
+    return store_error(next, fetch_errc::circuit_open,
+                       fmt::format("the circuit of {} is open: {} attempts in a row have failed, the limit "
+                                   "of its circuit_options::failures",
+                                   next.origin, options_of(core_.settings, next.origin).circuit.failures),
+                       sent_before(*next.fetch));
   }
   if (next.fetch->is_repeatable())
     assign(next);
@@ -199,8 +201,7 @@ void dispatcher::send(job& next) {
 
 /// True if an identical one is out already. If not, this one goes out for those that come.
 bool dispatcher::follows(job& next) {
-  if (next.fetch->extra.sharing != sharing::single_flight)
-    return false;
+  if (next.fetch->extra.sharing != sharing::single_flight) return false;
   auto flight = flight_of(*next.fetch);
   auto [at, is_new] = flights_.try_emplace(flight, next.fetch->id);
   if (is_new) {
@@ -213,18 +214,20 @@ bool dispatcher::follows(job& next) {
   return true;
 }
 
-/// A request that must not be repeated leaves a mark on disk before it goes out: should the process die now, the next one knows.
+/// A request that must not be repeated leaves a mark on disk before it goes out: should the process die now,
+/// the next one knows.
 void dispatcher::mark(job& next) {
   next.state = job_state::marking;
   auto commit = std::make_unique<fetch_commit<attempt_marked>>(core_.dispatcher, next.fetch->id);
-  commit->writes.push_back({keys::attempt(next.fetch->id), keys::queue(next.fetch->extra.queue, next.fetch->priority, next.due_ms, next.fetch->id)});
+  commit->writes.push_back(
+      {keys::attempt(next.fetch->id),
+       keys::queue(next.fetch->extra.queue, next.fetch->priority, next.due_ms, next.fetch->id)});
   core_.store->submit(std::move(commit));
 }
 
 void dispatcher::marked(const attempt_marked& what) {
   auto found = window_.find(what.fetch_id);
-  if (found == window_.end() || found->second.state != job_state::marking)
-    return;
+  if (found == window_.end() || found->second.state != job_state::marking) return;
   auto& next = found->second;
   if (next.ending || !what.durable) { // aborted meanwhile, or storage is in trouble: nothing went out
     gates_.abandoned(next.origin, now_ms());
@@ -240,8 +243,7 @@ void dispatcher::assign(job& next) {
   std::optional<blob_ref> file;
   if (next.fetch->body_is_blob != 0 && next.fetch->body.empty()) {
     auto body = core_.store->find_body(next.fetch->id, blob_side::request);
-    if (!body)
-      return keep_back(next, body.error());
+    if (!body) return keep_back(next, body.error());
     file = body->file;
     next.fetch->body = std::move(body->bytes);
   }
@@ -251,10 +253,14 @@ void dispatcher::assign(job& next) {
     core_.use_present_name(owner);
     auto bytes = core_.store->load_jar(owner, name);
     if (!bytes)
-      return keep_back(next, {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
+      return keep_back(next,
+                       {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
     jar = stored_jar{std::move(*bytes)};
   }
-  auto least = std::min_element(workers_.begin(), workers_.end(), [](const worker_slot& a, const worker_slot& b) { return a.in_flight.size() < b.in_flight.size(); });
+  auto least =
+      std::min_element(workers_.begin(), workers_.end(), [](const worker_slot& a, const worker_slot& b) {
+        return a.in_flight.size() < b.in_flight.size();
+      });
   next.worker = static_cast<std::size_t>(least - workers_.begin());
   next.token = next_token_++;
   next.assigned_at = steady_clock::now();
@@ -287,7 +293,8 @@ void dispatcher::keep_back(job& next, const error& why) {
 void dispatcher::flush_assignments() {
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     if (!assignments_[i].empty())
-      caf::anon_send(workers_[i].worker.mailbox(), start_transfers{std::make_shared<std::vector<transfer>>(std::exchange(assignments_[i], {}))});
+      caf::anon_send(workers_[i].worker.mailbox(), start_transfers{std::make_shared<std::vector<transfer>>(
+                                                       std::exchange(assignments_[i], {}))});
     if (!cancellations_[i].empty())
       caf::anon_send(workers_[i].worker.mailbox(), cancel_transfers{std::exchange(cancellations_[i], {})});
   }
@@ -304,7 +311,7 @@ void dispatcher::stay(const job& unsent) {
   --in_flight_;
 }
 
-// --- coming back ------------------------------------------------------------------------------------------------------------------------
+// --- coming back -------------------------------------------------------------------------------------------
 
 void dispatcher::finished(attempts_finished& batch) {
   if (workers_[batch.worker].worker.generation() != batch.generation) {
@@ -326,9 +333,11 @@ void dispatcher::finished(transfer_outcome& outcome) {
   judge(over, outcome);
   auto& fetch = *over.fetch;
   ++fetch.attempts;
-  const bool time_is_over = !outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over);
+  const bool time_is_over =
+      !outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over);
   if (time_is_over && fetch.extra.signal.at_ms() == fetch.end_ms()) {
-    outcome.result.error() = {fetch_errc::aborted, "the time of the abort signal has come", outcome.result.error().sent, 0};
+    outcome.result.error() = {fetch_errc::aborted, "the time of the abort signal has come",
+                              outcome.result.error().sent, 0};
   } else if (auto delay = time_is_over ? std::nullopt : retry_delay(fetch, outcome, now_ms(), random_)) {
     core_.counts.retries.add();
     core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
@@ -337,12 +346,11 @@ void dispatcher::finished(transfer_outcome& outcome) {
   }
   if (!outcome.result) {
     outcome.result.error().attempts = fetch.attempts;
-    if (outcome.result.error().code == fetch_errc::blocked)
-      core_.counts.blocked.add();
-    if (outcome.result.error().code == fetch_errc::aborted)
-      core_.counts.aborted.add();
+    if (outcome.result.error().code == fetch_errc::blocked) core_.counts.blocked.add();
+    if (outcome.result.error().code == fetch_errc::aborted) core_.counts.aborted.add();
   }
-  land(over, time_is_over ? nullptr : &outcome.result, outcome.body, outcome.cookies); // its own time is no answer to those that share its request
+  land(over, time_is_over ? nullptr : &outcome.result, outcome.body,
+       outcome.cookies); // its own time is no answer to those that share its request
   store_result(over, std::move(outcome.result), std::move(outcome.body), std::move(outcome.cookies));
 }
 
@@ -371,7 +379,8 @@ void dispatcher::judge(const job& over, const transfer_outcome& outcome) {
 }
 
 void dispatcher::leave_worker(job& over) {
-  over.last_attempt = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - over.assigned_at);
+  over.last_attempt =
+      std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - over.assigned_at);
   by_token_.erase(over.token);
   workers_[over.worker].in_flight.erase(over.fetch->id);
   core_.counts.in_flight_fetches.sub();
@@ -379,10 +388,11 @@ void dispatcher::leave_worker(job& over) {
   give_places_back(over);
 }
 
-/// The request that others shared has ended: with this result, which is theirs too, or, if there is none, they go on by themselves.
-void dispatcher::land(job& leader, const fetch_result* result, const blob_writer_ptr& body, const std::vector<received_cookie>& cookies) {
-  if (leader.flight.empty())
-    return;
+/// The request that others shared has ended: with this result, which is theirs too, or, if there is none,
+/// they go on by themselves.
+void dispatcher::land(job& leader, const fetch_result* result, const blob_writer_ptr& body,
+                      const std::vector<received_cookie>& cookies) {
+  if (leader.flight.empty()) return;
   flights_.erase(std::exchange(leader.flight, {}));
   for (auto id : std::exchange(leader.followers, {})) {
     auto& follower = window_.at(id);
@@ -400,14 +410,17 @@ void dispatcher::land(job& leader, const fetch_result* result, const blob_writer
 }
 
 /// R8: before anything else.
-void dispatcher::store_result(job& over, fetch_result result, blob_writer_ptr body, std::vector<received_cookie> cookies) {
+void dispatcher::store_result(job& over, fetch_result result, blob_writer_ptr body,
+                              std::vector<received_cookie> cookies) {
   const auto& fetch = *over.fetch;
   over.result = std::make_unique<result_message>();
   over.result->fetch_id = fetch.id;
   over.result->path = fetch.path;
   over.result->result = std::move(result);
-  over.result->extra.request = {fetch.method, fetch.url, fetch.headers, fetch.body_is_blob != 0 ? std::string() : fetch.body, fetch.body_bytes,
-                                fetch.extra.queue, fetch.created_ms, fetch.attempts};
+  over.result->extra.request = {fetch.method,     fetch.url,
+                                fetch.headers,    fetch.body_is_blob != 0 ? std::string() : fetch.body,
+                                fetch.body_bytes, fetch.extra.queue,
+                                fetch.created_ms, fetch.attempts};
   if (!cookies.empty()) {
     over.result->extra.jar = fetch.extra.jar;
     over.result->extra.cookies = std::move(cookies);
@@ -417,7 +430,8 @@ void dispatcher::store_result(job& over, fetch_result result, blob_writer_ptr bo
 }
 
 void dispatcher::store_error(job& over, fetch_errc code, std::string why, sent_state sent) {
-  fetch_result result = unexpected<fetch_error>(fetch_error{code, std::move(why), sent, over.fetch->attempts});
+  fetch_result result =
+      unexpected<fetch_error>(fetch_error{code, std::move(why), sent, over.fetch->attempts});
   land(over, nullptr, nullptr);
   store_result(over, std::move(result));
 }
@@ -434,8 +448,9 @@ void dispatcher::write_result(job& over) {
 /// The disk did not take the body, and nobody else has it: to ask again is the only way to have it.
 void dispatcher::body_lost(job& over) {
   transfer_outcome lost;
-  lost.result = unexpected<fetch_error>(fetch_error{fetch_errc::queue_error, "the response's body cannot be stored: " + over.body->why_lost().message,
-                                                    sent_state::yes, over.fetch->attempts});
+  lost.result = unexpected<fetch_error>(fetch_error{
+      fetch_errc::queue_error, "the response's body cannot be stored: " + over.body->why_lost().message,
+      sent_state::yes, over.fetch->attempts});
   lost.retryable = true;
   lost.cookies = std::move(over.result->extra.cookies); // they came all the same
   over.result.reset();
@@ -455,28 +470,24 @@ void dispatcher::move(job& again, milliseconds delay) {
   again.next_due_ms = now_ms() + delay.count();
   auto commit = std::make_unique<fetch_commit<fetch_moved>>(core_.dispatcher, again.fetch->id);
   auto stored = *again.fetch;
-  if (stored.body_is_blob != 0)
-    stored.body.clear(); // it is in its blob
+  if (stored.body_is_blob != 0) stored.body.clear(); // it is in its blob
   core_.store->move_fetch(*commit, stored, again.due_ms, again.next_due_ms);
   core_.store->submit(std::move(commit));
 }
 
 void dispatcher::stored(const result_stored& what) {
   auto found = window_.find(what.fetch_id);
-  if (found == window_.end() || !found->second.result)
-    return;
+  if (found == window_.end() || !found->second.result) return;
   auto& over = found->second;
   if (!what.durable) {
-    if (over.body && over.body->is_lost())
-      return body_lost(over);
-    // The response stays in memory, or in its file, and the request is not sent again: the commit is tried until it works or the runtime stops.
-    if (!core_.stopping.load())
-      delayed_send(this, store_again_after, store_again{what.fetch_id});
+    if (over.body && over.body->is_lost()) return body_lost(over);
+    // The response stays in memory, or in its file, and the request is not sent again: the commit is tried
+    // until it works or the runtime stops.
+    if (!core_.stopping.load()) delayed_send(this, store_again_after, store_again{what.fetch_id});
     return;
   }
   core_.counts.responses_stored.add();
-  if (!over.result->result)
-    core_.counts.fetch_errors.add();
+  if (!over.result->result) core_.counts.fetch_errors.add();
   core_.leave_queue(over.fetch->extra.queue);
   core_.observe(&fetch_observer::stored, *over.fetch, &over.result->result, over.last_attempt);
   auto result = std::move(over.result);
@@ -486,13 +497,10 @@ void dispatcher::stored(const result_stored& what) {
 
 void dispatcher::moved(const fetch_moved& what) {
   auto found = window_.find(what.fetch_id);
-  if (found == window_.end() || found->second.state != job_state::moving)
-    return;
+  if (found == window_.end() || found->second.state != job_state::moving) return;
   auto& again = found->second;
-  if (what.durable)
-    again.due_ms = again.next_due_ms;
-  if (again.ending)
-    return end(again, &*again.ending);
+  if (what.durable) again.due_ms = again.next_due_ms;
+  if (again.ending) return end(again, &*again.ending);
   if (!what.durable) // it is still where it was
     return wait(again);
   queue_.moved(*again.fetch, again.due_ms);
@@ -508,22 +516,26 @@ void dispatcher::forget(window::iterator over) {
   queue_.refill();
 }
 
-// --- watching ---------------------------------------------------------------------------------------------------------------------------
+// --- watching ----------------------------------------------------------------------------------------------
 
-/// From here on results go to the present name. Acknowledged when everything that was written to the old one is durable.
+/// From here on results go to the present name. Acknowledged when everything that was written to the old one
+/// is durable.
 void dispatcher::rename(binding_renamed& what) {
   for (auto old : what.type->old_bindings)
     core_.add_renaming(old, what.type->binding);
   core_.store->submit(std::make_unique<renaming_barrier>(std::move(what.acknowledge)));
 }
 
-/// All are known before any of their objects is woken. From here on whoever writes to the inbox of such an object delivers what it wrote. What was written before is found by a walk, which begins when all of
-/// it is durable.
+/// All are known before any of their objects is woken. From here on whoever writes to the inbox of such an
+/// object delivers what it wrote. What was written before is found by a walk, which begins when all of it is
+/// durable.
 void dispatcher::define(classes_defined& what) {
   for (const auto* type : what.types)
     inboxes_.announce(*type);
-  core_.rows_in_hand.wait_for_all(); // who has looked for the class before may not have submitted its row yet: behind the barrier, the walk would not find it
-  core_.store->submit(std::make_unique<class_barrier>(core_.dispatcher, classes_settled{std::move(what.types)}));
+  core_.rows_in_hand.wait_for_all(); // who has looked for the class before may not have submitted its row
+                                     // yet: behind the barrier, the walk would not find it
+  core_.store->submit(
+      std::make_unique<class_barrier>(core_.dispatcher, classes_settled{std::move(what.types)}));
   what.acknowledge.reset();
 }
 
@@ -535,8 +547,7 @@ void dispatcher::walk_inbox(classes_settled& what) {
 void dispatcher::tick() {
   next_tick_ms_ = never;
   for (std::size_t i = 0; i < workers_.size(); ++i)
-    if (workers_[i].worker.silent_for() > core_.settings.worker_lease)
-      replace_worker(i, "its lease ran out");
+    if (workers_[i].worker.silent_for() > core_.settings.worker_lease) replace_worker(i, "its lease ran out");
   recover();
   expire();
   inboxes_.recover_later();
@@ -548,9 +559,9 @@ void dispatcher::tick() {
 void dispatcher::schedule_tick() {
   constexpr milliseconds longest{200};
   const auto now = now_ms();
-  const auto next = std::max(now + 1, std::min({now + longest.count(), next_deadline_ms_, queue_.next_due_ms(), ready_.next_ms()}));
-  if (next >= next_tick_ms_)
-    return;
+  const auto next = std::max(
+      now + 1, std::min({now + longest.count(), next_deadline_ms_, queue_.next_due_ms(), ready_.next_ms()}));
+  if (next >= next_tick_ms_) return;
   next_tick_ms_ = next;
   delayed_send(this, milliseconds(next - now), dispatcher_tick{});
 }
@@ -562,7 +573,8 @@ void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   try {
     slot.worker = proxy_worker(core_, index, next_generation_++);
   } catch (const std::exception& e) {
-    // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then it keeps what it was given.
+    // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then
+    // it keeps what it was given.
     core_.log->error("proxy worker {} cannot be replaced yet: {}", index, e.what());
     return;
   }
@@ -575,7 +587,7 @@ void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   pump();
 }
 
-// --- from outside -----------------------------------------------------------------------------------------------------------------------
+// --- from outside ------------------------------------------------------------------------------------------
 
 void spawn_dispatcher(runtime_core& core) {
   core.dispatcher = core.system.spawn<dispatcher, caf::hidden + caf::lazy_init>(core);

@@ -1,10 +1,11 @@
 #pragma once
 
-/// The dispatcher's actor (dispatcher.hpp says what it is for). Its parts: the window on the disk's queue, the ready queue that picks, the gates of the
-/// origins, the workers, and the delivery to inboxes.
+/// The dispatcher's actor (dispatcher.hpp says what it is for). Its parts: the window on the disk's queue,
+/// the ready queue that picks, the gates of the origins, the workers, and the delivery to inboxes.
 ///
 ///   dispatcher.cpp          going out and coming back
-///   dispatcher_endings.cpp  what ends without an answer: deadlines, aborts, lost workers; and what an earlier process left
+///   dispatcher_endings.cpp  what ends without an answer: deadlines, aborts, lost workers; and what an
+///   earlier process left
 
 #include "host/runtime_core.hpp"
 #include "proxy/inbox_delivery.hpp"
@@ -64,8 +65,10 @@ private:
   void finished(transfer_outcome& outcome);
   void judge(const job& over, const transfer_outcome& outcome);
   void leave_worker(job& over);
-  void land(job& leader, const fetch_result* result, const blob_writer_ptr& body, const std::vector<received_cookie>& cookies = {});
-  void store_result(job& over, fetch_result result, blob_writer_ptr body = nullptr, std::vector<received_cookie> cookies = {});
+  void land(job& leader, const fetch_result* result, const blob_writer_ptr& body,
+            const std::vector<received_cookie>& cookies = {});
+  void store_result(job& over, fetch_result result, blob_writer_ptr body = nullptr,
+                    std::vector<received_cookie> cookies = {});
   void store_error(job& over, fetch_errc code, std::string why, sent_state sent);
   void body_lost(job& over);
   void write_result(job& over);
@@ -97,7 +100,9 @@ private:
   void replace_worker(std::size_t index, std::string_view why);
 
   std::int64_t now_ms() const { return core_.clock->now_ms(); }
-  ready_queue::place place_of(const job& of) const { return {of.fetch->extra.queue, of.origin, of.fetch->priority, of.fetch->id}; }
+  ready_queue::place place_of(const job& of) const {
+    return {of.fetch->extra.queue, of.origin, of.fetch->priority, of.fetch->id};
+  }
 
   runtime_core& core_;
   window window_;
@@ -106,10 +111,11 @@ private:
   origin_gates gates_;
   inbox_delivery inboxes_;
   std::vector<worker_slot> workers_;
-  std::vector<std::vector<transfer>> assignments_; ///< by worker, sent together
-  std::vector<std::vector<std::uint64_t>> cancellations_; ///< the same: tokens
+  std::vector<std::vector<transfer>> assignments_;            ///< by worker, sent together
+  std::vector<std::vector<std::uint64_t>> cancellations_;     ///< the same: tokens
   std::unordered_map<std::uint64_t, std::uint64_t> by_token_; ///< attempt -> fetch
-  std::unordered_map<std::string, std::uint64_t> flights_;    ///< what can be shared -> the fetch that goes out for it
+  std::unordered_map<std::string, std::uint64_t>
+      flights_; ///< what can be shared -> the fetch that goes out for it
   std::uint64_t next_token_ = 1;
   std::uint64_t next_generation_ = 1;
   std::size_t in_flight_ = 0;
@@ -118,8 +124,9 @@ private:
   std::int64_t next_purge_ms_ = 0; ///< of old aborts
   bool marks_are_known_ = false;   ///< those that an earlier process left have been read whole
   bool aborts_are_known_ = false;  ///< and the aborts that nobody has acted on yet
-  bool end_is_due_ = false;        ///< of some fetch that could not be read: whoever looked for it looks again
-  std::vector<std::uint64_t> held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
+  bool end_is_due_ = false; ///< of some fetch that could not be read: whoever looked for it looks again
+  std::vector<std::uint64_t>
+      held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
   std::mt19937_64 random_;
 };
 

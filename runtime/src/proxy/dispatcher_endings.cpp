@@ -20,18 +20,16 @@ constexpr std::int64_t read_again_ms = 500;
 
 } // namespace
 
-/// What an earlier process left: how much is queued, what must not be repeated, and what was aborted. What cannot be read is left to the next tick; until all is
-/// counted nothing is taken out of the queue.
+/// What an earlier process left: how much is queued, what must not be repeated, and what was aborted. What
+/// cannot be read is left to the next tick; until all is counted nothing is taken out of the queue.
 void dispatcher::recover() {
-  if (!queue_.has_begun() && !recover_queues())
-    return;
-  if (!marks_are_known_)
-    (void)recover_marks();
-  if (!aborts_are_known_)
-    recover_aborts();
+  if (!queue_.has_begun() && !recover_queues()) return;
+  if (!marks_are_known_) (void)recover_marks();
+  if (!aborts_are_known_) recover_aborts();
 }
 
-/// Those of the options, and those that the options name no more but that have rows. False if they could not be read whole: then nothing is counted.
+/// Those of the options, and those that the options name no more but that have rows. False if they could not
+/// be read whole: then nothing is counted.
 bool dispatcher::recover_queues() {
   std::map<std::string, std::uint64_t> queued;
   expected<void> read;
@@ -41,7 +39,8 @@ bool dispatcher::recover_queues() {
     for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
       auto row = core_.store->scan(keys::queue_of(name, priority));
       for (; row->valid(); row->next())
-        if (auto parts = keys::parse_queue(row->key()); !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
+        if (auto parts = keys::parse_queue(row->key());
+            !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
           ++of_it;
       read = read.and_then([&row] { return row->status(); });
     }
@@ -57,13 +56,14 @@ bool dispatcher::recover_queues() {
       break;
     }
     auto name = keys::queue_name(row->key());
-    if (name && !core_.settings.queues.contains(*name))
-      count(*name);
+    if (name && !core_.settings.queues.contains(*name)) count(*name);
     from = name ? keys::behind_queue(*name) : std::string(row->key()) + '\0';
   }
   if (!read)
-    core_.log->error("what an earlier process has queued cannot be counted{}: {}", read.error().code == errc::corrupt ? " whole" : " yet", to_string(read.error()));
-  if (!read && read.error().code != errc::corrupt) // what is damaged will not be better later, and the rest can go on
+    core_.log->error("what an earlier process has queued cannot be counted{}: {}",
+                     read.error().code == errc::corrupt ? " whole" : " yet", to_string(read.error()));
+  if (!read &&
+      read.error().code != errc::corrupt) // what is damaged will not be better later, and the rest can go on
     return false;
   for (const auto& [name, fetches] : queued) {
     core_.counts.queued_fetches.add(fetches);
@@ -76,14 +76,16 @@ bool dispatcher::recover_queues() {
   return true;
 }
 
-/// A mark without a result: the process died while a request that must not be repeated was going out (R9). The mark is the key: its value may be
-/// damaged, and the request must not go out all the same. False if they could not be read whole: then nothing is erased, and what must not be repeated is
-/// held back until they are.
+/// A mark without a result: the process died while a request that must not be repeated was going out (R9).
+/// The mark is the key: its value may be damaged, and the request must not go out all the same. False if they
+/// could not be read whole: then nothing is erased, and what must not be repeated is held back until they
+/// are.
 bool dispatcher::recover_marks() {
   auto leftover = std::make_unique<row_erasure>();
   std::map<std::uint64_t, std::string> marked; // fetch -> key of its queue row, if the value still says so
   const auto unreadable = [this](const error& why) {
-    core_.log->error("the marks of requests that must not be repeated cannot be read yet: {}", to_string(why));
+    core_.log->error("the marks of requests that must not be repeated cannot be read yet: {}",
+                     to_string(why));
     return false;
   };
   auto mark = core_.store->scan(keys::all('A'));
@@ -94,30 +96,30 @@ bool dispatcher::recover_marks() {
     else if (core_.store->is_of_earlier_process(*id)) // the others are of what is going out now
       marked.emplace(*id, mark->value());
   }
-  if (auto read = mark->status(); !read)
-    return unreadable(read.error());
+  if (auto read = mark->status(); !read) return unreadable(read.error());
   const auto lose = [this](std::uint64_t id) {
     auto found = window_.find(id);
-    if (found == window_.end() || found->second.state != job_state::waiting)
-      return;
+    if (found == window_.end() || found->second.state != job_state::waiting) return;
     auto& lost = found->second;
     ready_.remove(place_of(lost), now_ms());
-    store_error(lost, fetch_errc::fetch_failed,
-                fmt::format("the process ended while the {} was going out; it may have been received, so it is not repeated", lost.fetch->method), sent_state::maybe);
+    store_error(
+        lost, fetch_errc::fetch_failed,
+        fmt::format(
+            "the process ended while the {} was going out; it may have been received, so it is not repeated",
+            lost.fetch->method),
+        sent_state::maybe);
   };
   const auto load = [this](std::uint64_t id, std::string_view key, std::string_view value) {
     auto parts = keys::parse_queue(key);
-    if (!parts || parts->id != id)
-      return false;
+    if (!parts || parts->id != id) return false;
     auto fetch = read_queued(*core_.store, parts, value);
-    if (!fetch)
-      return false; // damaged: the refill buries it
+    if (!fetch) return false; // damaged: the refill buries it
     if (auto held = window_.find(id); held != window_.end()) {
-      if (held->second.state == job_state::waiting)
-        ++held->second.fetch->attempts;
+      if (held->second.state == job_state::waiting) ++held->second.fetch->attempts;
       return true;
     }
-    ++(*fetch)->attempts; // the one that the mark is of: should it be aborted too, it may have been received all the same
+    ++(*fetch)->attempts; // the one that the mark is of: should it be aborted too, it may have been received
+                          // all the same
     auto origin = origin_of(**fetch);
     add(std::move(*fetch), parts->due_ms, std::move(origin));
     return true;
@@ -137,17 +139,14 @@ bool dispatcher::recover_marks() {
     auto row = core_.store->scan(keys::all(kind));
     for (; look_everywhere && row->valid(); row->next())
       if (auto parts = keys::parse_queue(row->key()); parts && marked.contains(parts->id)) {
-        if (load(parts->id, row->key(), row->value()))
-          lose(parts->id);
+        if (load(parts->id, row->key(), row->value())) lose(parts->id);
         marked.erase(parts->id);
       }
-    if (auto read = row->status(); look_everywhere && !read)
-      return unreadable(read.error());
+    if (auto read = row->status(); look_everywhere && !read) return unreadable(read.error());
   }
   for (const auto& [id, key] : marked) // of a fetch that was damaged and buried
     leftover->writes.push_back({keys::attempt(id), std::nullopt});
-  if (!leftover->writes.empty())
-    core_.store->submit(std::move(leftover));
+  if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   marks_are_known_ = true;
   for (const auto id : std::exchange(held_back_, {}))
     if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting)
@@ -159,8 +158,9 @@ bool dispatcher::is_held_back(const fetch_message& fetch) const {
   return !marks_are_known_ && !fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id);
 }
 
-/// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same order as those of the signals that
-/// the fetches hang on, so one walk over both finds all that meet. What a walk that fails has not come to is found by the next.
+/// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same
+/// order as those of the signals that the fetches hang on, so one walk over both finds all that meet. What a
+/// walk that fails has not come to is found by the next.
 void dispatcher::recover_aborts() {
   auto leftover = std::make_unique<row_erasure>();
   auto mark = core_.store->scan(keys::all('S'));
@@ -173,25 +173,25 @@ void dispatcher::recover_aborts() {
       continue;
     }
     if (order == 0) {
-      const auto reason = unseal_value<abort_mark>(frame_type::abort_mark, mark->value()).value_or(abort_mark{}).reason; // a damaged one aborts all the same
+      const auto reason = unseal_value<abort_mark>(frame_type::abort_mark, mark->value())
+                              .value_or(abort_mark{})
+                              .reason; // a damaged one aborts all the same
       const auto id = keys::parse_signal(signal->key());
       if (!id || !end_one(*id, std::string(signal->value()), &reason))
         leftover->writes.push_back({std::string(signal->key()), std::nullopt});
     }
     signal->next();
   }
-  if (!leftover->writes.empty())
-    core_.store->submit(std::move(leftover));
+  if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   const auto read = mark->status().and_then([&signal] { return signal->status(); });
-  if (!read)
-    core_.log->error("aborts cannot be read: {}", to_string(read.error()));
+  if (!read) core_.log->error("aborts cannot be read: {}", to_string(read.error()));
   aborts_are_known_ = (read || read.error().code == errc::corrupt) && !std::exchange(end_is_due_, false);
 }
 
-/// Forgets the aborts that are older than `abort_memory`, when they have been acted on. How old a damaged one is nobody can tell, and it aborts all the same: it counts from now.
+/// Forgets the aborts that are older than `abort_memory`, when they have been acted on. How old a damaged one
+/// is nobody can tell, and it aborts all the same: it counts from now.
 void dispatcher::purge_aborts() {
-  if (!aborts_are_known_)
-    return;
+  if (!aborts_are_known_) return;
   const auto now = now_ms();
   next_purge_ms_ = now + purge_every_ms;
   const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
@@ -199,21 +199,20 @@ void dispatcher::purge_aborts() {
   for (auto row = core_.store->scan(keys::all('S')); row->valid(); row->next()) {
     auto mark = unseal_value<abort_mark>(frame_type::abort_mark, row->value());
     if (!mark && row->key().size() == keys::abort_mark({}).size())
-      old->writes.push_back({std::string(row->key()), seal_value(frame_type::abort_mark, abort_mark{now, {}})});
+      old->writes.push_back(
+          {std::string(row->key()), seal_value(frame_type::abort_mark, abort_mark{now, {}})});
     else if (!mark || mark->time_ms < oldest)
       old->writes.push_back({std::string(row->key()), std::nullopt});
   }
-  if (!old->writes.empty())
-    core_.store->submit(std::move(old));
+  if (!old->writes.empty()) core_.store->submit(std::move(old));
 }
 
-/// Fetches whose deadline, or whose signal's time, came while they waited. Those in flight end by their attempt's own time limit.
+/// Fetches whose deadline, or whose signal's time, came while they waited. Those in flight end by their
+/// attempt's own time limit.
 void dispatcher::expire() {
   const auto now = now_ms();
-  if (now >= next_purge_ms_)
-    purge_aborts();
-  if (next_deadline_ms_ > now)
-    return;
+  if (now >= next_purge_ms_) purge_aborts();
+  if (next_deadline_ms_ > now) return;
   if (!queue_.has_begun()) {
     next_deadline_ms_ = now + read_again_ms;
     return;
@@ -231,13 +230,10 @@ void dispatcher::expire() {
     if (!parts || !end_one(parts->id, std::string(row->value()), nullptr))
       leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
-  if (!leftover->writes.empty())
-    core_.store->submit(std::move(leftover));
+  if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   const auto read = row->status();
-  if (!read)
-    core_.log->error("the deadlines of what is queued cannot be read: {}", to_string(read.error()));
-  if (std::exchange(end_is_due_, false) || !read)
-    next_deadline_ms_ = now + read_again_ms;
+  if (!read) core_.log->error("the deadlines of what is queued cannot be read: {}", to_string(read.error()));
+  if (std::exchange(end_is_due_, false) || !read) next_deadline_ms_ = now + read_again_ms;
 }
 
 void dispatcher::abort(const abort_request& what) {
@@ -248,8 +244,7 @@ void dispatcher::abort(const abort_request& what) {
     if (!id || !end_one(*id, std::string(row->value()), &what.mark.reason))
       leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
-  if (!leftover->writes.empty())
-    core_.store->submit(std::move(leftover));
+  if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   if (std::exchange(end_is_due_, false) || !row->status())
     aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
 }
@@ -261,80 +256,85 @@ bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const s
     return true;
   if (found == window_.end()) { // it waits on disk
     auto parts = keys::parse_queue(queue_key);
-    if (!parts || parts->id != id)
-      return false;
+    if (!parts || parts->id != id) return false;
     auto row = core_.store->get(queue_key);
     if (!row) { // storage is in trouble
       end_is_due_ = true;
       return true;
     }
-    if (!*row)
-      return false;
+    if (!*row) return false;
     auto fetch = read_queued(*core_.store, parts, **row);
-    if (!fetch)
-      return true; // it is buried when the refill comes to it
+    if (!fetch) return true; // it is buried when the refill comes to it
     auto origin = origin_of(**fetch);
     add(std::move(*fetch), parts->due_ms, std::move(origin));
     found = window_.find(id);
   }
   auto& late = found->second;
-  if (late.ending)
-    return true; // it ends when the commit comes that is under way for it
+  if (late.ending) return true; // it ends when the commit comes that is under way for it
   if (abort_reason != nullptr || late.state == job_state::waiting || late.state == job_state::following)
     end(late, abort_reason);
   return true;
 }
 
-/// R9, of one that is not out now. Only what must not be repeated leaves a mark: of anything else that an earlier process has queued nobody knows
-/// whether it was out when that ended.
+/// R9, of one that is not out now. Only what must not be repeated leaves a mark: of anything else that an
+/// earlier process has queued nobody knows whether it was out when that ended.
 sent_state dispatcher::sent_before(const fetch_message& fetch) const {
-  return fetch.attempts > 0 || is_held_back(fetch) || (fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id)) ? sent_state::maybe : sent_state::no;
+  return fetch.attempts > 0 || is_held_back(fetch) ||
+                 (fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id))
+             ? sent_state::maybe
+             : sent_state::no;
 }
 
 void dispatcher::end(job& late, const std::string* abort_reason) {
   const auto& fetch = *late.fetch;
   auto sent = sent_before(fetch);
   switch (late.state) {
-    case job_state::storing:
-      return; // its result was first
-    case job_state::waiting:
-      ready_.remove(place_of(late), now_ms());
-      break;
-    case job_state::marking:
-    case job_state::moving:
-      if (!late.ending) {
-        late.ending = *abort_reason; // when its mark or its new row is written, for until then nobody knows what a restart would find
-        return;
-      }
-      break;
-    case job_state::following:
-      std::erase(window_.at(late.leader).followers, fetch.id);
-      sent = sent_state::maybe;
-      break;
-    case job_state::in_flight:
-      cancellations_[late.worker].push_back(late.token);
-      leave_worker(late);
-      gates_.abandoned(late.origin, now_ms());
-      ++late.fetch->attempts;
-      sent = sent_state::maybe;
-      break;
+  case job_state::storing:
+    return; // its result was first
+  case job_state::waiting:
+    ready_.remove(place_of(late), now_ms());
+    break;
+  case job_state::marking:
+  case job_state::moving:
+    if (!late.ending) {
+      late.ending = *abort_reason; // when its mark or its new row is written, for until then nobody knows
+                                   // what a restart would find
+      return;
+    }
+    break;
+  case job_state::following:
+    std::erase(window_.at(late.leader).followers, fetch.id);
+    sent = sent_state::maybe;
+    break;
+  case job_state::in_flight:
+    cancellations_[late.worker].push_back(late.token);
+    leave_worker(late);
+    gates_.abandoned(late.origin, now_ms());
+    ++late.fetch->attempts;
+    sent = sent_state::maybe;
+    break;
   }
   const auto aborts_at = fetch.extra.signal.at_ms();
   if (abort_reason != nullptr) {
     core_.counts.aborted.add();
-    store_error(late, fetch_errc::aborted, abort_reason->empty() ? std::string("the fetch was aborted") : "the fetch was aborted: " + *abort_reason, sent);
+    store_error(late, fetch_errc::aborted,
+                abort_reason->empty() ? std::string("the fetch was aborted")
+                                      : "the fetch was aborted: " + *abort_reason,
+                sent);
   } else if (aborts_at != 0 && aborts_at == fetch.end_ms()) {
     core_.counts.aborted.add();
     store_error(late, fetch_errc::aborted, "the time of the abort signal has come", sent);
   } else {
-    store_error(late, fetch_errc::timeout,
-                fmt::format("{} {}: the deadline passed while the fetch was waiting; fetch_init::deadline was {} ms", fetch.method, late.origin,
-                            fetch.deadline_ms - fetch.created_ms),
-                sent);
+    store_error(
+        late, fetch_errc::timeout,
+        fmt::format("{} {}: the deadline passed while the fetch was waiting; fetch_init::deadline was {} ms",
+                    fetch.method, late.origin, fetch.deadline_ms - fetch.created_ms),
+        sent);
   }
 }
 
-/// A worker was lost with it. That is no failure of the fetch and costs it no retry; but one that takes every worker down with it is given up on.
+/// A worker was lost with it. That is no failure of the fetch and costs it no retry; but one that takes every
+/// worker down with it is given up on.
 void dispatcher::give_back(job& lost, std::string_view why) {
   leave_worker(lost);
   gates_.abandoned(lost.origin, now_ms());
@@ -346,7 +346,8 @@ void dispatcher::give_back(job& lost, std::string_view why) {
     return wait(lost);
   }
   ++lost.fetch->attempts;
-  store_error(lost, fetch_errc::fetch_failed, fmt::format("the worker that had the fetch was lost: {}", why), sent_state::maybe);
+  store_error(lost, fetch_errc::fetch_failed, fmt::format("the worker that had the fetch was lost: {}", why),
+              sent_state::maybe);
 }
 
 } // namespace dormouse

@@ -1,6 +1,7 @@
 #pragma once
 
-/// The dispatcher's own commits: when settled they tell it, by a message that names the fetch and says whether it is durable.
+/// The dispatcher's own commits: when settled they tell it, by a message that names the fetch and says
+/// whether it is durable.
 
 #include "host/actor_messages.hpp"
 #include "host/counters.hpp"
@@ -10,12 +11,14 @@
 
 namespace dormouse {
 
-template <class Message>
-class fetch_commit final : public pending_commit {
+template <class Message> class fetch_commit final : public pending_commit {
 public:
-  fetch_commit(caf::actor dispatcher, std::uint64_t fetch_id) : dispatcher_(std::move(dispatcher)), fetch_id_(fetch_id) {}
+  fetch_commit(caf::actor dispatcher, std::uint64_t fetch_id)
+      : dispatcher_(std::move(dispatcher)), fetch_id_(fetch_id) {}
 
-  void settle(const expected<void>& outcome) noexcept override { caf::anon_send(dispatcher_, Message{fetch_id_, outcome.has_value()}); }
+  void settle(const expected<void>& outcome) noexcept override {
+    caf::anon_send(dispatcher_, Message{fetch_id_, outcome.has_value()});
+  }
 
 private:
   caf::actor dispatcher_;
@@ -25,7 +28,10 @@ private:
 /// Tells the dispatcher when everything that was submitted before is durable.
 class class_barrier final : public pending_commit {
 public:
-  class_barrier(caf::actor dispatcher, classes_settled what) : dispatcher_(std::move(dispatcher)), what_(std::move(what)) { behind_files = true; }
+  class_barrier(caf::actor dispatcher, classes_settled what)
+      : dispatcher_(std::move(dispatcher)), what_(std::move(what)) {
+    behind_files = true;
+  }
 
   void settle(const expected<void>&) noexcept override { caf::anon_send(dispatcher_, std::move(what_)); }
 
@@ -57,8 +63,7 @@ public:
   explicit row_burial(counters& counts) : counts_(counts) {}
 
   void settle(const expected<void>& outcome) noexcept override {
-    if (!outcome)
-      return;
+    if (!outcome) return;
     counts_.corrupt_rows.add();
     counts_.dead_letters.add();
   }

@@ -1,7 +1,8 @@
 #include "proxy/inbox_delivery.hpp"
 
-#include <dormouse/actors/runtime_methods.hpp>
 #include "proxy/fetch_commit.hpp"
+
+#include <dormouse/actors/runtime_methods.hpp>
 
 #include <caf/send.hpp>
 #include <fmt/format.h>
@@ -15,12 +16,14 @@ namespace dormouse {
 namespace {
 
 constexpr std::size_t recovery_batch = 512;
-constexpr std::size_t most_in_batch = 10'000; ///< if it goes on with new rows: whoever writes them may be as fast as the walk, which would not get past them
+constexpr std::size_t most_in_batch = 10'000; ///< if it goes on with new rows: whoever writes them may be as
+                                              ///< fast as the walk, which would not get past them
 
 /// Of all the messages of a batch: the next one comes when those have been handled that do not wait.
 class batch_place final : public held_place {
 public:
-  batch_place(const caf::actor& dispatcher, std::string binding) : dispatcher_(caf::actor_cast<caf::weak_actor_ptr>(dispatcher)), binding_(std::move(binding)) {}
+  batch_place(const caf::actor& dispatcher, std::string binding)
+      : dispatcher_(caf::actor_cast<caf::weak_actor_ptr>(dispatcher)), binding_(std::move(binding)) {}
   ~batch_place() override {
     if (auto alive = caf::actor_cast<caf::actor>(dispatcher_))
       caf::anon_send(alive, recovery_ready{binding_});
@@ -35,10 +38,10 @@ private:
 
 } // namespace
 
-expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor& type, std::string_view key, std::string_view value) {
+expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor& type, std::string_view key,
+                                      std::string_view value) {
   auto parts = keys::parse_inbox(key);
-  if (!parts)
-    return fail(errc::corrupt, "the key is malformed");
+  if (!parts) return fail(errc::corrupt, "the key is malformed");
   auto what = std::make_shared<envelope>();
   what->inbox_id = parts->id;
   auto result = core.store->read_result(value);
@@ -74,22 +77,24 @@ void inbox_delivery::announce(const class_descriptor& type) {
 
 void inbox_delivery::walk_inbox(const class_descriptor& type) {
   auto announced = announced_.extract(std::string(type.binding));
-  walks_.insert_or_assign(announced.key(), walk{&type, keys::inbox_of(type.binding).first, announced.mapped()});
+  walks_.insert_or_assign(announced.key(),
+                          walk{&type, keys::inbox_of(type.binding).first, announced.mapped()});
   recover_some(announced.key());
 }
 
 void inbox_delivery::recover_some(const std::string& binding) {
   auto found = walks_.find(binding);
-  if (found == walks_.end() || later_.contains(binding))
-    return;
-  if (core_.counts.pending_messages.get() >= core_.settings.max_pending_messages) { // those that wait with their objects among them
+  if (found == walks_.end() || later_.contains(binding)) return;
+  if (core_.counts.pending_messages.get() >=
+      core_.settings.max_pending_messages) { // those that wait with their objects among them
     later_.insert(binding);
     return;
   }
   auto& on = found->second;
   const auto outcome = on.stuck_tasks_only ? wake_tasks(on) : read_batch(on);
   if (!outcome) {
-    core_.log->error("what was left for the class of binding '{}' cannot be read yet: {}", binding, to_string(outcome.error()));
+    core_.log->error("what was left for the class of binding '{}' cannot be read yet: {}", binding,
+                     to_string(outcome.error()));
     later_.insert(binding);
   } else if (on.type == nullptr) {
     walks_.erase(found);
@@ -110,15 +115,14 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   auto rows = core_.store->scan(on.from, keys::inbox_of(binding).second);
   for (std::size_t taken = 0; rows->valid(); rows->next(), ++taken) {
     auto parts = keys::parse_inbox(rows->key());
-    if (taken >= (parts && parts->id >= on.first_new_id ? most_in_batch : recovery_batch))
-      break;
+    if (taken >= (parts && parts->id >= on.first_new_id ? most_in_batch : recovery_batch)) break;
     last = rows->key();
-    if (parts && is_being_stored_(parts->id))
-      continue; // it is delivered when that is done
+    if (parts && is_being_stored_(parts->id)) continue; // it is delivered when that is done
     auto what = read_inbox_row(core_, *on.type, rows->key(), rows->value());
     if (!what) {
       auto burial = std::make_unique<row_burial>(core_.counts);
-      core_.store->bury(burial->writes, std::string(rows->key()), std::string(rows->value()), "inbox row: " + to_string(what.error()), core_.clock->now_ms());
+      core_.store->bury(burial->writes, std::string(rows->key()), std::string(rows->value()),
+                        "inbox row: " + to_string(what.error()), core_.clock->now_ms());
       core_.store->submit(std::move(burial));
       continue;
     }
@@ -127,9 +131,9 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   }
   const auto outcome = rows->status();
   std::optional<std::string> up_to;
-  if (rows->valid() || !outcome)
-    up_to = last.empty() ? on.from : last;
-  core_.walks.pass(binding, std::move(batch), up_to, [this](delivery_order each) { core_.deliver(each.to, *each.type, std::move(each.what)); });
+  if (rows->valid() || !outcome) up_to = last.empty() ? on.from : last;
+  core_.walks.pass(binding, std::move(batch), up_to,
+                   [this](delivery_order each) { core_.deliver(each.to, *each.type, std::move(each.what)); });
   on.stuck_tasks_only = !up_to;
   if (on.stuck_tasks_only)
     on.from = keys::stuck_tasks_of(binding).first;
@@ -145,8 +149,7 @@ expected<void> inbox_delivery::wake_tasks(walk& on) {
   for (std::size_t taken = 0; rows->valid() && taken < recovery_batch; rows->next(), ++taken) {
     on.from = std::string(rows->key()) + '\0';
     auto id = keys::parse_task(rows->key());
-    if (!id)
-      continue;
+    if (!id) continue;
     auto what = std::make_shared<envelope>();
     what->method = &runtime_methods::wake_task;
     what->arguments = encode(id->number);
@@ -154,8 +157,7 @@ expected<void> inbox_delivery::wake_tasks(walk& on) {
     core_.deliver(id->object, *on.type, std::move(what));
   }
   const auto outcome = rows->status();
-  if (outcome && !rows->valid())
-    on.type = nullptr; // that was all
+  if (outcome && !rows->valid()) on.type = nullptr; // that was all
   return outcome;
 }
 
@@ -164,8 +166,7 @@ void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   const auto* type = core_.find_class(to.binding);
   if (type == nullptr)
     return core_.counts.undeliverable.add(); // it stays in the inbox until its class is defined
-  if (!core_.walks.has_passed(to, result->fetch_id))
-    return; // the walk finds it
+  if (!core_.walks.has_passed(to, result->fetch_id)) return; // the walk finds it
   auto what = std::make_shared<envelope>();
   what->inbox_id = result->fetch_id;
   what->has_blob = result->body_is_blob != 0;

@@ -1,11 +1,14 @@
 #pragma once
 
-/// The way from an inbox to its object: of results as they are stored, and, when a class is defined, of what an earlier process left in the inboxes
-/// of its objects; behind that, those of its tasks that are stuck are tried again (R17). It is done in batches, the next when those of the one before have
-/// been handled that do not wait for their objects, so that it is no burst of memory; those that wait are bounded by `max_pending_messages`. Each batch reads
-/// what is there by then: what was written since the walk began and stands before it is its own to deliver (inbox_walks.hpp).
+/// The way from an inbox to its object: of results as they are stored, and, when a class is defined, of what
+/// an earlier process left in the inboxes of its objects; behind that, those of its tasks that are stuck are
+/// tried again (R17). It is done in batches, the next when those of the one before have been handled that do
+/// not wait for their objects, so that it is no burst of memory; those that wait are bounded by
+/// `max_pending_messages`. Each batch reads what is there by then: what was written since the walk began and
+/// stands before it is its own to deliver (inbox_walks.hpp).
 ///
-/// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is done, and none but by one of the two.
+/// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is
+/// done, and none but by one of the two.
 
 #include "host/runtime_core.hpp"
 
@@ -22,7 +25,8 @@ namespace dormouse {
 class inbox_delivery {
 public:
   /// `is_being_stored`: whether the result of this fetch is on its way to disk; then it comes to `deliver`.
-  inbox_delivery(runtime_core& core, std::function<bool(std::uint64_t)> is_being_stored) : core_(core), is_being_stored_(std::move(is_being_stored)) {}
+  inbox_delivery(runtime_core& core, std::function<bool(std::uint64_t)> is_being_stored)
+      : core_(core), is_being_stored_(std::move(is_being_stored)) {}
 
   /// The class is known from here on; what becomes durable is left for the walk until that has begun.
   void announce(const class_descriptor& type);
@@ -44,8 +48,8 @@ private:
   struct walk {
     const class_descriptor* type = nullptr; ///< null: nothing is left to do
     std::string from;                       ///< where the next batch begins
-    std::uint64_t first_new_id = 0;         ///< what was written since the class is known has this id or a later one
-    bool stuck_tasks_only = false;          ///< the inbox has been walked
+    std::uint64_t first_new_id = 0; ///< what was written since the class is known has this id or a later one
+    bool stuck_tasks_only = false;  ///< the inbox has been walked
   };
 
   // A batch. Error: `storage_error`; what was not read is read later.
@@ -55,11 +59,13 @@ private:
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
   std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
-  std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
-  std::set<std::string, std::less<>> later_;               ///< of these, those that cannot go on now: storage is in trouble, or too much waits
+  std::map<std::string, walk, std::less<>> walks_;              ///< classes whose inbox is being delivered
+  std::set<std::string, std::less<>>
+      later_; ///< of these, those that cannot go on now: storage is in trouble, or too much waits
 };
 
 /// The envelope of an inbox row. Error: `corrupt`, `unknown_method`.
-expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor& type, std::string_view key, std::string_view value);
+expected<envelope_ptr> read_inbox_row(runtime_core& core, const class_descriptor& type, std::string_view key,
+                                      std::string_view value);
 
 } // namespace dormouse

@@ -30,13 +30,14 @@ struct job {
   std::uint64_t token = 0; ///< of the attempt in flight
   std::size_t worker = 0;
   std::chrono::steady_clock::time_point assigned_at;
-  std::chrono::milliseconds rest{}; ///< what was left of the fetch's time, if the attempt may take no longer; else 0
+  std::chrono::milliseconds
+      rest{}; ///< what was left of the fetch's time, if the attempt may take no longer; else 0
   std::chrono::microseconds last_attempt{};
   std::uint32_t lost_workers = 0; ///< that had it when they were replaced
 
-  std::string flight;                   ///< what it shares with others (`sharing::single_flight`), while it goes out for them
+  std::string flight; ///< what it shares with others (`sharing::single_flight`), while it goes out for them
   std::vector<std::uint64_t> followers;
-  std::uint64_t leader = 0;             ///< while following
+  std::uint64_t leader = 0; ///< while following
 
   std::unique_ptr<result_message> result; ///< while storing
   blob_writer_ptr body;                   ///< of the result, if it is large

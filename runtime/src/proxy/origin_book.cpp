@@ -24,8 +24,9 @@ origin_stats& origin_book::entry(const std::string& origin) {
     by_use_.splice(by_use_.begin(), by_use_, found->second);
     return by_use_.front();
   }
-  // One with something in flight stays, or its gauge would be lost. It is in use, so it goes to the front. Two places are looked at for
-  // each origin that comes, so that what was too much while all were in use is given back.
+  // One with something in flight stays, or its gauge would be lost. It is in use, so it goes to the front.
+  // Two places are looked at for each origin that comes, so that what was too much while all were in use is
+  // given back.
   for (int looks = 0; looks < 2 && by_use_.size() >= most_origins; ++looks) {
     auto last = std::prev(by_use_.end());
     if (last->in_flight != 0) {
@@ -44,8 +45,7 @@ origin_stats& origin_book::entry(const std::string& origin) {
 std::vector<origin_stats> origin_book::all() const {
   std::lock_guard guard(mutex_);
   std::vector<origin_stats> out(by_use_.begin(), by_use_.end());
-  if (other_.attempts != 0 || other_.rejected != 0)
-    out.push_back(other_);
+  if (other_.attempts != 0 || other_.rejected != 0) out.push_back(other_);
   return out;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The figures of each origin, for `runtime::stats()`. Bounded: the least recently used ones are added up as "other". Written by the dispatcher, read
-/// by anyone.
+/// The figures of each origin, for `runtime::stats()`. Bounded: the least recently used ones are added up as
+/// "other". Written by the dispatcher, read by anyone.
 
 #include <dormouse/runtime/stats.hpp>
 
@@ -19,8 +19,7 @@ public:
   static constexpr std::size_t most_origins = 1'000;
 
   /// Hands the entry of an origin to `change`, under the lock.
-  template <class Change>
-  void note(const std::string& origin, Change change) {
+  template <class Change> void note(const std::string& origin, Change change) {
     std::lock_guard guard(mutex_);
     change(entry(origin));
   }

@@ -13,18 +13,16 @@
 namespace dormouse {
 
 std::string origin_of(const fetch_message& fetch) {
-  if (fetch.target.value)
-    return fetch.target.value->origin();
+  if (fetch.target.value) return fetch.target.value->origin();
   auto target = parse_url(fetch.url);
   return target ? target->origin() : fetch.url;
 }
 
-expected<std::shared_ptr<fetch_message>> read_queued(const store& from, const std::optional<keys::queue_parts>& parts, std::string_view row) {
-  if (!parts)
-    return fail(errc::corrupt, "the key is malformed");
+expected<std::shared_ptr<fetch_message>>
+read_queued(const store& from, const std::optional<keys::queue_parts>& parts, std::string_view row) {
+  if (!parts) return fail(errc::corrupt, "the key is malformed");
   auto fetch = from.read_fetch(row);
-  if (!fetch)
-    return unexpected<error>(fetch.error());
+  if (!fetch) return unexpected<error>(fetch.error());
   if (fetch->id != parts->id || fetch->priority != parts->priority || fetch->extra.queue != parts->queue)
     return fail(errc::corrupt, "key and message disagree");
   return std::make_shared<fetch_message>(std::move(*fetch));
@@ -33,8 +31,7 @@ expected<std::shared_ptr<fetch_message>> read_queued(const store& from, const st
 void queue_window::open(const std::string& queue) {
   for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
     auto [at, is_new] = backlogs_.try_emplace({queue, priority});
-    if (is_new)
-      at->second.from = keys::queue_of(queue, priority).first;
+    if (is_new) at->second.from = keys::queue_of(queue, priority).first;
   }
 }
 
@@ -43,13 +40,15 @@ std::size_t queue_window::held_by(const std::string& origin) const {
   return found == by_origin_.end() ? 0 : found->second;
 }
 
-/// Those in flight are in the window too: an origin that may have many of them must not have to wait for their end.
+/// Those in flight are in the window too: an origin that may have many of them must not have to wait for
+/// their end.
 std::size_t queue_window::in_flight_of(const std::string& origin) const {
   return std::min(options_of(core_.settings, origin).max_in_flight, core_.settings.max_window / 2);
 }
 
-/// Besides those: a part of what is left, and however little that is, a small part of the whole. Else a window that many origins fill evenly would have each of
-/// them looked for in the whole backlog by itself, again and again.
+/// Besides those: a part of what is left, and however little that is, a small part of the whole. Else a
+/// window that many origins fill evenly would have each of them looked for in the whole backlog by itself,
+/// again and again.
 std::size_t queue_window::granted(const backlog& rest) const {
   const auto window = core_.settings.max_window;
   const auto left = window - std::min(rest.in_window, window);
@@ -66,8 +65,7 @@ bool queue_window::wants_more(const backlog& rest, const std::string& origin) co
 
 void queue_window::park(backlog& rest, const std::string& origin, std::string key) {
   auto [at, is_new] = rest.parked.try_emplace(origin, std::move(key));
-  if (!is_new && key < at->second)
-    at->second = std::move(key);
+  if (!is_new && key < at->second) at->second = std::move(key);
 }
 
 bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin) {
@@ -87,9 +85,9 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
     park(rest, origin, std::move(key));
     return false;
   }
-  // Nothing older is left on disk, so the next scan may begin behind this one and not wade through what is gone.
-  if (rest.next_due_ms > due_ms)
-    rest.from = std::max(rest.from, key);
+  // Nothing older is left on disk, so the next scan may begin behind this one and not wade through what is
+  // gone.
+  if (rest.next_due_ms > due_ms) rest.from = std::max(rest.from, key);
   return true;
 }
 
@@ -111,21 +109,18 @@ void queue_window::moved(const fetch_message& fetch, std::int64_t due_ms) {
 }
 
 void queue_window::read(std::size_t least_room) {
-  if (!has_begun_)
-    return;
+  if (!has_begun_) return;
   const auto now = core_.clock->now_ms();
   for (auto& [of, rest] : backlogs_) {
-    const auto has_room = [this, least_room, &of_it = rest] { return of_it.in_window + least_room <= core_.settings.max_window; };
-    if (rest.next_due_ms <= now)
-      rest.more_due = true;
-    if (rest.more_due && has_room())
-      read_on(of, rest);
-    if (rest.parked.empty() || !has_room())
-      continue;
+    const auto has_room = [this, least_room, &of_it = rest] {
+      return of_it.in_window + least_room <= core_.settings.max_window;
+    };
+    if (rest.next_due_ms <= now) rest.more_due = true;
+    if (rest.more_due && has_room()) read_on(of, rest);
+    if (rest.parked.empty() || !has_room()) continue;
     std::vector<std::string> ready;
     for (const auto& [origin, from] : rest.parked)
-      if (wants_more(rest, origin))
-        ready.push_back(origin);
+      if (wants_more(rest, origin)) ready.push_back(origin);
     for (const auto& origin : ready)
       read_parked(of, rest, origin);
   }
@@ -142,10 +137,8 @@ void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
       rest.next_due_ms = parts->due_ms;
       break;
     }
-    if (rest.in_window >= core_.settings.max_window)
-      return;
-    if (parts && owner_.contains(parts->id))
-      continue;
+    if (rest.in_window >= core_.settings.max_window) return;
+    if (parts && owner_.contains(parts->id)) continue;
     auto fetch = read_queued(*core_.store, parts, row->value());
     if (!fetch) {
       bury(*row, fetch.error());
@@ -171,13 +164,10 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
   auto row = core_.store->scan(from, keys::queue_of(of.first, of.second).second);
   for (; row->valid(); row->next()) {
     auto parts = keys::parse_queue(row->key());
-    if (parts && parts->due_ms > now)
-      break;
-    if (!parts || owner_.contains(parts->id))
-      continue;
+    if (parts && parts->due_ms > now) break;
+    if (!parts || owner_.contains(parts->id)) continue;
     auto fetch = read_queued(*core_.store, parts, row->value());
-    if (!fetch || origin_of(**fetch) != origin)
-      continue; // a damaged one is buried by whoever reads all
+    if (!fetch || origin_of(**fetch) != origin) continue; // a damaged one is buried by whoever reads all
     if (has_its_share(rest, origin)) {
       from = row->key();
       return;
@@ -186,14 +176,16 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
     owner_.add(std::move(*fetch), parts->due_ms, origin);
   }
   if (auto read = row->status(); !read)
-    return core_.log->error("the queue cannot be read: {}", to_string(read.error())); // from there again when there is room
+    return core_.log->error("the queue cannot be read: {}",
+                            to_string(read.error())); // from there again when there is room
   rest.parked.erase(origin);
 }
 
 /// Nobody can be told: who asked is in the row that cannot be read.
 void queue_window::bury(const row_cursor& row, const error& why) {
   auto burial = std::make_unique<row_burial>(core_.counts);
-  core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()), "queue row: " + to_string(why), core_.clock->now_ms());
+  core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()),
+                    "queue row: " + to_string(why), core_.clock->now_ms());
   core_.store->submit(std::move(burial));
   auto parts = keys::parse_queue(row.key());
   core_.leave_queue(parts ? parts->queue : std::string());
@@ -201,8 +193,7 @@ void queue_window::bury(const row_cursor& row, const error& why) {
 
 std::int64_t queue_window::next_due_ms() const noexcept {
   auto next = never;
-  if (!has_begun_)
-    return next;
+  if (!has_begun_) return next;
   for (const auto& [of, rest] : backlogs_)
     next = std::min(next, rest.next_due_ms);
   return next;

@@ -1,10 +1,12 @@
 #pragma once
 
-/// The part of the queue that is in memory: a bounded window of due fetches, refilled from disk by range scans, so that a million queued fetches cost
-/// disk and not memory. For each named queue and priority it knows up to where the rows on disk have been read.
+/// The part of the queue that is in memory: a bounded window of due fetches, refilled from disk by range
+/// scans, so that a million queued fetches cost disk and not memory. For each named queue and priority it
+/// knows up to where the rows on disk have been read.
 ///
-/// Slow origins must not fill the window while others wait behind them on disk. So an origin gets at most a quarter of what is left of it, besides what
-/// it may have in flight; its further rows are passed over, and read from where the passing over began once enough of its fetches are gone.
+/// Slow origins must not fill the window while others wait behind them on disk. So an origin gets at most a
+/// quarter of what is left of it, besides what it may have in flight; its further rows are passed over, and
+/// read from where the passing over began once enough of its fetches are gone.
 ///
 /// Belongs to the dispatcher.
 
@@ -27,7 +29,8 @@ namespace dormouse {
 std::string origin_of(const fetch_message& fetch);
 
 /// What a row of the queue holds, if it is what its key says and tells who asked. Error: `corrupt`.
-expected<std::shared_ptr<fetch_message>> read_queued(const store& from, const std::optional<keys::queue_parts>& parts, std::string_view row);
+expected<std::shared_ptr<fetch_message>>
+read_queued(const store& from, const std::optional<keys::queue_parts>& parts, std::string_view row);
 
 class queue_window {
 public:
@@ -47,7 +50,8 @@ public:
   void begin() noexcept { has_begun_ = true; }
   bool has_begun() const noexcept { return has_begun_; }
 
-  /// Whether a fetch that was just queued goes into the window; if not it is found on disk when its time comes.
+  /// Whether a fetch that was just queued goes into the window; if not it is found on disk when its time
+  /// comes.
   bool wants(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin);
 
   /// The owner has put one into the window, or taken one out.
@@ -71,7 +75,7 @@ private:
     std::size_t in_window = 0;
     bool more_due = true; ///< due rows may be on disk that are not in the window
     std::string from;     ///< every due row before this key is in the window, but for those of parked origins
-    std::int64_t next_due_ms = never; ///< a row that becomes due later
+    std::int64_t next_due_ms = never;          ///< a row that becomes due later
     std::map<std::string, std::string> parked; ///< origin -> its first row that was passed over
   };
   using backlogs = std::map<std::pair<std::string, fetch_priority>, backlog>;

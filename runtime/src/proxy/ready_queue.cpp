@@ -10,8 +10,7 @@ constexpr std::uint32_t turns_in_a_round = 21;
 
 /// Whose turn it is, if it has work: 16 times high, 4 times normal, once low.
 std::size_t preferred(std::uint32_t turn) {
-  if (turn == turns_in_a_round - 1)
-    return static_cast<std::size_t>(fetch_priority::low);
+  if (turn == turns_in_a_round - 1) return static_cast<std::size_t>(fetch_priority::low);
   return static_cast<std::size_t>(turn % 5 == 4 ? fetch_priority::normal : fetch_priority::high);
 }
 
@@ -37,8 +36,7 @@ std::optional<std::uint64_t> ready_queue::take(std::int64_t now_ms) {
   // Round robin, beginning behind the one that had the last turn.
   auto at = queues_.upper_bound(last_queue_);
   for (std::size_t seen = 0; seen < queues_.size(); ++seen, ++at) {
-    if (at == queues_.end())
-      at = queues_.begin();
+    if (at == queues_.end()) at = queues_.begin();
     if (auto id = take_from(at->second, now_ms)) {
       last_queue_ = at->first;
       return id;
@@ -48,15 +46,13 @@ std::optional<std::uint64_t> ready_queue::take(std::int64_t now_ms) {
 }
 
 std::optional<std::uint64_t> ready_queue::take_from(queue_state& queue, std::int64_t now_ms) {
-  if (queue.in_flight >= queue.limit)
-    return std::nullopt;
+  if (queue.in_flight >= queue.limit) return std::nullopt;
   auto priority = preferred(queue.turn);
   if (queue.ready[priority].empty()) {
     priority = 0;
     while (priority < priorities && queue.ready[priority].empty())
       ++priority;
-    if (priority == priorities)
-      return std::nullopt;
+    if (priority == priorities) return std::nullopt;
   }
   queue.turn = (queue.turn + 1) % turns_in_a_round;
   auto& from = *queue.ready[priority].begin()->second;
@@ -73,10 +69,10 @@ std::optional<std::uint64_t> ready_queue::take_from(queue_state& queue, std::int
 bool ready_queue::remove(const place& at, std::int64_t now_ms) {
   auto origin = origins_.find(at.origin);
   auto queue = queues_.find(at.queue);
-  if (origin == origins_.end() || queue == queues_.end())
-    return false;
+  if (origin == origins_.end() || queue == queues_.end()) return false;
   auto in = origin->second.lanes.find(&queue->second);
-  if (in == origin->second.lanes.end() || in->second.waiting[static_cast<std::size_t>(at.priority)].erase(at.id) == 0)
+  if (in == origin->second.lanes.end() ||
+      in->second.waiting[static_cast<std::size_t>(at.priority)].erase(at.id) == 0)
     return false;
   refresh(origin, now_ms);
   return true;
@@ -104,7 +100,8 @@ void ready_queue::hold(const std::string& origin, std::int64_t until_ms, std::in
   refresh(at, now_ms);
 }
 
-void ready_queue::narrow(const std::string& origin, std::optional<std::size_t> max_in_flight, std::int64_t now_ms) {
+void ready_queue::narrow(const std::string& origin, std::optional<std::size_t> max_in_flight,
+                         std::int64_t now_ms) {
   auto at = find_or_add(origin, now_ms);
   at->second.narrowed = max_in_flight;
   refresh(at, now_ms);
@@ -128,11 +125,13 @@ void ready_queue::refresh(origin_map::iterator at, std::int64_t now_ms) {
   if (limited) {
     // A clock that was set back gives nothing and takes nothing.
     const auto passed = std::max<std::int64_t>(0, now_ms - origin.counted_ms);
-    origin.tokens = std::min(origin.rules.burst, origin.tokens + static_cast<double>(passed) * origin.rules.per_second / 1000);
+    origin.tokens = std::min(origin.rules.burst,
+                             origin.tokens + static_cast<double>(passed) * origin.rules.per_second / 1000);
   }
   origin.counted_ms = now_ms;
   const bool has_token = !limited || origin.tokens >= 1 - 1e-9;
-  const bool open = origin.in_flight < origin.narrowed.value_or(origin.rules.max_in_flight) && has_token && origin.held_ms <= now_ms;
+  const bool open = origin.in_flight < origin.narrowed.value_or(origin.rules.max_in_flight) && has_token &&
+                    origin.held_ms <= now_ms;
   bool waits = false;
   for (auto in = origin.lanes.begin(); in != origin.lanes.end();) {
     auto& [queue, here] = *in;
@@ -142,37 +141,35 @@ void ready_queue::refresh(origin_map::iterator at, std::int64_t now_ms) {
       empty = empty && waiting.empty();
       const auto offer = open && !waiting.empty() ? std::optional(*waiting.begin()) : std::nullopt;
       auto& offered = here.offered[priority];
-      if (offer == offered)
-        continue;
-      if (offered)
-        queue->ready[priority].erase({*offered, &here});
-      if (offer)
-        queue->ready[priority].emplace(*offer, &here);
+      if (offer == offered) continue;
+      if (offered) queue->ready[priority].erase({*offered, &here});
+      if (offer) queue->ready[priority].emplace(*offer, &here);
       offered = offer;
     }
     waits = waits || !empty;
     in = empty ? origin.lanes.erase(in) : std::next(in);
   }
-  const auto milliseconds_for = [&origin](double tokens) { return static_cast<std::int64_t>(std::ceil(tokens * 1000 / origin.rules.per_second)); };
+  const auto milliseconds_for = [&origin](double tokens) {
+    return static_cast<std::int64_t>(std::ceil(tokens * 1000 / origin.rules.per_second));
+  };
   auto timer = until_told;
   if (origin.held_ms > now_ms)
     timer = origin.held_ms;
   else if (waits && !has_token)
     timer = now_ms + std::max<std::int64_t>(1, milliseconds_for(1 - origin.tokens));
   else if (!waits && origin.in_flight == 0 && limited && origin.tokens < origin.rules.burst)
-    timer = now_ms + std::max<std::int64_t>(1, milliseconds_for(origin.rules.burst - origin.tokens)); // forgotten when the bucket is full again
+    timer = now_ms + std::max<std::int64_t>(
+                         1, milliseconds_for(origin.rules.burst -
+                                             origin.tokens)); // forgotten when the bucket is full again
   set_timer(origin, timer);
   if (timer == until_told && !waits && origin.in_flight == 0 && !origin.narrowed && origin.held_ms <= now_ms)
     origins_.erase(at);
 }
 
 void ready_queue::set_timer(origin_state& origin, std::int64_t at_ms) {
-  if (at_ms == origin.timer_ms)
-    return;
-  if (origin.timer_ms != until_told)
-    timers_.erase({origin.timer_ms, &origin});
-  if (at_ms != until_told)
-    timers_.emplace(at_ms, &origin);
+  if (at_ms == origin.timer_ms) return;
+  if (origin.timer_ms != until_told) timers_.erase({origin.timer_ms, &origin});
+  if (at_ms != until_told) timers_.emplace(at_ms, &origin);
   origin.timer_ms = at_ms;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-/// Which fetch goes next (R12). A fetch goes when its named queue has a free place and its origin has one, is not held and has a token left.
-/// Named queues take turns. Within one, of 21 fetches 16 are high, 4 normal and 1 low while there is work of all three, so nothing starves; within a
-/// priority the oldest goes first. Picking and adding cost the logarithm of what waits, however many origins there are.
+/// Which fetch goes next (R12). A fetch goes when its named queue has a free place and its origin has one, is
+/// not held and has a token left. Named queues take turns. Within one, of 21 fetches 16 are high, 4 normal
+/// and 1 low while there is work of all three, so nothing starves; within a priority the oldest goes first.
+/// Picking and adding cost the logarithm of what waits, however many origins there are.
 ///
 /// Times are of the wall clock, in ms, and come from the caller.
 
@@ -51,7 +52,8 @@ public:
 
   void add(const place& at, std::int64_t now_ms);
 
-  /// Takes the next one out, and a place of its queue and its origin with it; nothing if all that waits has to wait on.
+  /// Takes the next one out, and a place of its queue and its origin with it; nothing if all that waits has
+  /// to wait on.
   std::optional<std::uint64_t> take(std::int64_t now_ms);
 
   /// Takes a fetch out that will not go; false if it was not there.

@@ -1,12 +1,13 @@
 #pragma once
 
-/// The header section of a response, taken in line by line as libcurl hands it over: raw, each line with its end, those of every response to
-/// one request in one stream. A server wrote these bytes, so nothing about them is believed (R21): they are bounded as they come, and what is kept is what
-/// `headers` accepts.
+/// The header section of a response, taken in line by line as libcurl hands it over: raw, each line with its
+/// end, those of every response to one request in one stream. A server wrote these bytes, so nothing about
+/// them is believed (R21): they are bounded as they come, and what is kept is what `headers` accepts.
 ///
-/// A status line begins a section, unless the final response has begun, and an empty line ends it. Within it, a line that begins with a blank goes on with the field before, one space between
-/// (obs-fold, RFC 9112 section 5.2). Fields outside of it are trailers: dropped, because a field counts there only if its definition says so (RFC 9110 section 6.5.1),
-/// and `Set-Cookie` and `Location` do not.
+/// A status line begins a section, unless the final response has begun, and an empty line ends it. Within it,
+/// a line that begins with a blank goes on with the field before, one space between (obs-fold, RFC 9112
+/// section 5.2). Fields outside of it are trailers: dropped, because a field counts there only if its
+/// definition says so (RFC 9110 section 6.5.1), and `Set-Cookie` and `Location` do not.
 
 #include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/headers.hpp>
@@ -26,8 +27,8 @@ public:
     other,
   };
 
-  /// Errors: `too_large` when the lines of this response, its trailers included, have more than `max_bytes`; `invalid_header` for what is no field or one that
-  /// RFC 9110 forbids. The response is then to be given up.
+  /// Errors: `too_large` when the lines of this response, its trailers included, have more than `max_bytes`;
+  /// `invalid_header` for what is no field or one that RFC 9110 forbids. The response is then to be given up.
   expected<line_kind> take(std::string_view line, std::size_t max_bytes);
 
   /// What is complete: a field is when the line behind it has come.

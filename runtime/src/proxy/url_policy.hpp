@@ -24,8 +24,9 @@ enum class reach : std::uint8_t {
   anywhere,    ///< listed by name
 };
 
-/// Whether an address is not part of the public Internet: loopback, private, link-local (the metadata services), shared,
-/// multicast, reserved, documentation (RFC 6890 and IANA's special-purpose registries), and IPv6 forms that carry such an IPv4 address.
+/// Whether an address is not part of the public Internet: loopback, private, link-local (the metadata
+/// services), shared, multicast, reserved, documentation (RFC 6890 and IANA's special-purpose registries),
+/// and IPv6 forms that carry such an IPv4 address.
 bool is_special_address(const sockaddr& where) noexcept;
 
 class url_policy {

@@ -1,5 +1,3 @@
-#include <utility> // Boost 1.74's Asio uses std::exchange without it
-
 #include "proxy/worker.hpp"
 
 #include "host/runtime_core.hpp"
@@ -10,38 +8,45 @@
 #include <boost/asio/steady_timer.hpp>
 #include <caf/actor_companion.hpp>
 #include <caf/send.hpp>
+#include <pthread.h>
 
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <utility> // Boost 1.74's Asio uses std::exchange without it
 #include <vector>
-
-#include <csignal>
-#include <pthread.h>
 
 namespace dormouse {
 
 namespace asio = boost::asio;
 using std::chrono::steady_clock;
 
-/// Owned by the worker's thread as well as by its handle, so that a thread that hangs can be left behind. It keeps copies of what it needs:
-/// the runtime may be gone when it wakes up.
+/// Owned by the worker's thread as well as by its handle, so that a thread that hangs can be left behind. It
+/// keeps copies of what it needs: the runtime may be gone when it wakes up.
 class worker_loop : public std::enable_shared_from_this<worker_loop> {
 public:
   worker_loop(runtime_core& core, std::size_t index, std::uint64_t generation)
-    : dispatcher_(core.dispatcher),
-      policy_(core.policy),
-      clock_(core.clock),
-      wrap_transport_(core.world.wrap_transport),
-      blobs_(core.store->blobs()),
-      settings_{core.settings.max_inline_bytes, core.settings.max_body_bytes, core.settings.max_header_bytes, core.settings.connect_timeout, core.settings.user_agent,
-                core.settings.ca_file.string(), core.settings.client_certificate.string(), core.settings.client_key.string(), core.settings.proxy},
-      renew_every_(core.settings.worker_lease / 4),
-      index_(index),
-      generation_(generation),
-      work_(loop_.get_executor()),
-      renewal_(loop_) {
+      : dispatcher_(core.dispatcher),
+        policy_(core.policy),
+        clock_(core.clock),
+        wrap_transport_(core.world.wrap_transport),
+        blobs_(core.store->blobs()),
+        settings_{core.settings.max_inline_bytes,
+                  core.settings.max_body_bytes,
+                  core.settings.max_header_bytes,
+                  core.settings.connect_timeout,
+                  core.settings.user_agent,
+                  core.settings.ca_file.string(),
+                  core.settings.client_certificate.string(),
+                  core.settings.client_key.string(),
+                  core.settings.proxy},
+        renew_every_(core.settings.worker_lease / 4),
+        index_(index),
+        generation_(generation),
+        work_(loop_.get_executor()),
+        renewal_(loop_) {
     renew();
   }
 
@@ -57,8 +62,7 @@ public:
       wake = arrived_.empty();
       std::move(transfers.begin(), transfers.end(), std::back_inserter(arrived_));
     }
-    if (wake)
-      asio::post(loop_, [this] { start_arrived(); });
+    if (wake) asio::post(loop_, [this] { start_arrived(); });
   }
 
   /// Any thread. Behind those that were taken before it.
@@ -80,15 +84,15 @@ public:
   }
 
   std::chrono::nanoseconds silent_for() const noexcept {
-    return steady_clock::now().time_since_epoch() - std::chrono::nanoseconds(renewed_.load(std::memory_order_relaxed));
+    return steady_clock::now().time_since_epoch() -
+           std::chrono::nanoseconds(renewed_.load(std::memory_order_relaxed));
   }
 
 private:
   void cancel(std::uint64_t token) {
     {
       std::lock_guard guard(mutex_);
-      if (std::erase_if(arrived_, [token](const transfer& each) { return each.token == token; }) != 0)
-        return;
+      if (std::erase_if(arrived_, [token](const transfer& each) { return each.token == token; }) != 0) return;
     }
     std::erase_if(finished_, [token](const transfer_outcome& each) { return each.token == token; });
     transport_->cancel(token);
@@ -96,7 +100,8 @@ private:
 
   void run() {
     ::pthread_setname_np(::pthread_self(), "dormouse.proxy");
-    // libcurl is told to leave signals alone; a connection that breaks while TLS writes to it must not end the process.
+    // libcurl is told to leave signals alone; a connection that breaks while TLS writes to it must not end
+    // the process.
     sigset_t broken_pipe;
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
@@ -104,8 +109,7 @@ private:
     std::string died;
     try {
       transport_ = make_curl_transport(loop_, settings_, policy_, *clock_, blobs_);
-      if (wrap_transport_)
-        transport_ = wrap_transport_(index_, std::move(transport_));
+      if (wrap_transport_) transport_ = wrap_transport_(index_, std::move(transport_));
       renew_again();
       loop_.run();
     } catch (const std::exception& e) {
@@ -122,18 +126,21 @@ private:
     ended_.notify_all();
   }
 
-  void renew() noexcept { renewed_.store(std::chrono::nanoseconds(steady_clock::now().time_since_epoch()).count(), std::memory_order_relaxed); }
+  void renew() noexcept {
+    renewed_.store(std::chrono::nanoseconds(steady_clock::now().time_since_epoch()).count(),
+                   std::memory_order_relaxed);
+  }
 
   void renew_again() {
     renew();
     renewal_.expires_after(renew_every_);
     renewal_.async_wait([this](const boost::system::error_code& cancelled) {
-      if (!cancelled)
-        renew_again();
+      if (!cancelled) renew_again();
     });
   }
 
-  /// In slices: to start ten thousand takes longer than a lease, and neither its renewal nor what is answered already should wait for that.
+  /// In slices: to start ten thousand takes longer than a lease, and neither its renewal nor what is answered
+  /// already should wait for that.
   void start_arrived() {
     constexpr std::size_t slice = 64;
     std::vector<transfer> transfers;
@@ -145,9 +152,9 @@ private:
       more = !arrived_.empty();
     }
     for (auto& next : transfers)
-      transport_->start(std::move(next), [this](transfer_outcome&& outcome) { finished(std::move(outcome)); });
-    if (more)
-      asio::post(loop_, [this] { start_arrived(); });
+      transport_->start(std::move(next),
+                        [this](transfer_outcome&& outcome) { finished(std::move(outcome)); });
+    if (more) asio::post(loop_, [this] { start_arrived(); });
   }
 
   /// What finishes in one round of the loop goes out as one message.
@@ -186,7 +193,7 @@ private:
 };
 
 proxy_worker::proxy_worker(runtime_core& core, std::size_t index, std::uint64_t generation)
-  : loop_(std::make_shared<worker_loop>(core, index, generation)), generation_(generation) {
+    : loop_(std::make_shared<worker_loop>(core, index, generation)), generation_(generation) {
   mailbox_ = core.system.spawn<caf::actor_companion, caf::hidden>();
   auto* companion = caf::actor_cast<caf::actor_companion*>(mailbox_);
   companion->on_enqueue([loop = loop_](caf::mailbox_element_ptr element) {
@@ -200,17 +207,12 @@ proxy_worker::proxy_worker(runtime_core& core, std::size_t index, std::uint64_t 
 }
 
 proxy_worker::~proxy_worker() {
-  if (loop_)
-    loop_->revoke();
+  if (loop_) loop_->revoke();
 }
 
-std::chrono::nanoseconds proxy_worker::silent_for() const noexcept {
-  return loop_->silent_for();
-}
+std::chrono::nanoseconds proxy_worker::silent_for() const noexcept { return loop_->silent_for(); }
 
-void proxy_worker::revoke() noexcept {
-  loop_->revoke();
-}
+void proxy_worker::revoke() noexcept { loop_->revoke(); }
 
 bool proxy_worker::stop(std::chrono::milliseconds patience) {
   loop_->revoke();

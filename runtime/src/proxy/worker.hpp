@@ -1,10 +1,10 @@
 #pragma once
 
-/// A proxy worker: one actor with its own thread and event loop. Its mailbox is the loop: a message wakes it, and what it finishes goes
-/// to the dispatcher in batches.
+/// A proxy worker: one actor with its own thread and event loop. Its mailbox is the loop: a message wakes it,
+/// and what it finishes goes to the dispatcher in batches.
 ///
-/// The worker holds a short lease that it renews from its loop while it lives, however long its fetches take (R10). Whoever sees the lease run
-/// out revokes it: what the worker says after that is not believed.
+/// The worker holds a short lease that it renews from its loop while it lives, however long its fetches take
+/// (R10). Whoever sees the lease run out revokes it: what the worker says after that is not believed.
 
 #include "host/actor_messages.hpp"
 
@@ -37,7 +37,8 @@ public:
   /// It is told to stop; nobody waits for it.
   void revoke() noexcept;
 
-  /// Revokes it and waits for its thread, `patience` at the most. False: the thread hangs and is left behind, holding nothing but its own things.
+  /// Revokes it and waits for its thread, `patience` at the most. False: the thread hangs and is left behind,
+  /// holding nothing but its own things.
   bool stop(std::chrono::milliseconds patience);
 
 private:

@@ -17,27 +17,21 @@ void due_window::written(const keys::due_parts& row) {
 }
 
 void due_window::aside(const keys::due_parts& row) {
-  if (out_.erase(row) != 0)
-    aside_.insert(row);
+  if (out_.erase(row) != 0) aside_.insert(row);
 }
 
-bool due_window::over(const keys::due_parts& row) {
-  return out_.erase(row) + aside_.erase(row) != 0;
-}
+bool due_window::over(const keys::due_parts& row) { return out_.erase(row) + aside_.erase(row) != 0; }
 
 void due_window::defined(const std::string& binding) {
   auto first = passed_over_.extract(binding);
-  if (first.empty())
-    return;
+  if (first.empty()) return;
   from_ = std::min(from_, std::move(first.mapped()));
   more_due_ = true;
 }
 
 bool due_window::read(std::int64_t now_ms) {
-  if (next_ms_ <= now_ms)
-    more_due_ = true;
-  if (!more_due_ || out_.size() > most_ / 2)
-    return false;
+  if (next_ms_ <= now_ms) more_due_ = true;
+  if (!more_due_ || out_.size() > most_ / 2) return false;
   next_ms_ = never;
   auto row = owner_.scan(from_, keys::all('W').second);
   for (std::size_t seen = 0; row->valid(); row->next(), ++seen) {
@@ -54,8 +48,7 @@ bool due_window::read(std::int64_t now_ms) {
     }
     from_ = row->key();
     from_ += '\0';
-    if (place && (out_.contains(*place) || aside_.contains(*place)))
-      continue;
+    if (place && (out_.contains(*place) || aside_.contains(*place))) continue;
     auto of = keys::parse_schedule(row->value());
     if (!place || !of) {
       owner_.bury(*row, place ? "it does not lead to a schedule" : "the key is malformed");

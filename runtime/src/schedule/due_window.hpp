@@ -1,14 +1,16 @@
 #pragma once
 
-/// The part of the schedules that is in memory: those that are due and with their objects, at most so many, and of all others only when the next one is
-/// due. The rows on disk are in the order of their due times, so a walk over what is due ends where the future begins.
+/// The part of the schedules that is in memory: those that are due and with their objects, at most so many,
+/// and of all others only when the next one is due. The rows on disk are in the order of their due times, so
+/// a walk over what is due ends where the future begins.
 ///
-/// A firing that waits, for its object is not ready or it is to be tried again, takes none of the places: its row is kept in mind, so that it is not handed
-/// over again, and the owner bounds how many wait.
+/// A firing that waits, for its object is not ready or it is to be tried again, takes none of the places: its
+/// row is kept in mind, so that it is not handed over again, and the owner bounds how many wait.
 ///
-/// A row leaves when its firing is over. By then it is erased, or has moved to a later place and was told of anew; or it was left for the next start, and
-/// then it is behind the walk. Rows whose class is not defined are passed over; the window remembers, per binding, the first of them, and the walk goes
-/// back there when the class comes.
+/// A row leaves when its firing is over. By then it is erased, or has moved to a later place and was told of
+/// anew; or it was left for the next start, and then it is behind the walk. Rows whose class is not defined
+/// are passed over; the window remembers, per binding, the first of them, and the walk goes back there when
+/// the class comes.
 ///
 /// Belongs to the scheduler.
 
@@ -34,7 +36,8 @@ public:
 
   struct callbacks {
     std::function<std::unique_ptr<row_cursor>(std::string_view from, std::string_view to)> scan;
-    std::function<bool(const keys::due_parts& row, keys::schedule_parts of)> hand_over; ///< false: its class is not defined
+    std::function<bool(const keys::due_parts& row, keys::schedule_parts of)>
+        hand_over; ///< false: its class is not defined
     std::function<void(const row_cursor& row, const std::string& why)> bury;
     std::function<void(const error& why)> unreadable;
   };
@@ -53,7 +56,8 @@ public:
   /// What was passed over for this class is wanted now.
   void defined(const std::string& binding);
 
-  /// Hands over what is due, if there is much room, and looks at `rows_per_read` rows at most. Whether there are more to look at.
+  /// Hands over what is due, if there is much room, and looks at `rows_per_read` rows at most. Whether there
+  /// are more to look at.
   bool read(std::int64_t now_ms);
 
   /// When to look again, at the latest.
@@ -64,10 +68,10 @@ public:
 private:
   const std::size_t most_;
   const callbacks owner_;
-  std::set<keys::due_parts> out_; ///< with their objects
+  std::set<keys::due_parts> out_;   ///< with their objects
   std::set<keys::due_parts> aside_; ///< the same, and they wait there
-  bool more_due_ = true;          ///< due rows may be on disk at `from_` or behind it
-  std::string from_ = "W";        ///< every row before this key is out, or passed over, or was left
+  bool more_due_ = true;            ///< due rows may be on disk at `from_` or behind it
+  std::string from_ = "W";          ///< every row before this key is out, or passed over, or was left
   std::int64_t next_ms_ = never;
   std::map<std::string, std::string> passed_over_; ///< binding -> the first of its rows that were
 };

@@ -25,14 +25,12 @@ expected<std::optional<std::int64_t>> next_tick(const schedule_message& what, st
     const auto missed = all ? 0 : std::max<std::int64_t>(0, now_ms - what.tick_ms) / what.interval_ms;
     return what.tick_ms + (missed + 1) * what.interval_ms;
   }
-  if (what.cron.empty())
-    return std::nullopt;
+  if (what.cron.empty()) return std::nullopt;
   auto expression = cron::parse(what.cron, what.zone);
-  if (!expression)
-    return unexpected<error>(expression.error());
-  const auto next = expression->next(std::chrono::system_clock::time_point(milliseconds(all ? what.tick_ms : std::max(what.tick_ms, now_ms))));
-  if (!next)
-    return std::nullopt;
+  if (!expression) return unexpected<error>(expression.error());
+  const auto next = expression->next(std::chrono::system_clock::time_point(
+      milliseconds(all ? what.tick_ms : std::max(what.tick_ms, now_ms))));
+  if (!next) return std::nullopt;
   return std::chrono::duration_cast<milliseconds>(next->time_since_epoch()).count();
 }
 
@@ -40,7 +38,8 @@ std::chrono::milliseconds firing_back_off(std::uint64_t seed, std::uint64_t numb
   const auto doublings = std::clamp<std::size_t>(failures, 1, max_firing_retries) - 1;
   const auto base = std::int64_t{2'000} << doublings;
   const auto random = mixed(seed ^ mixed(number ^ mixed(failures)));
-  return milliseconds(base * 3 / 4 + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(base / 2 + 1)));
+  return milliseconds(base * 3 / 4 +
+                      static_cast<std::int64_t>(random % static_cast<std::uint64_t>(base / 2 + 1)));
 }
 
 } // namespace dormouse

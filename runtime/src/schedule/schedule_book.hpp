@@ -1,7 +1,8 @@
 #pragma once
 
-/// The schedules of one activation's object as its turns see them: those on disk, and over them what its turns have done to them and is not known to be
-/// durable. Of that it holds no more than what commits in flight carry, for a turn does not wait for the commit of the one before.
+/// The schedules of one activation's object as its turns see them: those on disk, and over them what its
+/// turns have done to them and is not known to be durable. Of that it holds no more than what commits in
+/// flight carry, for a turn does not wait for the commit of the one before.
 ///
 /// Thrown away together with the object when a turn is undone; nothing is in flight when it is filled again.
 
@@ -22,7 +23,8 @@ class schedule_book {
 public:
   schedule_book(runtime_core& core, const address& of) : core_(core), of_(of) {}
 
-  /// Checked and taken, in place of the one with its name. Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
+  /// Checked and taken, in place of the one with its name. Errors: `invalid_request`, `too_large`,
+  /// `queue_full`, `storage_error`.
   expected<schedule_id> add(schedule_message&& what);
 
   /// The same for one of the runtime's own, which has no name and no limit but its arguments'.
@@ -43,7 +45,8 @@ public:
   /// Cancels all of them: for the end of the object.
   expected<void> erase_all();
 
-  /// What the success of a firing does to its row, before the handler runs, which may cancel or replace it. Error: as `next_tick`.
+  /// What the success of a firing does to its row, before the handler runs, which may cancel or replace it.
+  /// Error: as `next_tick`.
   expected<void> fire(const schedule_message& row);
 
   /// The same for one that is not over yet: it moves to a later time.
@@ -98,12 +101,8 @@ struct schedule_book::savepoint {
   contents then;
 };
 
-inline schedule_book::savepoint schedule_book::save() const {
-  return {now_};
-}
+inline schedule_book::savepoint schedule_book::save() const { return {now_}; }
 
-inline void schedule_book::go_back(savepoint&& to) noexcept {
-  now_ = std::move(to.then);
-}
+inline void schedule_book::go_back(savepoint&& to) noexcept { now_ = std::move(to.then); }
 
 } // namespace dormouse

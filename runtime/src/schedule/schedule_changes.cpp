@@ -31,11 +31,11 @@ void schedule_changes::let_out(runtime_core& core) const {
   core.counts.fired_late.add(fired_late);
   core.counts.failed_firings.add(failed);
   core.counts.dead_letters.add(buried);
-  if (earliest)
-    core.schedules->written(*earliest);
+  if (earliest) core.schedules->written(*earliest);
 }
 
-schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what, const error& why) {
+schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what,
+                               const error& why) {
   const auto now = core.clock->now_ms();
   schedule_changes out;
   out.failed = 1;
@@ -43,11 +43,13 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   auto next = what;
   next.tries.push_back({now, to_string(why).substr(0, most_failure_bytes)});
   if (next.tries.size() <= max_firing_retries) {
-    next.due_ms = std::max(now, what.due_ms) + firing_back_off(core.settings.seed, what.id.number, next.tries.size()).count();
+    next.due_ms = std::max(now, what.due_ms) +
+                  firing_back_off(core.settings.seed, what.id.number, next.tries.size()).count();
     out.put(*core.store, of, next);
     return out;
   }
-  // The letter is of this tick alone: should it be retried, the schedule itself has long gone on, or its name is another's.
+  // The letter is of this tick alone: should it be retried, the schedule itself has long gone on, or its name
+  // is another's.
   auto tick = what;
   tick.id = {core.store->next_id(), {}};
   tick.due_ms = tick.tick_ms;
@@ -58,7 +60,8 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   for (auto& each : std::exchange(next.tries, {}))
     history.push_back({each.time_ms, std::move(each.failure)});
   tick.tries.clear();
-  core.store->bury(out.writes, keys::schedule(of, tick.id), seal_value(frame_type::schedule, tick), to_string(why), now, std::move(history));
+  core.store->bury(out.writes, keys::schedule(of, tick.id), seal_value(frame_type::schedule, tick),
+                   to_string(why), now, std::move(history));
   out.buried = 1;
   const auto again = next_tick(what, now);
   if (again && *again) {
@@ -68,21 +71,23 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   }
   out.more = -1;
   if (!again)
-    core.log->error("schedule {} of object {} ends, as its next tick is not known: {}", what.id.number, to_string(of), to_string(again.error()));
+    core.log->error("schedule {} of object {} ends, as its next tick is not known: {}", what.id.number,
+                    to_string(of), to_string(again.error()));
   return out;
 }
 
-void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms, const error* damage) {
+void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
+                const error* damage) {
   auto due = keys::due(due_ms, id.number);
-  if (auto row = core.store->get(due); !row || !*row)
-    return; // it was cancelled, and this with it
+  if (auto row = core.store->get(due); !row || !*row) return; // it was cancelled, and this with it
   core.counts.schedules.sub();
   auto key = keys::schedule(of, id);
   auto damaged = damage != nullptr ? core.store->get(key) : std::nullopt;
   std::unique_ptr<pending_commit> commit;
   if (damaged && *damaged) {
     commit = std::make_unique<row_burial>(core.counts);
-    core.store->bury(commit->writes, std::move(key), std::move(**damaged), "schedule: " + to_string(*damage), core.clock->now_ms());
+    core.store->bury(commit->writes, std::move(key), std::move(**damaged), "schedule: " + to_string(*damage),
+                     core.clock->now_ms());
   } else {
     commit = std::make_unique<row_erasure>();
   }

@@ -16,7 +16,7 @@ struct runtime_core;
 struct schedule_changes {
   write_set writes;
   std::optional<keys::due_parts> earliest; ///< of the rows that are written
-  std::int64_t more = 0;    ///< schedules than before
+  std::int64_t more = 0;                   ///< schedules than before
   std::uint64_t made = 0;
   std::uint64_t fired = 0;
   std::uint64_t fired_late = 0;
@@ -24,16 +24,22 @@ struct schedule_changes {
   std::uint64_t buried = 0;
 
   void put(const store& to, const address& of, const schedule_message& what);
-  void erase(const store& from, const address& of, const schedule_message& what) { from.erase_schedule(writes, of, what); }
+  void erase(const store& from, const address& of, const schedule_message& what) {
+    from.erase_schedule(writes, of, what);
+  }
 
   /// It is durable.
   void let_out(runtime_core& core) const;
 };
 
-/// The handler of a firing failed: the same tick again later, or, when it has been tried often enough, a dead letter and the next tick.
-schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what, const error& why);
+/// The handler of a firing failed: the same tick again later, or, when it has been tried often enough, a dead
+/// letter and the next tick.
+schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what,
+                               const error& why);
 
-/// A row of a due time that leads to no schedule, or to a damaged one, which becomes a dead letter. `damage` null: it is not there.
-void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms, const error* damage);
+/// A row of a due time that leads to no schedule, or to a damaged one, which becomes a dead letter. `damage`
+/// null: it is not there.
+void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
+                const error* damage);
 
 } // namespace dormouse

@@ -22,8 +22,7 @@ void schedule_signals::close() {
 
 void schedule_signals::written(const keys::due_parts& row) {
   std::unique_lock lock(mutex_);
-  if (!told_.earliest || row < *told_.earliest)
-    told_.earliest = row;
+  if (!told_.earliest || row < *told_.earliest) told_.earliest = row;
   ring(std::move(lock));
 }
 
@@ -52,8 +51,7 @@ schedule_signals::told schedule_signals::take() {
 }
 
 void schedule_signals::ring(std::unique_lock<std::mutex> lock) {
-  if (std::exchange(rang_, true) || !scheduler_)
-    return;
+  if (std::exchange(rang_, true) || !scheduler_) return;
   const auto to = scheduler_; // it may end meanwhile
   lock.unlock();
   caf::anon_send(to, scheduler_look{});

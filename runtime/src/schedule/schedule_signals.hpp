@@ -1,7 +1,8 @@
 #pragma once
 
-/// What the scheduler is told, by commits that become durable and by firings that are over, from any thread. It is gathered here, and the scheduler gets
-/// one message for all of it: so neither its mailbox nor this grows with what happens.
+/// What the scheduler is told, by commits that become durable and by firings that are over, from any thread.
+/// It is gathered here, and the scheduler gets one message for all of it: so neither its mailbox nor this
+/// grows with what happens.
 
 #include "store/keys.hpp"
 

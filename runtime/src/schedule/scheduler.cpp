@@ -23,12 +23,12 @@ constexpr std::int64_t longest_sleep_ms = 200;
 /// The place of a firing in the window.
 class firing_place final : public held_place {
 public:
-  firing_place(std::shared_ptr<schedule_signals> signals, const keys::due_parts& row) : signals_(std::move(signals)), row_(row) {}
+  firing_place(std::shared_ptr<schedule_signals> signals, const keys::due_parts& row)
+      : signals_(std::move(signals)), row_(row) {}
   ~firing_place() override { signals_->over(row_); }
 
   std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place> self) override {
-    if (!std::exchange(is_aside_, true))
-      signals_->aside(row_);
+    if (!std::exchange(is_aside_, true)) signals_->aside(row_);
     return self;
   }
 
@@ -41,23 +41,28 @@ private:
 class scheduler final : public caf::event_based_actor {
 public:
   scheduler(caf::actor_config& config, runtime_core& core, std::unique_ptr<row_cursor> to_count)
-    : event_based_actor(config),
-      core_(core),
-      to_count_(std::move(to_count)),
-      window_(core.settings.max_firing_schedules,
-              {.scan = [this](std::string_view from, std::string_view to) { return core_.store->scan(from, to); },
-               .hand_over = [this](const keys::due_parts& row, keys::schedule_parts of) { return hand_over(row, std::move(of)); },
-               .bury = [this](const row_cursor& row, const std::string& why) { bury(row, why); },
-               .unreadable = [this](const error& why) { core_.log->error("the schedules cannot be read: {}", to_string(why)); }}) {}
+      : event_based_actor(config),
+        core_(core),
+        to_count_(std::move(to_count)),
+        window_(core.settings.max_firing_schedules,
+                {.scan = [this](std::string_view from,
+                                std::string_view to) { return core_.store->scan(from, to); },
+                 .hand_over = [this](const keys::due_parts& row,
+                                     keys::schedule_parts of) { return hand_over(row, std::move(of)); },
+                 .bury = [this](const row_cursor& row, const std::string& why) { bury(row, why); },
+                 .unreadable =
+                     [this](const error& why) {
+                       core_.log->error("the schedules cannot be read: {}", to_string(why));
+                     }}) {}
 
   caf::behavior make_behavior() override {
     look();
     return {
-      [this](scheduler_look) { look(); },
-      [this](scheduler_tick) {
-        next_tick_ms_ = due_window::never;
-        look();
-      },
+        [this](scheduler_look) { look(); },
+        [this](scheduler_tick) {
+          next_tick_ms_ = due_window::never;
+          look();
+        },
     };
   }
 
@@ -72,15 +77,13 @@ private:
     for (const auto& row : told.aside)
       window_.aside(row);
     for (const auto& row : told.over)
-      if (window_.over(row))
-        core_.counts.firing_schedules.sub();
+      if (window_.over(row)) core_.counts.firing_schedules.sub();
     for (const auto& binding : told.defined)
       window_.defined(binding);
-    if (told.earliest)
-      window_.written(*told.earliest);
-    if (core_.stopping.load(std::memory_order_relaxed))
-      return;
-    const bool is_full = core_.counts.pending_messages.get() >= core_.settings.max_pending_messages; // what waits with its objects among them
+    if (told.earliest) window_.written(*told.earliest);
+    if (core_.stopping.load(std::memory_order_relaxed)) return;
+    const bool is_full = core_.counts.pending_messages.get() >=
+                         core_.settings.max_pending_messages; // what waits with its objects among them
     const bool more = !is_full && window_.read(core_.clock->now_ms());
     if (count_some() || more)
       send(this, scheduler_look{});
@@ -90,8 +93,7 @@ private:
 
   bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
     const auto* type = core_.find_class(of.where.binding);
-    if (type == nullptr)
-      return false;
+    if (type == nullptr) return false;
     core_.counts.firing_schedules.add();
     auto what = std::make_shared<envelope>();
     of.id.number = row.number;
@@ -103,32 +105,29 @@ private:
 
   void bury(const row_cursor& row, const std::string& why) {
     auto burial = std::make_unique<row_burial>(core_.counts);
-    core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()), "due time of a schedule: " + why, core_.clock->now_ms());
+    core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()),
+                      "due time of a schedule: " + why, core_.clock->now_ms());
     core_.store->submit(std::move(burial));
     core_.counts.schedules.sub();
   }
 
   /// What an earlier process left; a bit at a time. Whether there is more.
   bool count_some() {
-    if (!to_count_)
-      return false;
+    if (!to_count_) return false;
     std::uint64_t seen = 0;
     for (; seen < due_window::rows_per_read && to_count_->valid(); to_count_->next())
       ++seen;
     core_.counts.schedules.add(seen);
-    if (to_count_->valid())
-      return true;
+    if (to_count_->valid()) return true;
     to_count_.reset();
     return false;
   }
 
   void sleep(std::int64_t next, std::int64_t at_least) {
-    if (next == due_window::never)
-      return; // who writes a row tells
+    if (next == due_window::never) return; // who writes a row tells
     const auto now = core_.clock->now_ms();
     const auto wake = now + std::clamp<std::int64_t>(next - now, at_least, longest_sleep_ms);
-    if (wake >= next_tick_ms_)
-      return;
+    if (wake >= next_tick_ms_) return;
     next_tick_ms_ = wake;
     delayed_send(this, milliseconds(wake - now), scheduler_tick{});
   }

@@ -1,7 +1,8 @@
 #pragma once
 
-/// Hands schedules to their objects when they are due. It reads the rows of due times and nothing else: a schedule itself is read, and its row erased or
-/// moved, in the turn of its object. So it need not be told of cancelled ones, and one that is handed over twice is dropped there.
+/// Hands schedules to their objects when they are due. It reads the rows of due times and nothing else: a
+/// schedule itself is read, and its row erased or moved, in the turn of its object. So it need not be told of
+/// cancelled ones, and one that is handed over twice is dropped there.
 
 #include <caf/actor.hpp>
 

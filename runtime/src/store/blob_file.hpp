@@ -1,12 +1,14 @@
 #pragma once
 
-/// A large body in a file of its own: written once from front to back, read from front to back, and believed only if its size and its CRC-32C
-/// are those that a row of the store says.
+/// A large body in a file of its own: written once from front to back, read from front to back, and believed
+/// only if its size and its CRC-32C are those that a row of the store says.
 ///
-/// One that is small enough for the memory there is (body_memory.hpp) may be held there whole and be put into its file in one go, by another thread.
+/// One that is small enough for the memory there is (body_memory.hpp) may be held there whole and be put into
+/// its file in one go, by another thread.
 ///
-/// A writer owns its file until a commit with that row is durable: destroyed before, it has the file removed. A name is used once in the life
-/// of a store, so whoever comes late, as a worker that was replaced, can spoil no file but its own.
+/// A writer owns its file until a commit with that row is durable: destroyed before, it has the file removed.
+/// A name is used once in the life of a store, so whoever comes late, as a worker that was replaced, can
+/// spoil no file but its own.
 
 #include "store/body_memory.hpp"
 
@@ -40,20 +42,18 @@ struct blob_ref {
   /// Id, side and number: `00000100000000a3r0000010000000007`.
   std::string file_name() const;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(number, bytes, crc);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(number, bytes, crc); }
 };
 
 /// The id, side and number of a file of ours.
 std::optional<blob_ref> parse_blob_name(std::string_view file_name);
 
-/// A descriptor of a blob's file. It stays open as long as there are few; beyond that it is opened for each use, because descriptors are scarce and
-/// each transfer already holds one for its socket.
+/// A descriptor of a blob's file. It stays open as long as there are few; beyond that it is opened for each
+/// use, because descriptors are scarce and each transfer already holds one for its socket.
 class blob_descriptor {
 public:
-  blob_descriptor(std::shared_ptr<blob_store> home, std::string path) : home_(std::move(home)), path_(std::move(path)) {}
+  blob_descriptor(std::shared_ptr<blob_store> home, std::string path)
+      : home_(std::move(home)), path_(std::move(path)) {}
   blob_descriptor(blob_descriptor&& other) noexcept;
   blob_descriptor& operator=(blob_descriptor&&) = delete;
   ~blob_descriptor() { close(); }
@@ -79,18 +79,20 @@ class blob_writer : public std::enable_shared_from_this<blob_writer> {
 public:
   /// By `blob_store::create`.
   blob_writer(std::shared_ptr<blob_store> home, blob_ref name, std::string path)
-    : file_(std::move(home), std::move(path)), ref_(name), created_(name.bytes != 0), held_(nullptr) {}
+      : file_(std::move(home), std::move(path)), ref_(name), created_(name.bytes != 0), held_(nullptr) {}
   blob_writer(const blob_writer&) = delete;
   blob_writer& operator=(const blob_writer&) = delete;
 
   /// Has the file removed unless it was kept.
   ~blob_writer();
 
-  /// The bytes are then with the kernel, not on the disk. Error: `storage_error` naming the file, now and from now on.
+  /// The bytes are then with the kernel, not on the disk. Error: `storage_error` naming the file, now and
+  /// from now on.
   expected<void> append(std::string_view bytes);
 
-  /// The body so far, in memory; what is appended, within its room, goes there too and never fails. The thread of the files writes it out, pieces while it grows and the rest
-  /// with the first sync, and when it is kept it stays in memory for its handler.
+  /// The body so far, in memory; what is appended, within its room, goes there too and never fails. The
+  /// thread of the files writes it out, pieces while it grows and the rest with the first sync, and when it
+  /// is kept it stays in memory for its handler.
   void hold(held_body body) noexcept;
   bool is_held() const noexcept { return holds_; }
   std::size_t room() const noexcept { return held_.room(); }
@@ -98,10 +100,12 @@ public:
   /// Of one that is held, as `held_body::grow`.
   bool grow(std::size_t bytes_in_all);
 
-  /// Held no longer: what the file has not yet is written to it, and what is appended from now on too. Error as of `append`.
+  /// Held no longer: what the file has not yet is written to it, and what is appended from now on too. Error
+  /// as of `append`.
   expected<void> let_go();
 
-  /// What is held goes to the kernel, which begins with the first piece to put it on the disk. Error as of `append`.
+  /// What is held goes to the kernel, which begins with the first piece to put it on the disk. Error as of
+  /// `append`.
   expected<void> write_out();
 
   /// The same up to there. Any thread, while another one appends; an error is told to who syncs.
@@ -110,8 +114,8 @@ public:
   /// Begins to put on the disk what was appended or is held, and does not wait for it.
   void begin_sync() noexcept;
 
-  /// The bytes are on the disk on return; blocks as long as that takes. A failure is final, because the kernel reports it once and then forgets the
-  /// bytes: `storage_error`.
+  /// The bytes are on the disk on return; blocks as long as that takes. A failure is final, because the
+  /// kernel reports it once and then forgets the bytes: `storage_error`.
   expected<void> sync();
 
   /// The folder is on the disk as well.
@@ -126,7 +130,8 @@ public:
   /// A row names it durably: the file stays.
   void keep();
 
-  /// The commit with its row failed, and nobody knows what of it a restart will find: should the file go, then not before a later commit has succeeded.
+  /// The commit with its row failed, and nobody knows what of it a restart will find: should the file go,
+  /// then not before a later commit has succeeded.
   void doubt() noexcept { fate_ = fate::doubtful; }
 
 private:
@@ -158,13 +163,14 @@ using blob_writer_ptr = std::shared_ptr<blob_writer>;
 class blob_reader {
 public:
   /// By `blob_store::read`.
-  blob_reader(std::shared_ptr<blob_store> home, const blob_ref& what, std::string path) : file_(std::move(home), std::move(path)), ref_(what) {}
+  blob_reader(std::shared_ptr<blob_store> home, const blob_ref& what, std::string path)
+      : file_(std::move(home), std::move(path)), ref_(what) {}
 
   /// Opens the file and compares its size. Errors: `corrupt` naming the file, `storage_error`.
   expected<void> begin();
 
-  /// The next bytes, none at the end. The last ones come only if the checksum of the whole is right, so that whoever has all of them has what was
-  /// written. Errors: `corrupt` naming the file, `storage_error`.
+  /// The next bytes, none at the end. The last ones come only if the checksum of the whole is right, so that
+  /// whoever has all of them has what was written. Errors: `corrupt` naming the file, `storage_error`.
   expected<std::size_t> read(std::span<char> into);
 
   /// From the front again.

@@ -3,13 +3,15 @@
 /// The folder of the large bodies, `blobs/` in the store's directory: one file each (blob_file.hpp).
 ///
 /// The truth is in the rows. A file counts only while a 'B' row names it:
-///   put       the file is whole and on the disk, and so is its entry in the folder, before the commit with its row is written
-///   erased    the file is removed when the commit that erases its row is durable, never before
-///   crash     what was between the two is a file without a row; the next start removes it
+///   put       the file is whole and on the disk, and so is its entry in the folder, before the commit with
+///   its row is written erased    the file is removed when the commit that erases its row is durable, never
+///   before crash     what was between the two is a file without a row; the next start removes it
 ///
-/// What waits for the disk, and the writing of what is in memory, is done by a thread of its own: an fsync of a large file takes as long as hundreds of commits, and neither a turn nor a worker's
-/// loop nor the committer should stand still for it. It syncs in batches: the writing out of all files is begun before the first one is waited for,
-/// and the folder is synced once. A second thread removes, because to unlink a large file may wait for the disk as well, and nobody waits for that.
+/// What waits for the disk, and the writing of what is in memory, is done by a thread of its own: an fsync of
+/// a large file takes as long as hundreds of commits, and neither a turn nor a worker's loop nor the
+/// committer should stand still for it. It syncs in batches: the writing out of all files is begun before the
+/// first one is waited for, and the folder is synced once. A second thread removes, because to unlink a large
+/// file may wait for the disk as well, and nobody waits for that.
 
 #include "store/blob_file.hpp"
 
@@ -30,9 +32,10 @@ namespace dormouse {
 
 class blob_store : public std::enable_shared_from_this<blob_store> {
 public:
-  /// Makes the folder if there is none. `epoch`: that of the store; names of this epoch are new. `memory_bytes`: of `memory()`.
-  /// Error: `directory_unusable` naming the folder.
-  static expected<std::shared_ptr<blob_store>> open(const std::filesystem::path& directory, std::uint64_t epoch, std::size_t memory_bytes = 0);
+  /// Makes the folder if there is none. `epoch`: that of the store; names of this epoch are new.
+  /// `memory_bytes`: of `memory()`. Error: `directory_unusable` naming the folder.
+  static expected<std::shared_ptr<blob_store>> open(const std::filesystem::path& directory,
+                                                    std::uint64_t epoch, std::size_t memory_bytes = 0);
 
   blob_store(const blob_store&) = delete;
   blob_store& operator=(const blob_store&) = delete;
@@ -43,16 +46,19 @@ public:
   /// A body to be written. The file is there from the first byte on.
   blob_writer_ptr create(std::uint64_t fetch_id, blob_side side);
 
-  /// The same body under another fetch's name: one file on the disk with two names; one that is only held is written out. Null if the file system refuses.
+  /// The same body under another fetch's name: one file on the disk with two names; one that is only held is
+  /// written out. Null if the file system refuses.
   blob_writer_ptr link(blob_writer& body, std::uint64_t fetch_id, blob_side side);
 
   /// A body to be read piece by piece; opened by `begin`.
   blob_reader read(const blob_ref& what);
 
-  /// The whole body, allocated once, checked; or as it was kept in memory, once. Errors: `corrupt` naming the file, `storage_error`.
+  /// The whole body, allocated once, checked; or as it was kept in memory, once. Errors: `corrupt` naming the
+  /// file, `storage_error`.
   expected<std::string> load(const blob_ref& what);
 
-  /// Calls `done` on the thread of the files when the files and the folder are on the disk, or with the first `storage_error`.
+  /// Calls `done` on the thread of the files when the files and the folder are on the disk, or with the first
+  /// `storage_error`.
   void sync(std::vector<blob_writer_ptr> files, std::function<void(const expected<void>&)> done);
 
   /// Has the thread of the files write out what the file holds, up to there, soon. After `close` nothing.
@@ -61,18 +67,21 @@ public:
   /// Has a file removed, soon. After `close` at once.
   void remove(const blob_ref& what) noexcept;
 
-  /// The file of a commit that failed: removed when another one has succeeded, for from then on the failed one is gone for good; or by the next start.
+  /// The file of a commit that failed: removed when another one has succeeded, for from then on the failed
+  /// one is gone for good; or by the next start.
   void remove_after_a_commit(const blob_ref& what) noexcept;
   void commit_succeeded() noexcept;
 
-  /// Whether a row names this file: looked up for each file of an earlier epoch. An error leaves the file where it is.
+  /// Whether a row names this file: looked up for each file of an earlier epoch. An error leaves the file
+  /// where it is.
   using claim = std::function<expected<bool>(const blob_ref& name)>;
 
-  /// Begins to remove what no row names, slice by slice. Neither the start nor the memory grows with the number of files: a file of this epoch cannot
-  /// be an orphan, so the walk can go on while new ones come.
+  /// Begins to remove what no row names, slice by slice. Neither the start nor the memory grows with the
+  /// number of files: a file of this epoch cannot be an orphan, so the walk can go on while new ones come.
   void remove_orphans(claim is_named);
 
-  /// Syncs and removes what is waiting and ends the threads. Files that are written still can no longer be opened.
+  /// Syncs and removes what is waiting and ends the threads. Files that are written still can no longer be
+  /// opened.
   void close();
 
   const std::filesystem::path& folder() const noexcept { return folder_; }
@@ -84,7 +93,9 @@ public:
   bool is_closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
   void descriptor_opened() noexcept { descriptors_.fetch_add(1, std::memory_order_relaxed); }
   void descriptor_closed() noexcept { descriptors_.fetch_sub(1, std::memory_order_relaxed); }
-  bool too_many_descriptors() const noexcept { return descriptors_.load(std::memory_order_relaxed) > most_descriptors; }
+  bool too_many_descriptors() const noexcept {
+    return descriptors_.load(std::memory_order_relaxed) > most_descriptors;
+  }
 
   /// Files that stay open between two uses.
   static constexpr int most_descriptors = 64;

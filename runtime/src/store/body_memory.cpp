@@ -7,11 +7,11 @@
 namespace dormouse {
 
 held_body::held_body(held_body&& other) noexcept
-  : bytes_(std::move(other.bytes_)),
-    summed_(std::exchange(other.summed_, 0)),
-    crc_(std::exchange(other.crc_, 0)),
-    home_(std::move(other.home_)),
-    room_(std::exchange(other.room_, 0)) {
+    : bytes_(std::move(other.bytes_)),
+      summed_(std::exchange(other.summed_, 0)),
+      crc_(std::exchange(other.crc_, 0)),
+      home_(std::move(other.home_)),
+      room_(std::exchange(other.room_, 0)) {
   other.bytes_.clear();
 }
 
@@ -29,10 +29,8 @@ held_body& held_body::operator=(held_body&& other) noexcept {
 }
 
 bool held_body::grow(std::size_t bytes_in_all) {
-  if (bytes_in_all <= room_)
-    return true;
-  if (!home_ || !home_->claim(bytes_in_all - room_))
-    return false;
+  if (bytes_in_all <= room_) return true;
+  if (!home_ || !home_->claim(bytes_in_all - room_)) return false;
   room_ = bytes_in_all;
   bytes_.reserve(bytes_in_all);
   return true;
@@ -40,8 +38,7 @@ bool held_body::grow(std::size_t bytes_in_all) {
 
 void held_body::append(std::string_view more) {
   bytes_.append(more);
-  if (room_ != 0)
-    (void)crc();
+  if (room_ != 0) (void)crc();
 }
 
 std::uint32_t held_body::crc() noexcept {
@@ -69,8 +66,7 @@ std::string held_body::take() noexcept {
 void body_memory::keep(std::uint64_t number, held_body body) {
   std::lock_guard guard(mutex_);
   auto [at, is_new] = kept_.try_emplace(number);
-  if (!is_new)
-    return;
+  if (!is_new) return;
   at->second = {std::move(body.bytes_), std::exchange(body.room_, 0)};
   kept_bytes_ += at->second.room;
 }
@@ -78,8 +74,7 @@ void body_memory::keep(std::uint64_t number, held_body body) {
 std::optional<std::string> body_memory::take(std::uint64_t number) {
   std::lock_guard guard(mutex_);
   auto found = kept_.extract(number);
-  if (found.empty())
-    return std::nullopt;
+  if (found.empty()) return std::nullopt;
   kept_bytes_ -= found.mapped().room;
   used_ -= found.mapped().room;
   return std::move(found.mapped().bytes);
@@ -88,8 +83,7 @@ std::optional<std::string> body_memory::take(std::uint64_t number) {
 bool body_memory::claim(std::size_t bytes) {
   std::vector<bodies::node_type> gone; // freed when the lock is
   std::lock_guard guard(mutex_);
-  if (bytes > most_ || used_ - kept_bytes_ > most_ - bytes)
-    return false;
+  if (bytes > most_ || used_ - kept_bytes_ > most_ - bytes) return false;
   while (used_ > most_ - bytes) {
     gone.push_back(kept_.extract(kept_.begin()));
     kept_bytes_ -= gone.back().mapped().room;

@@ -1,11 +1,12 @@
 #pragma once
 
-/// Memory for large responses between the wire and their handler. A body that finds room here is in memory whole while it comes, is put into its file by the
-/// thread of the files and not by the worker's loop, and need not be read back when its turn runs. The file is there all the same, and on the disk, before
-/// the handler runs: what is here saves work and never an fsync.
+/// Memory for large responses between the wire and their handler. A body that finds room here is in memory
+/// whole while it comes, is put into its file by the thread of the files and not by the worker's loop, and
+/// need not be read back when its turn runs. The file is there all the same, and on the disk, before the
+/// handler runs: what is here saves work and never an fsync.
 ///
-/// The room is bounded. One that finds none goes to its file as it comes and is read from there; one that is kept for its handler makes room for one that
-/// comes. Thread-safe.
+/// The room is bounded. One that finds none goes to its file as it comes and is read from there; one that is
+/// kept for its handler makes room for one that comes. Thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +22,9 @@ namespace dormouse {
 
 class body_memory;
 
-/// A body that grows in memory, with the room that it has there; given back at the end. Its checksum grows with it, while what came last is in the
-/// processor's cache. Without room it is a buffer like any other; one that was moved from has no home to find room in.
+/// A body that grows in memory, with the room that it has there; given back at the end. Its checksum grows
+/// with it, while what came last is in the processor's cache. Without room it is a buffer like any other; one
+/// that was moved from has no home to find room in.
 class held_body {
 public:
   explicit held_body(std::shared_ptr<body_memory> home) : home_(std::move(home)) {}

@@ -1,13 +1,14 @@
 #include "store/committer.hpp"
 
-#include <algorithm>
-
 #include <pthread.h>
+
+#include <algorithm>
 
 namespace dormouse {
 namespace {
 
-/// One batch is held in memory and in the log whole; a bound keeps a burst of large bodies from becoming one of gigabytes.
+/// One batch is held in memory and in the log whole; a bound keeps a burst of large bodies from becoming one
+/// of gigabytes.
 constexpr std::size_t max_batch_bytes = std::size_t{8} << 20U;
 
 std::size_t bytes_of(const write_set& writes) {
@@ -20,17 +21,17 @@ std::size_t bytes_of(const write_set& writes) {
 } // namespace
 
 group_committer::group_committer(storage_engine& engine, std::shared_ptr<blob_store> blobs)
-  : engine_(engine), blobs_(std::move(blobs)), writer_([this] { run(); }), settler_([this] { run_settler(); }) {}
+    : engine_(engine),
+      blobs_(std::move(blobs)),
+      writer_([this] { run(); }),
+      settler_([this] { run_settler(); }) {}
 
-group_committer::~group_committer() {
-  drain();
-}
+group_committer::~group_committer() { drain(); }
 
 void group_committer::submit(std::unique_ptr<pending_commit> commit) {
   {
     std::lock_guard guard(mutex_);
-    if (!stopping_)
-      return take(std::move(commit));
+    if (!stopping_) return take(std::move(commit));
   }
   commit->settle(fail(errc::stopped, "the runtime has stopped; nothing was committed"));
 }
@@ -48,23 +49,21 @@ void group_committer::take(std::unique_ptr<pending_commit> commit) {
   }
   const auto is_durable = [](const blob_writer_ptr& file) { return file->is_durable(); };
   if (!std::all_of(commit->new_blobs.begin(), commit->new_blobs.end(), is_durable)) {
-    if (gate != nullptr)
-      gate->held_ = true;
+    if (gate != nullptr) gate->held_ = true;
     auto* of = commit.get();
     held_.emplace(of, std::move(commit));
-    return blobs_->sync(of->new_blobs, [this, of](const expected<void>& outcome) { files_synced(of, outcome); });
+    return blobs_->sync(of->new_blobs,
+                        [this, of](const expected<void>& outcome) { files_synced(of, outcome); });
   }
   waiting_.push_back(std::move(commit));
-  if (waiting_.size() == 1)
-    arrived_.notify_one();
+  if (waiting_.size() == 1) arrived_.notify_one();
 }
 
 /// On the thread of the files.
 void group_committer::files_synced(pending_commit* of, const expected<void>& outcome) {
   std::lock_guard guard(mutex_);
   auto commit = std::move(held_.extract(of).mapped());
-  if (!outcome)
-    commit->unwritable_ = outcome.error();
+  if (!outcome) commit->unwritable_ = outcome.error();
   const auto gate = commit->gate;
   waiting_.push_back(std::move(commit));
   if (gate) {
@@ -73,7 +72,8 @@ void group_committer::files_synced(pending_commit* of, const expected<void>& out
       take(std::move(behind)); // behind another one that is held, it waits again
   }
   if (held_.empty())
-    std::move(behind_files_.begin(), behind_files_.end(), std::back_inserter(waiting_)), behind_files_.clear();
+    std::move(behind_files_.begin(), behind_files_.end(), std::back_inserter(waiting_)),
+        behind_files_.clear();
   arrived_.notify_one();
 }
 
@@ -83,15 +83,13 @@ void group_committer::drain() {
     stopping_ = true;
   }
   arrived_.notify_one();
-  if (writer_.joinable())
-    writer_.join();
+  if (writer_.joinable()) writer_.join();
   {
     std::lock_guard guard(settle_mutex_);
     settler_stopping_ = true;
   }
   settle_changed_.notify_all();
-  if (settler_.joinable())
-    settler_.join();
+  if (settler_.joinable()) settler_.join();
 }
 
 void group_committer::run() {
@@ -101,8 +99,7 @@ void group_committer::run() {
     {
       std::unique_lock lock(mutex_);
       arrived_.wait(lock, [this] { return !waiting_.empty() || (stopping_ && held_.empty()); });
-      if (waiting_.empty())
-        return;
+      if (waiting_.empty()) return;
       taken.swap(waiting_);
     }
     write(taken);
@@ -117,9 +114,9 @@ void group_committer::write(batch& taken) {
     while (end != taken.end() && (end == next || bytes < max_batch_bytes))
       bytes += bytes_of((*end++)->writes);
     const bool all = next == taken.begin() && end == taken.end();
-    pass_on(write_slice(all ? std::move(taken) : batch(std::make_move_iterator(next), std::make_move_iterator(end))));
-    if (all)
-      return;
+    pass_on(write_slice(all ? std::move(taken)
+                            : batch(std::make_move_iterator(next), std::make_move_iterator(end))));
+    if (all) return;
     next = end;
   }
 }
@@ -140,23 +137,20 @@ group_committer::written group_committer::write_slice(batch slice) {
   if (!sets_.empty()) {
     done.outcome = engine_.write(sets_);
     syncs_.fetch_add(1, std::memory_order_relaxed);
-    if (done.outcome)
-      commits_.fetch_add(sets_.size(), std::memory_order_relaxed);
+    if (done.outcome) commits_.fetch_add(sets_.size(), std::memory_order_relaxed);
   }
   for (std::size_t i = 0; i < done.commits.size(); ++i)
-    if (!done.tainted[i])
-      settle_blobs(*done.commits[i], done.outcome);
-  if (done.outcome && !sets_.empty() && blobs_)
-    blobs_->commit_succeeded();
-  if (done.outcome)
-    return done;
-  // Before anything is settled: what is submitted from now on by an activation that has failed must already see it.
+    if (!done.tainted[i]) settle_blobs(*done.commits[i], done.outcome);
+  if (done.outcome && !sets_.empty() && blobs_) blobs_->commit_succeeded();
+  if (done.outcome) return done;
+  // Before anything is settled: what is submitted from now on by an activation that has failed must already
+  // see it.
   for (const auto& commit : done.commits)
-    if (commit->gate && !commit->writes.empty())
-      commit->gate->failed.store(true, std::memory_order_release);
+    if (commit->gate && !commit->writes.empty()) commit->gate->failed.store(true, std::memory_order_release);
   // A barrier in a failed batch saw what the batch did not make durable, if it has a gate.
   for (std::size_t i = 0; i < done.commits.size(); ++i)
-    if (const auto& commit = *done.commits[i]; commit.writes.empty() && commit.gate && commit.gate->failed.load(std::memory_order_acquire))
+    if (const auto& commit = *done.commits[i];
+        commit.writes.empty() && commit.gate && commit.gate->failed.load(std::memory_order_acquire))
       done.tainted[i] = true;
   return done;
 }
@@ -183,8 +177,7 @@ void group_committer::run_settler() {
   std::unique_lock lock(settle_mutex_);
   for (;;) {
     settle_changed_.wait(lock, [this] { return settler_stopping_ || to_settle_; });
-    if (!to_settle_)
-      return;
+    if (!to_settle_) return;
     lock.unlock();
     settle(*to_settle_); // the writer leaves it alone until it is empty
     lock.lock();
@@ -194,7 +187,9 @@ void group_committer::run_settler() {
 }
 
 void group_committer::settle(written& done) {
-  const expected<void> tainted = fail(errc::storage_error, "an earlier commit of this object failed; its state went back to the last durable one");
+  const expected<void> tainted =
+      fail(errc::storage_error,
+           "an earlier commit of this object failed; its state went back to the last durable one");
   const expected<void> nothing_written;
   for (std::size_t i = 0; i < done.commits.size(); ++i) {
     auto& commit = done.commits[i];

@@ -1,16 +1,18 @@
 #pragma once
 
-/// Group commit: one thread takes everything that is waiting, writes it as one batch with one sync, and then each commit is settled in the
-/// order they came. This is where the output gate opens (R4): whatever a turn wants the world to see hangs on `settle`.
+/// Group commit: one thread takes everything that is waiting, writes it as one batch with one sync, and then
+/// each commit is settled in the order they came. This is where the output gate opens (R4): whatever a turn
+/// wants the world to see hangs on `settle`.
 ///
-/// Under load a second thread settles a batch while the first writes the next one: settling is as much work as writing, and the writer should
-/// not keep the disk waiting for it. With nothing else waiting the writer settles by itself, which saves a change of threads.
+/// Under load a second thread settles a batch while the first writes the next one: settling is as much work
+/// as writing, and the writer should not keep the disk waiting for it. With nothing else waiting the writer
+/// settles by itself, which saves a change of threads.
 ///
-/// A gate ties the commits of one activation together. When one of them fails, those behind it were computed from state that
-/// never became durable, so they fail too, without being written.
+/// A gate ties the commits of one activation together. When one of them fails, those behind it were computed
+/// from state that never became durable, so they fail too, without being written.
 ///
-/// A commit that names new body files waits until those are on the disk, and so do the commits of its gate behind it, for their state was computed from
-/// its own. All others go on.
+/// A commit that names new body files waits until those are on the disk, and so do the commits of its gate
+/// behind it, for their state was computed from its own. All others go on.
 
 #include "ports/storage_engine.hpp"
 #include "store/blob_store.hpp"
@@ -33,13 +35,15 @@ class pending_commit {
 public:
   virtual ~pending_commit() = default;
 
-  /// Called exactly once, on a thread of the committer, in order and never two at a time: ok when durable. Must not block or throw.
+  /// Called exactly once, on a thread of the committer, in order and never two at a time: ok when durable.
+  /// Must not block or throw.
   virtual void settle(const expected<void>& outcome) noexcept = 0;
 
   write_set writes; ///< may be empty: then it is a barrier, settled when everything before it is durable
   std::shared_ptr<commit_gate> gate; ///< may be null
-  std::vector<blob_writer_ptr> new_blobs; ///< files that rows in `writes` name: on the disk before, kept when durable
-  std::vector<blob_ref> old_blobs;        ///< files whose rows `writes` erases: removed when durable
+  std::vector<blob_writer_ptr>
+      new_blobs; ///< files that rows in `writes` name: on the disk before, kept when durable
+  std::vector<blob_ref> old_blobs; ///< files whose rows `writes` erases: removed when durable
 
   bool behind_files = false; ///< waits for the commits before it whose files are still being synced, too
 
@@ -53,14 +57,16 @@ struct commit_gate {
   std::atomic<std::uint32_t> in_flight{0};
   std::atomic<bool> failed{false};
   std::atomic<bool> notify_when_idle{false}; ///< the activation wants to hear when `in_flight` becomes zero
-  std::atomic<std::uint32_t> given_back{0};  ///< messages whose commits failed and that are on their way back to the activation
-  std::atomic<std::uint64_t> settled_rows{0}; ///< how many commits with rows of the object's storage can be read from the store (storage_overlay.hpp)
+  std::atomic<std::uint32_t> given_back{
+      0}; ///< messages whose commits failed and that are on their way back to the activation
+  std::atomic<std::uint64_t> settled_rows{0}; ///< how many commits with rows of the object's storage can be
+                                              ///< read from the store (storage_overlay.hpp)
 
 private:
   friend class group_committer;
 
   // Under the committer's lock.
-  bool held_ = false; ///< a commit waits for its files
+  bool held_ = false;                                   ///< a commit waits for its files
   std::vector<std::unique_ptr<pending_commit>> behind_; ///< it; empty, it takes no memory
 };
 
@@ -106,7 +112,8 @@ private:
   std::mutex mutex_;
   std::condition_variable arrived_;
   batch waiting_;
-  std::unordered_map<pending_commit*, std::unique_ptr<pending_commit>> held_; ///< their files are being synced
+  std::unordered_map<pending_commit*, std::unique_ptr<pending_commit>>
+      held_;           ///< their files are being synced
   batch behind_files_; ///< wait until `held_` is empty
   bool stopping_ = false;
   std::atomic<std::uint64_t> commits_{0};
@@ -115,7 +122,8 @@ private:
 
   std::mutex settle_mutex_;
   std::condition_variable settle_changed_;
-  std::optional<written> to_settle_; ///< the settler has it until it is empty again: the writer is at most one batch ahead
+  std::optional<written>
+      to_settle_; ///< the settler has it until it is empty again: the writer is at most one batch ahead
   bool settler_stopping_ = false;
 
   std::thread writer_;

@@ -16,10 +16,7 @@ struct dead_letter_try {
 
   friend bool operator==(const dead_letter_try&, const dead_letter_try&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(time_ms, failure);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(time_ms, failure); }
 };
 
 struct dead_letter {
@@ -33,14 +30,10 @@ struct dead_letter {
 
     friend bool operator==(const extension&, const extension&) = default;
 
-    template <class Archive>
-    void serialize(Archive& ar) {
-      ar(history);
-    }
+    template <class Archive> void serialize(Archive& ar) { ar(history); }
   } extra = {};
 
-  template <class Archive>
-  void serialize(Archive& ar) {
+  template <class Archive> void serialize(Archive& ar) {
     ar(key, value, reason, time_ms);
     detail::serialize_extension(ar, extra);
   }

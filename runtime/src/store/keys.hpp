@@ -1,8 +1,8 @@
 #pragma once
 
-/// The keys of the store, ordered so that every scan is a range. One letter says what a row is; numbers are big-endian, so that their
-/// order is the order of their bytes; addresses are escaped so that one is never a prefix of another. The grammar is in
-/// docs/on-disk-format.md.
+/// The keys of the store, ordered so that every scan is a range. One letter says what a row is; numbers are
+/// big-endian, so that their order is the order of their bytes; addresses are escaped so that one is never a
+/// prefix of another. The grammar is in docs/on-disk-format.md.
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
@@ -20,24 +20,27 @@
 
 namespace dormouse::keys {
 
-std::string store_info();                                       ///< M info
-std::string object(const address& where);                       ///< O address
-std::string inbox(const address& where, std::uint64_t id);      ///< I address id
-std::string queue(std::string_view name, fetch_priority priority, std::int64_t due_ms, std::uint64_t id); ///< Q priority due id, or N name priority due id
+std::string store_info();                                  ///< M info
+std::string object(const address& where);                  ///< O address
+std::string inbox(const address& where, std::uint64_t id); ///< I address id
+std::string queue(std::string_view name, fetch_priority priority, std::int64_t due_ms,
+                  std::uint64_t id); ///< Q priority due id, or N name priority due id
 std::string deadline(std::int64_t deadline_ms, std::uint64_t id); ///< E deadline id -> key of the queue row
-std::string attempt(std::uint64_t id);                          ///< A id -> key of the queue row
-std::string blob(std::uint64_t id, char side);                  ///< B id side ('q' request, 'r' response)
-std::string dead_letter(std::uint64_t id);                      ///< D id
-std::string abort_mark(const abort_id& id);                     ///< S id
-std::string signal(const abort_id& id, std::uint64_t fetch_id); ///< G id fetch -> key of the queue row
-std::string jar(const address& where, std::string_view name);   ///< C address name
+std::string attempt(std::uint64_t id);                            ///< A id -> key of the queue row
+std::string blob(std::uint64_t id, char side);                    ///< B id side ('q' request, 'r' response)
+std::string dead_letter(std::uint64_t id);                        ///< D id
+std::string abort_mark(const abort_id& id);                       ///< S id
+std::string signal(const abort_id& id, std::uint64_t fetch_id);   ///< G id fetch -> key of the queue row
+std::string jar(const address& where, std::string_view name);     ///< C address name
 std::string storage_row(const address& where, std::string_view key); ///< K address key
-std::string schedule(const address& where, const schedule_id& id); ///< H address 00 number, or, if it has a name, H address 01 name
-std::string due(std::int64_t due_ms, std::uint64_t number);     ///< W due number -> key of the schedule's row
-std::string task(const task_id& id);                            ///< T address number
-std::string task_step(const task_id& id, std::uint64_t step);   ///< J address number step
-std::string stuck_task(const task_id& id);                      ///< U address number: an index, empty
-std::string remembered_call(const address& where, std::string_view key); ///< Y address key: of a call with an idempotency key
+std::string schedule(const address& where,
+                     const schedule_id& id); ///< H address 00 number, or, if it has a name, H address 01 name
+std::string due(std::int64_t due_ms, std::uint64_t number);   ///< W due number -> key of the schedule's row
+std::string task(const task_id& id);                          ///< T address number
+std::string task_step(const task_id& id, std::uint64_t step); ///< J address number step
+std::string stuck_task(const task_id& id);                    ///< U address number: an index, empty
+std::string remembered_call(const address& where,
+                            std::string_view key); ///< Y address key: of a call with an idempotency key
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
@@ -45,18 +48,21 @@ range all(char kind);
 range inbox_of(std::string_view binding);
 range queue_of(std::string_view name, fetch_priority priority);
 range signal_of(const abort_id& id);
-range storage_of(const address& where); ///< `first` is what all its rows begin with
+range storage_of(const address& where);         ///< `first` is what all its rows begin with
 range rows_of(char kind, const address& where); ///< the same for any kind whose keys begin with an address
-range objects_of(std::string_view binding, std::string_view prefix); ///< those whose instance ids begin with `prefix`
+range objects_of(std::string_view binding,
+                 std::string_view prefix); ///< those whose instance ids begin with `prefix`
 range schedules_of(const address& where);
 range tasks_of(std::string_view binding);
 range tasks_of(const address& where);
 range steps_of(const task_id& id);
 range stuck_tasks_of(std::string_view binding);
 
-/// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind another queue found.
+/// Of the first named queue with rows at or behind `key`, which is what a scan from 'N' or from behind
+/// another queue found.
 std::optional<std::string> queue_name(std::string_view key);
-std::string behind_queue(std::string_view name); ///< the first key that no row of that queue or of one before it has
+std::string
+behind_queue(std::string_view name); ///< the first key that no row of that queue or of one before it has
 
 struct queue_parts {
   std::string queue; ///< empty: the default one

@@ -5,7 +5,8 @@
 namespace dormouse {
 namespace {
 
-/// More than this of one kind are erased as a range, which costs as much as one row, but slows reads of its neighbours until the store has compacted it away.
+/// More than this of one kind are erased as a range, which costs as much as one row, but slows reads of its
+/// neighbours until the store has compacted it away.
 constexpr std::size_t most_single_erasures = 100;
 
 /// False if there are too many, or they cannot be read.
@@ -14,8 +15,7 @@ bool erase_each(store& from, write_set& writes, const keys::range& rows) {
   auto row = from.scan(rows);
   for (; row->valid() && writes.size() - before < most_single_erasures; row->next())
     writes.push_back({std::string(row->key()), std::nullopt});
-  if (!row->valid() && row->status())
-    return true;
+  if (!row->valid() && row->status()) return true;
   writes.resize(before);
   return false;
 }

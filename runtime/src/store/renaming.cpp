@@ -26,8 +26,7 @@ public:
   }
   expected<void> write_if_full() { return bytes_ < batch_bytes ? expected<void>() : write(); }
   expected<void> write() {
-    if (commit_->writes.empty())
-      return {};
+    if (commit_->writes.empty()) return {};
     auto durable = commit_->durable();
     store_.submit(std::exchange(commit_, std::make_unique<awaited_commit>()));
     bytes_ = 0;
@@ -55,7 +54,8 @@ keys::range rows_of(char kind, std::string_view binding) {
   return {std::move(from), std::move(to)};
 }
 
-expected<void> move_kind(store& in, batch& writes, char kind, std::string_view old, std::string_view present) {
+expected<void> move_kind(store& in, batch& writes, char kind, std::string_view old,
+                         std::string_view present) {
   const auto from = rows_of(kind, old);
   const auto to = beginning(kind, present);
   auto row = in.scan(from);
@@ -63,32 +63,30 @@ expected<void> move_kind(store& in, batch& writes, char kind, std::string_view o
     std::string key(row->key());
     writes.add({to + key.substr(from.first.size()), std::string(row->value())});
     writes.add({std::move(key), std::nullopt});
-    if (auto written = writes.write_if_full(); !written)
-      return written;
+    if (auto written = writes.write_if_full(); !written) return written;
   }
   return row->status();
 }
 
-/// Rows that others point to with their values, each in one commit with the row that points to it: what points nowhere would be erased.
-expected<void> move_with_pointers(store& in, batch& writes, char pointing_kind, char kind, std::string_view old, std::string_view present) {
+/// Rows that others point to with their values, each in one commit with the row that points to it: what
+/// points nowhere would be erased.
+expected<void> move_with_pointers(store& in, batch& writes, char pointing_kind, char kind,
+                                  std::string_view old, std::string_view present) {
   const auto from = beginning(kind, old);
   const auto to = beginning(kind, present);
   auto row = in.scan(keys::all(pointing_kind));
   for (; row->valid(); row->next()) {
-    if (!row->value().starts_with(from))
-      continue;
+    if (!row->value().starts_with(from)) continue;
     std::string old_key(row->value());
     auto target = in.get(old_key);
-    if (!target)
-      return unexpected<error>(target.error());
+    if (!target) return unexpected<error>(target.error());
     auto new_key = to + old_key.substr(from.size());
     writes.add({std::string(row->key()), new_key});
     if (*target) {
       writes.add({std::move(new_key), std::move(*target)});
       writes.add({std::move(old_key), std::nullopt});
     }
-    if (auto written = writes.write_if_full(); !written)
-      return written;
+    if (auto written = writes.write_if_full(); !written) return written;
   }
   return row->status();
 }
@@ -105,29 +103,28 @@ expected<void> check_renaming(store& in, std::string_view old, std::string_view 
     const auto order = id.compare(b->key().substr(present_rows.first.size()));
     if (order == 0) {
       const auto where = keys::parse_object(a->key());
-      return fail(errc::invalid_binding, fmt::format("binding '{}' cannot be renamed to '{}': object {} is there under both names", old, present,
-                                                     where ? to_string(*where) : std::string("with an unreadable id")));
+      return fail(errc::invalid_binding,
+                  fmt::format("binding '{}' cannot be renamed to '{}': object {} is there under both names",
+                              old, present,
+                              where ? to_string(*where) : std::string("with an unreadable id")));
     }
     (order < 0 ? a : b)->next();
   }
-  if (auto ended = a->status(); !ended)
-    return ended;
+  if (auto ended = a->status(); !ended) return ended;
   return b->status();
 }
 
 expected<void> move_objects(store& in, std::string_view old, std::string_view present) {
   batch writes(in);
   if (in.scan(rows_of('H', old))->valid()) // the due times of schedules, of which there may be many of others
-    if (auto moved = move_with_pointers(in, writes, 'W', 'H', old, present); !moved)
-      return moved;
+    if (auto moved = move_with_pointers(in, writes, 'W', 'H', old, present); !moved) return moved;
   if (auto written = writes.write(); !written) // the walk below must see that they have gone
     return written;
   std::string kinds("I");
   kinds += object_row_kinds;
   kinds += 'O';
   for (const char kind : kinds)
-    if (auto moved = move_kind(in, writes, kind, old, present); !moved)
-      return moved;
+    if (auto moved = move_kind(in, writes, kind, old, present); !moved) return moved;
   return writes.write();
 }
 

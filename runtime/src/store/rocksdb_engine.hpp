@@ -1,6 +1,7 @@
 #pragma once
 
-/// The storage engine on RocksDB. A blob-sized value goes to RocksDB's blob files, so that compaction does not copy it.
+/// The storage engine on RocksDB. A blob-sized value goes to RocksDB's blob files, so that compaction does
+/// not copy it.
 
 #include "ports/storage_engine.hpp"
 

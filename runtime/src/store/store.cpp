@@ -25,18 +25,18 @@ bool is_of_type(frame_type type, std::string_view frame) {
 
 /// A 'B' row. The frame of earlier versions has the body in it.
 expected<stored_body> read_body_row(std::string& row, std::uint64_t id, blob_side side) {
-  const auto damaged = [id](const error& why) { return fail(why.code, fmt::format("the body of fetch {}: {}", id, why.message)); };
+  const auto damaged = [id](const error& why) {
+    return fail(why.code, fmt::format("the body of fetch {}: {}", id, why.message));
+  };
   stored_body body;
   if (is_of_type(frame_type::blob, row)) {
-    if (auto bytes = unseal(frame_type::blob, row); !bytes)
-      return damaged(bytes.error());
+    if (auto bytes = unseal(frame_type::blob, row); !bytes) return damaged(bytes.error());
     row.erase(0, frame_header_bytes);
     body.bytes = std::move(row);
     return body;
   }
   auto file = unseal_value<blob_ref>(frame_type::blob_file, row);
-  if (!file)
-    return damaged(file.error());
+  if (!file) return damaged(file.error());
   file->fetch_id = id;
   file->side = side;
   body.file = *file;
@@ -47,51 +47,55 @@ constexpr std::uint64_t last_epoch = (std::uint64_t{1} << 24U) - 1;
 
 } // namespace
 
-expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine, const std::filesystem::path& directory, std::size_t max_inline_bytes,
-                                              std::size_t body_memory_bytes) {
+expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> engine,
+                                             const std::filesystem::path& directory,
+                                             std::size_t max_inline_bytes, std::size_t body_memory_bytes) {
   auto row = engine->get(keys::store_info());
-  if (!row)
-    return unexpected<error>(row.error());
+  if (!row) return unexpected<error>(row.error());
   store_info info;
   if (*row) {
     auto payload = unseal(frame_type::store_info, **row);
     if (!payload && payload.error().code == errc::newer_format)
       return fail(errc::newer_format, "the store was written by a newer version: " + payload.error().message);
     // The format comes first: a newer one may have more behind it than this program knows.
-    if (auto format = payload ? decode<std::uint32_t>(payload->substr(0, sizeof(std::uint32_t))) : unexpected<error>(payload.error()); format && *format > store_format)
-      return fail(errc::newer_format, fmt::format("the store has format {}; this program reads up to {}", *format, store_format));
+    if (auto format = payload ? decode<std::uint32_t>(payload->substr(0, sizeof(std::uint32_t)))
+                              : unexpected<error>(payload.error());
+        format && *format > store_format)
+      return fail(errc::newer_format,
+                  fmt::format("the store has format {}; this program reads up to {}", *format, store_format));
     auto stored = payload.and_then([](std::string_view bytes) { return decode<store_info>(bytes); });
-    if (!stored)
-      return fail(errc::corrupt, "the store's format row is corrupt: " + stored.error().message);
+    if (!stored) return fail(errc::corrupt, "the store's format row is corrupt: " + stored.error().message);
     info = *stored;
   } else {
     info.identity = random_identity();
   }
   if (info.epoch >= last_epoch)
-    return fail(errc::storage_error, fmt::format("the store was opened {} times, which is the limit", info.epoch));
+    return fail(errc::storage_error,
+                fmt::format("the store was opened {} times, which is the limit", info.epoch));
   ++info.epoch;
   info.format = store_format; // all rows of earlier formats are read as they are
   write_set writes{{keys::store_info(), seal_value(frame_type::store_info, info)}};
   const write_set* sets[] = {&writes};
-  if (auto written = engine->write(sets); !written)
-    return unexpected<error>(written.error());
+  if (auto written = engine->write(sets); !written) return unexpected<error>(written.error());
   auto blobs = blob_store::open(directory, info.epoch, body_memory_bytes);
-  if (!blobs)
-    return unexpected<error>(blobs.error());
-  return std::unique_ptr<store>(new store(std::move(engine), std::move(*blobs), info.epoch, max_inline_bytes));
+  if (!blobs) return unexpected<error>(blobs.error());
+  return std::unique_ptr<store>(
+      new store(std::move(engine), std::move(*blobs), info.epoch, max_inline_bytes));
 }
 
-store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch, std::size_t max_inline_bytes)
-  : engine_(std::move(engine)), blobs_(std::move(blobs)), epoch_(epoch), max_inline_bytes_(max_inline_bytes), committer_(*engine_, blobs_) {
+store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch,
+             std::size_t max_inline_bytes)
+    : engine_(std::move(engine)),
+      blobs_(std::move(blobs)),
+      epoch_(epoch),
+      max_inline_bytes_(max_inline_bytes),
+      committer_(*engine_, blobs_) {
   blobs_->remove_orphans([this](const blob_ref& name) -> expected<bool> {
     auto row = engine_->get(keys::blob(name.fetch_id, static_cast<char>(name.side)));
-    if (!row)
-      return unexpected<error>(row.error());
-    if (!*row)
-      return false;
+    if (!row) return unexpected<error>(row.error());
+    if (!*row) return false;
     auto body = read_body_row(**row, name.fetch_id, name.side);
-    if (!body)
-      return unexpected<error>(body.error()); // damaged: whose file this is can not be told
+    if (!body) return unexpected<error>(body.error()); // damaged: whose file this is can not be told
     return body->file && body->file->number == name.number;
   });
 }
@@ -105,20 +109,18 @@ expected<std::optional<stored_object>> store::load_object(const address& where) 
   auto row = engine_->get(keys::object(where));
   if (!row)
     return fail(row.error().code, fmt::format("object {}: {}", to_string(where), row.error().message));
-  if (!*row)
-    return std::nullopt;
+  if (!*row) return std::nullopt;
   const auto unreadable = [&where](const error& why) {
-    return fail(why.code, fmt::format("the stored state of object {} is unreadable: {}", to_string(where), why.message));
+    return fail(why.code, fmt::format("the stored state of object {} is unreadable: {}", to_string(where),
+                                      why.message));
   };
   const bool has_facts = !is_of_type(frame_type::object, **row); // earlier versions stored the state alone
   auto payload = unseal(has_facts ? frame_type::object_record : frame_type::object, **row);
-  if (!payload)
-    return unreadable(payload.error());
+  if (!payload) return unreadable(payload.error());
   stored_object out;
   if (has_facts) {
     auto facts = decode<object_facts>(payload->substr(0, facts_bytes));
-    if (!facts)
-      return unreadable(facts.error());
+    if (!facts) return unreadable(facts.error());
     out.facts = *facts;
   }
   // Cut what is in front of it off in place: a state may be large.
@@ -127,25 +129,26 @@ expected<std::optional<stored_object>> store::load_object(const address& where) 
   return out;
 }
 
-void store::put_object(write_set& writes, const address& where, const object_facts& facts, std::string_view state) const {
+void store::put_object(write_set& writes, const address& where, const object_facts& facts,
+                       std::string_view state) const {
   writes.push_back({keys::object(where), seal(frame_type::object_record, encode(facts), state)});
 }
 
 expected<blob_writer_ptr> store::spill(fetch_message& fetch) const {
-  if (fetch.body.size() <= max_inline_bytes_)
-    return nullptr;
+  if (fetch.body.size() <= max_inline_bytes_) return nullptr;
   auto file = blobs_->create(fetch.id, blob_side::request);
   if (auto written = file->append(fetch.body); !written)
-    return fail(written.error().code, fmt::format("the request body of {} bytes cannot be stored: {}", fetch.body.size(), written.error().message));
+    return fail(written.error().code, fmt::format("the request body of {} bytes cannot be stored: {}",
+                                                  fetch.body.size(), written.error().message));
   fetch.body.clear();
   fetch.body.shrink_to_fit();
   fetch.body_is_blob = 1;
   return file;
 }
 
-void store::put_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms, blob_writer_ptr body) const {
-  if (body)
-    put_body(commit, std::move(body));
+void store::put_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t due_ms,
+                      blob_writer_ptr body) const {
+  if (body) put_body(commit, std::move(body));
   auto key = keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id);
   if (const auto end = fetch.end_ms(); end != 0)
     commit.writes.push_back({keys::deadline(end, fetch.id), key});
@@ -160,24 +163,23 @@ void store::erase_fetch(pending_commit& commit, const fetch_message& fetch, std:
     commit.writes.push_back({keys::deadline(end, fetch.id), std::nullopt});
   for (const auto& source : fetch.extra.signal.sources())
     commit.writes.push_back({keys::signal(source, fetch.id), std::nullopt});
-  if (fetch.body_is_blob != 0)
-    erase_body(commit, fetch.id, blob_side::request);
-  if (!fetch.is_repeatable())
-    commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
+  if (fetch.body_is_blob != 0) erase_body(commit, fetch.id, blob_side::request);
+  if (!fetch.is_repeatable()) commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
 }
 
-void store::move_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t old_due_ms, std::int64_t new_due_ms) const {
-  commit.writes.push_back({keys::queue(fetch.extra.queue, fetch.priority, old_due_ms, fetch.id), std::nullopt});
-  if (!fetch.is_repeatable())
-    commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
+void store::move_fetch(pending_commit& commit, const fetch_message& fetch, std::int64_t old_due_ms,
+                       std::int64_t new_due_ms) const {
+  commit.writes.push_back(
+      {keys::queue(fetch.extra.queue, fetch.priority, old_due_ms, fetch.id), std::nullopt});
+  if (!fetch.is_repeatable()) commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
   put_fetch(commit, fetch, new_due_ms);
 }
 
 void store::put_result(pending_commit& commit, result_message& result, blob_writer_ptr body) const {
   result.body_is_blob = body ? 1 : 0;
-  if (body)
-    put_body(commit, std::move(body));
-  commit.writes.push_back({keys::inbox(result.path.top()->object, result.fetch_id), seal_value(frame_type::result, result)});
+  if (body) put_body(commit, std::move(body));
+  commit.writes.push_back(
+      {keys::inbox(result.path.top()->object, result.fetch_id), seal_value(frame_type::result, result)});
 }
 
 void store::put_abort(write_set& writes, const abort_id& id, const abort_mark& mark) const {
@@ -186,44 +188,42 @@ void store::put_abort(write_set& writes, const abort_id& id, const abort_mark& m
 
 expected<std::optional<abort_mark>> store::load_abort(const abort_id& id) {
   auto row = engine_->get(keys::abort_mark(id));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::nullopt;
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::nullopt;
   // That it is there is what counts: a damaged one aborts all the same.
   return unseal_value<abort_mark>(frame_type::abort_mark, **row).value_or(abort_mark{});
 }
 
 expected<std::string> store::load_jar(const address& of, std::string_view name) {
   auto row = engine_->get(keys::jar(of, name));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::string();
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::string();
   return unseal(frame_type::cookie_jar, **row).map([](std::string_view bytes) { return std::string(bytes); });
 }
 
-void store::put_jar(write_set& writes, const address& of, std::string_view name, const std::string& bytes) const {
-  writes.push_back({keys::jar(of, name), bytes.empty() ? std::nullopt : std::optional(seal(frame_type::cookie_jar, bytes))});
+void store::put_jar(write_set& writes, const address& of, std::string_view name,
+                    const std::string& bytes) const {
+  writes.push_back({keys::jar(of, name),
+                    bytes.empty() ? std::nullopt : std::optional(seal(frame_type::cookie_jar, bytes))});
 }
 
 expected<std::optional<std::string>> store::load_row(const address& of, std::string_view key) {
   auto row = engine_->get(keys::storage_row(of, key));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::nullopt;
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::nullopt;
   return read_row(of, key, **row).map([](std::string&& value) { return std::optional(std::move(value)); });
 }
 
 expected<std::string> store::read_row(const address& of, std::string_view key, std::string_view frame) const {
   auto value = unseal(frame_type::storage_value, frame);
   if (!value)
-    return fail(value.error().code, fmt::format("{} is unreadable: {}", name_of_row(of, key), value.error().message));
+    return fail(value.error().code,
+                fmt::format("{} is unreadable: {}", name_of_row(of, key), value.error().message));
   return std::string(*value);
 }
 
-void store::put_row(write_set& writes, const address& of, std::string_view key, const std::string& value) const {
+void store::put_row(write_set& writes, const address& of, std::string_view key,
+                    const std::string& value) const {
   writes.push_back({keys::storage_row(of, key), seal(frame_type::storage_value, value)});
 }
 
@@ -238,13 +238,12 @@ void store::erase_rows(write_set& writes, const address& of) const {
 
 expected<std::optional<task_record>> store::load_task(const task_id& id) {
   auto row = engine_->get(keys::task(id));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::optional<task_record>();
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::optional<task_record>();
   auto record = read_task(**row);
   if (!record)
-    return fail(record.error().code, fmt::format("the record of task {}: {}", to_string(id), record.error().message));
+    return fail(record.error().code,
+                fmt::format("the record of task {}: {}", to_string(id), record.error().message));
   return std::optional(std::move(*record));
 }
 
@@ -253,14 +252,14 @@ expected<std::vector<journal_step>> store::load_journal(const task_id& id, std::
   const auto rows = scan(keys::steps_of(id));
   for (; rows->valid(); rows->next()) {
     auto step = rows->key() == keys::task_step(id, first_step + out.size())
-                  ? unseal_value<journal_step>(frame_type::task_step, rows->value())
-                  : expected<journal_step>(fail(errc::corrupt, "it is missing"));
+                    ? unseal_value<journal_step>(frame_type::task_step, rows->value())
+                    : expected<journal_step>(fail(errc::corrupt, "it is missing"));
     if (!step)
-      return fail(step.error().code, fmt::format("step {} of task {}: {}", first_step + out.size(), to_string(id), step.error().message));
+      return fail(step.error().code, fmt::format("step {} of task {}: {}", first_step + out.size(),
+                                                 to_string(id), step.error().message));
     out.push_back(std::move(*step));
   }
-  if (auto good = rows->status(); !good)
-    return unexpected<error>(good.error());
+  if (auto good = rows->status(); !good) return unexpected<error>(good.error());
   return out;
 }
 
@@ -268,23 +267,25 @@ void store::put_task(write_set& writes, const task_id& id, const task_record& re
   writes.push_back({keys::task(id), seal_value(frame_type::task, record)});
 }
 
-void store::put_step(write_set& writes, const task_id& id, std::uint64_t number, const journal_step& step) const {
+void store::put_step(write_set& writes, const task_id& id, std::uint64_t number,
+                     const journal_step& step) const {
   writes.push_back({keys::task_step(id, number), seal_value(frame_type::task_step, step)});
 }
 
 expected<std::optional<remembered_call>> store::load_remembered(const address& of, std::string_view key) {
   auto row = engine_->get(keys::remembered_call(of, key));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::nullopt;
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::nullopt;
   auto what = unseal_value<remembered_call>(frame_type::remembered_call, **row);
   if (!what)
-    return fail(what.error().code, fmt::format("what object {} remembers of the call with idempotency key {:?}: {}", to_string(of), key, what.error().message));
+    return fail(what.error().code,
+                fmt::format("what object {} remembers of the call with idempotency key {:?}: {}",
+                            to_string(of), key, what.error().message));
   return std::optional(std::move(*what));
 }
 
-void store::put_remembered(write_set& writes, const address& of, std::string_view key, const remembered_call& what) const {
+void store::put_remembered(write_set& writes, const address& of, std::string_view key,
+                           const remembered_call& what) const {
   writes.push_back({keys::remembered_call(of, key), seal_value(frame_type::remembered_call, what)});
 }
 
@@ -313,34 +314,30 @@ void store::erase_schedule(write_set& writes, const address& of, const schedule_
 
 expected<std::optional<schedule_message>> store::load_schedule(const address& of, const schedule_id& id) {
   auto row = engine_->get(keys::schedule(of, id));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return std::nullopt;
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return std::nullopt;
   auto found = read_schedule(**row);
-  if (!found)
-    return unexpected<error>(found.error());
-  if (found->id.name != id.name || (id.number != 0 && found->id.number != id.number))
-    return std::nullopt;
+  if (!found) return unexpected<error>(found.error());
+  if (found->id.name != id.name || (id.number != 0 && found->id.number != id.number)) return std::nullopt;
   return std::move(*found);
 }
 
 void store::erase_inbox(pending_commit& commit, const address& where, std::uint64_t id, bool has_blob) const {
   commit.writes.push_back({keys::inbox(where, id), std::nullopt});
-  if (has_blob)
-    erase_body(commit, id, blob_side::response);
+  if (has_blob) erase_body(commit, id, blob_side::response);
 }
 
 void store::put_body(pending_commit& commit, blob_writer_ptr body) const {
   const auto& ref = body->ref();
-  commit.writes.push_back({keys::blob(ref.fetch_id, static_cast<char>(ref.side)), seal_value(frame_type::blob_file, ref)});
+  commit.writes.push_back(
+      {keys::blob(ref.fetch_id, static_cast<char>(ref.side)), seal_value(frame_type::blob_file, ref)});
   commit.new_blobs.push_back(std::move(body));
 }
 
-/// The row says which file it is. Should it be unreadable, the file is left over and the next start removes it.
+/// The row says which file it is. Should it be unreadable, the file is left over and the next start removes
+/// it.
 void store::erase_body(pending_commit& commit, std::uint64_t id, blob_side side) const {
-  if (auto body = find_body(id, side); body && body->file)
-    commit.old_blobs.push_back(*body->file);
+  if (auto body = find_body(id, side); body && body->file) commit.old_blobs.push_back(*body->file);
   commit.writes.push_back({keys::blob(id, static_cast<char>(side)), std::nullopt});
 }
 
@@ -350,7 +347,8 @@ void store::erase_bodies(pending_commit& commit, std::uint64_t fetch_id) const {
       erase_body(commit, fetch_id, side);
 }
 
-void store::bury(write_set& writes, std::string key, std::string value, std::string reason, std::int64_t now_ms, std::vector<dead_letter_try> history) {
+void store::bury(write_set& writes, std::string key, std::string value, std::string reason,
+                 std::int64_t now_ms, std::vector<dead_letter_try> history) {
   dead_letter letter{key, std::move(value), std::move(reason), now_ms, {std::move(history)}};
   writes.push_back({keys::dead_letter(next_id()), seal_value(frame_type::dead_letter, letter)});
   writes.push_back({std::move(key), std::nullopt});
@@ -358,16 +356,17 @@ void store::bury(write_set& writes, std::string key, std::string value, std::str
 
 expected<fetch_message> store::read_fetch(std::string_view row) const {
   auto fetch = unseal_value<fetch_message>(frame_type::fetch, row);
-  if (fetch && (fetch->priority > fetch_priority::low || fetch->redirect > redirect_mode::error || fetch->extra.delivery > delivery::at_most_once
-                || fetch->extra.sharing > sharing::single_flight || fetch->path.empty()))
-    return fail(errc::corrupt, "a fetch with a priority, redirect mode, delivery or sharing that does not exist, or without a return path");
+  if (fetch && (fetch->priority > fetch_priority::low || fetch->redirect > redirect_mode::error ||
+                fetch->extra.delivery > delivery::at_most_once ||
+                fetch->extra.sharing > sharing::single_flight || fetch->path.empty()))
+    return fail(errc::corrupt, "a fetch with a priority, redirect mode, delivery or sharing that does not "
+                               "exist, or without a return path");
   return fetch;
 }
 
 expected<result_message> store::read_result(std::string_view row) const {
   auto message = unseal_value<result_message>(frame_type::result, row);
-  if (message && message->path.empty())
-    return fail(errc::corrupt, "a result without a return path");
+  if (message && message->path.empty()) return fail(errc::corrupt, "a result without a return path");
   if (message && message->body_is_blob != 0 && !message->result)
     return fail(errc::corrupt, "a fetch error with a body");
   return message;
@@ -383,14 +382,14 @@ expected<call_message> store::read_call(std::string_view row) const {
 
 expected<reply_message> store::read_reply(std::string_view row) const {
   auto reply = unseal_value<reply_message>(frame_type::reply, row);
-  if (reply && reply->path.empty())
-    return fail(errc::corrupt, "an answer without a return path");
+  if (reply && reply->path.empty()) return fail(errc::corrupt, "an answer without a return path");
   return reply;
 }
 
 expected<schedule_message> store::read_schedule(std::string_view row) const {
   auto what = unseal_value<schedule_message>(frame_type::schedule, row);
-  if (what && (what->missed > missed_ticks::all || what->method.empty() || what->id.number == 0 || what->interval_ms < 0 || what->tick_ms < 0 || what->due_ms < what->tick_ms))
+  if (what && (what->missed > missed_ticks::all || what->method.empty() || what->id.number == 0 ||
+               what->interval_ms < 0 || what->tick_ms < 0 || what->due_ms < what->tick_ms))
     return fail(errc::corrupt, "a schedule without a number or method, or with times that cannot be");
   return what;
 }
@@ -404,17 +403,14 @@ expected<task_record> store::read_task(std::string_view row) const {
 
 expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {
   auto row = engine_->get(keys::blob(id, static_cast<char>(side)));
-  if (!row)
-    return unexpected<error>(row.error());
-  if (!*row)
-    return fail(errc::corrupt, fmt::format("the body of fetch {} is missing", id));
+  if (!row) return unexpected<error>(row.error());
+  if (!*row) return fail(errc::corrupt, fmt::format("the body of fetch {} is missing", id));
   return read_body_row(**row, id, side);
 }
 
 expected<std::string> store::load_response_body(std::uint64_t id) const {
   auto body = find_body(id, blob_side::response);
-  if (!body)
-    return unexpected<error>(body.error());
+  if (!body) return unexpected<error>(body.error());
   return body->file ? blobs_->load(*body->file) : expected<std::string>(std::move(body->bytes));
 }
 

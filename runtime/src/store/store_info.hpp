@@ -6,7 +6,8 @@
 
 namespace dormouse {
 
-/// 2: messages may carry extensions, and there are jars, aborts, named queues and rows of storage. Rows of format 1 are read as they are.
+/// 2: messages may carry extensions, and there are jars, aborts, named queues and rows of storage. Rows of
+/// format 1 are read as they are.
 inline constexpr std::uint32_t store_format = 2;
 
 struct store_info {
@@ -16,10 +17,7 @@ struct store_info {
 
   friend bool operator==(const store_info&, const store_info&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(format, identity, epoch);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(format, identity, epoch); }
 };
 
 } // namespace dormouse

@@ -20,14 +20,16 @@
 
 namespace dormouse {
 
-/// One call of one method. Arguments come as bytes; a continuation's first parameter comes as the result it is.
+/// One call of one method. Arguments come as bytes; a continuation's first parameter comes as the result it
+/// is.
 struct invocation {
   std::string_view arguments;
-  fetch_result* result = nullptr; ///< moved from; null for an ordinary call
+  fetch_result* result = nullptr;                   ///< moved from; null for an ordinary call
   const call_result<std::string>* answer = nullptr; ///< the same for the answer to a call, encoded
-  std::string reply;              ///< encoded; empty for void
-  std::optional<call_error> refusal; ///< the reply is an error, although the turn commits
-  std::optional<std::size_t> reply_slot; ///< the reply comes later, with the continuation of that fetch of the turn
+  std::string reply;                                ///< encoded; empty for void
+  std::optional<call_error> refusal;                ///< the reply is an error, although the turn commits
+  std::optional<std::size_t>
+      reply_slot; ///< the reply comes later, with the continuation of that fetch of the turn
 };
 
 struct method_descriptor {
@@ -35,9 +37,10 @@ struct method_descriptor {
   bool read_only = false;
   bool takes_result = false; ///< a fetch_result first
   bool takes_answer = false; ///< a call_result first
-  /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws. Null for a task.
+  /// Throws `failure{bad_arguments}` before the method is entered, or whatever the method throws. Null for a
+  /// task.
   void (*invoke)(durable_object&, invocation&) = nullptr;
-  task_run::frame_maker make_task = nullptr; ///< of a task only
+  task_run::frame_maker make_task = nullptr;        ///< of a task only
   std::span<const std::string_view> old_names = {}; ///< that still find it
 };
 
@@ -47,7 +50,8 @@ struct class_descriptor {
   std::size_t method_count;
   std::unique_ptr<durable_object> (*make)();
   void (*save)(const durable_object&, std::string& out);
-  /// Throws on bytes that do not decode; `failure{newer_format}` for a state of a later version than the class has.
+  /// Throws on bytes that do not decode; `failure{newer_format}` for a state of a later version than the
+  /// class has.
   void (*load)(durable_object&, std::string_view state, std::uint32_t version);
   std::uint32_t (*state_version)(); ///< what `save` writes; 0 if the class has no versions
   bool has_on_create;
@@ -58,19 +62,16 @@ struct class_descriptor {
   const method_descriptor* find(std::string_view name) const noexcept {
     const std::span methods(first_method, method_count);
     for (const auto& each : methods)
-      if (each.name == name)
-        return &each;
+      if (each.name == name) return &each;
     for (const auto& each : methods)
-      if (std::find(each.old_names.begin(), each.old_names.end(), name) != each.old_names.end())
-        return &each;
+      if (std::find(each.old_names.begin(), each.old_names.end(), name) != each.old_names.end()) return &each;
     return nullptr;
   }
 };
 
 namespace detail {
 
-template <class Tuple>
-Tuple decode_arguments(std::string_view bytes) {
+template <class Tuple> Tuple decode_arguments(std::string_view bytes) {
   try {
     Tuple values{};
     input_archive ar(bytes);
@@ -83,8 +84,7 @@ Tuple decode_arguments(std::string_view bytes) {
 }
 
 /// A method that returns a `call_result` may reply with an error, and its turn commits.
-template <class Value>
-void encode_reply(invocation& call, const Value& value) {
+template <class Value> void encode_reply(invocation& call, const Value& value) {
   if constexpr (unwrap_call_result<Value>::is_call_result) {
     if (!value)
       call.refusal = value.error();
@@ -109,34 +109,30 @@ void call_and_encode(durable_object& object, Tuple&& arguments, invocation& call
     auto reply = std::apply(run, std::forward<Tuple>(arguments));
     call.reply_slot = reply.slot();
     if constexpr (!std::is_void_v<typename unwrap_later<result>::type>)
-      if (!call.reply_slot)
-        encode_reply(call, reply.value());
+      if (!call.reply_slot) encode_reply(call, reply.value());
   } else {
     encode_reply(call, std::apply(run, std::forward<Tuple>(arguments)));
   }
 }
 
-template <class R>
-call_result<R> decode_answer(const call_result<std::string>& answer) {
-  if (!answer)
-    return tl::unexpected<call_error>(answer.error());
+template <class R> call_result<R> decode_answer(const call_result<std::string>& answer) {
+  if (!answer) return tl::unexpected<call_error>(answer.error());
   if constexpr (std::is_void_v<R>) {
     return {};
   } else {
     auto value = decode<R>(*answer);
-    if (!value)
-      throw failure({errc::bad_arguments, "the answer does not decode: " + value.error().message});
+    if (!value) throw failure({errc::bad_arguments, "the answer does not decode: " + value.error().message});
     return std::move(*value);
   }
 }
 
-template <class T, auto Function>
-void invoke_member(durable_object& object, invocation& call) {
+template <class T, auto Function> void invoke_member(durable_object& object, invocation& call) {
   using arguments = typename member_traits<std::remove_cv_t<decltype(Function)>>::arguments;
   if (call.result != nullptr) {
     if constexpr (std::is_same_v<typename tail_of<arguments>::head, fetch_result>) {
       auto rest = decode_arguments<typename tail_of<arguments>::type>(call.arguments);
-      call_and_encode<T, Function>(object, std::tuple_cat(std::tuple<fetch_result&&>(std::move(*call.result)), std::move(rest)), call);
+      call_and_encode<T, Function>(
+          object, std::tuple_cat(std::tuple<fetch_result&&>(std::move(*call.result)), std::move(rest)), call);
       return;
     }
     throw failure({errc::bad_arguments, "the method does not take a fetch_result first"});
@@ -145,7 +141,12 @@ void invoke_member(durable_object& object, invocation& call) {
     using head = typename tail_of<arguments>::head;
     if constexpr (unwrap_call_result<head>::is_call_result) {
       auto rest = decode_arguments<typename tail_of<arguments>::type>(call.arguments);
-      call_and_encode<T, Function>(object, std::tuple_cat(std::tuple<head>(decode_answer<typename unwrap_call_result<head>::type>(*call.answer)), std::move(rest)), call);
+      call_and_encode<T, Function>(
+          object,
+          std::tuple_cat(
+              std::tuple<head>(decode_answer<typename unwrap_call_result<head>::type>(*call.answer)),
+              std::move(rest)),
+          call);
       return;
     }
     throw failure({errc::bad_arguments, "the method does not take a call_result first"});
@@ -157,12 +158,13 @@ template <class T, auto Function>
 std::unique_ptr<task_frame> make_task_frame(task_run& run, std::string_view arguments) {
   using traits = member_traits<std::remove_cv_t<decltype(Function)>>;
   auto make = [&run](auto&&... each) { return Function(task_context<T>(run), std::move(each)...); };
-  return std::make_unique<typed_task_frame<reply_of<typename traits::return_type>>>(std::apply(make, decode_arguments<typename traits::arguments>(arguments)));
+  return std::make_unique<typed_task_frame<reply_of<typename traits::return_type>>>(
+      std::apply(make, decode_arguments<typename traits::arguments>(arguments)));
 }
 
-template <class T, class Method>
-constexpr method_descriptor describe_one() {
-  method_descriptor out{.name = Method::name, .read_only = Method::traits::is_const, .old_names = Method::old_names};
+template <class T, class Method> constexpr method_descriptor describe_one() {
+  method_descriptor out{
+      .name = Method::name, .read_only = Method::traits::is_const, .old_names = Method::old_names};
   if constexpr (Method::traits::is_task) {
     out.make_task = &make_task_frame<T, Method::function>;
   } else {
@@ -175,24 +177,35 @@ constexpr method_descriptor describe_one() {
 }
 
 template <class T>
-concept has_versioned_serialize = requires(T& object, output_archive& ar) { object.serialize(ar, std::uint32_t{}); };
+concept has_versioned_serialize = requires(T& object, output_archive& ar) {
+  object.serialize(ar, std::uint32_t{});
+};
 template <class T>
-concept has_serialize = has_versioned_serialize<T> || requires(T& object, output_archive& ar) { object.serialize(ar); };
+concept has_serialize = has_versioned_serialize<T> || requires(T& object, output_archive& ar) {
+  object.serialize(ar);
+};
 
 template <class T>
-concept inherits_on_create = requires { requires std::is_same_v<decltype(&T::on_create), void (durable_object::*)()>; };
+concept inherits_on_create = requires {
+  requires std::is_same_v<decltype(&T::on_create), void (durable_object::*)()>;
+};
 template <class T>
-concept inherits_on_wake = requires { requires std::is_same_v<decltype(&T::on_wake), void (durable_object::*)()>; };
+concept inherits_on_wake = requires {
+  requires std::is_same_v<decltype(&T::on_wake), void (durable_object::*)()>;
+};
 
-template <class T, class Methods>
-struct descriptor_of;
+template <class T, class Methods> struct descriptor_of;
 
 template <class T, fixed_string Binding, class... Methods>
 struct descriptor_of<T, methods<Binding, Methods...>> {
-  static_assert(std::is_base_of_v<durable_object, T>, "dormouse: a durable object class derives from dormouse::durable_object");
-  static_assert(std::is_default_constructible_v<T>, "dormouse: a durable object class is default-constructible: its state comes from serialize()");
+  static_assert(std::is_base_of_v<durable_object, T>,
+                "dormouse: a durable object class derives from dormouse::durable_object");
+  static_assert(
+      std::is_default_constructible_v<T>,
+      "dormouse: a durable object class is default-constructible: its state comes from serialize()");
   static_assert(has_serialize<T> || sizeof(T) == sizeof(durable_object),
-                "dormouse: the class has data members but no public template <class Archive> void serialize(Archive&); they would be lost");
+                "dormouse: the class has data members but no public template <class Archive> void "
+                "serialize(Archive&); they would be lost");
 
   static std::unique_ptr<durable_object> make() { return std::make_unique<T>(); }
 
@@ -207,7 +220,9 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
 
   static void load(durable_object& object, std::string_view state, std::uint32_t version) {
     if (version > state_version())
-      throw failure({errc::newer_format, "it has version " + std::to_string(version) + "; this program's class knows up to " + std::to_string(state_version())});
+      throw failure({errc::newer_format, "it has version " + std::to_string(version) +
+                                             "; this program's class knows up to " +
+                                             std::to_string(state_version())});
     input_archive ar(state);
     [[maybe_unused]] auto& loaded = static_cast<T&>(object);
     if constexpr (has_versioned_serialize<T>)
@@ -224,27 +239,36 @@ struct descriptor_of<T, methods<Binding, Methods...>> {
       return 0;
   }
 
-  static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{describe_one<T, Methods>()...};
+  static constexpr std::array<method_descriptor, sizeof...(Methods)> method_table{
+      describe_one<T, Methods>()...};
 
-  // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are checked only then.
-  static constexpr class_descriptor value{
-    methods<Binding, Methods...>::binding, method_table.data(), method_table.size(), &make, &save, &load, &state_version, !inherits_on_create<T>, !inherits_on_wake<T>, T::methods::old_bindings};
+  // Through the list itself and not through `Binding`: its assertions on the binding and the wire names are
+  // checked only then.
+  static constexpr class_descriptor value{methods<Binding, Methods...>::binding,
+                                          method_table.data(),
+                                          method_table.size(),
+                                          &make,
+                                          &save,
+                                          &load,
+                                          &state_version,
+                                          !inherits_on_create<T>,
+                                          !inherits_on_wake<T>,
+                                          T::methods::old_bindings};
 };
 
 template <class T, fixed_string Binding, fixed_string... Old, class... Methods>
-struct descriptor_of<T, methods<Binding, renamed_from<Old...>, Methods...>> : descriptor_of<T, methods<Binding, Methods...>> {};
+struct descriptor_of<T, methods<Binding, renamed_from<Old...>, Methods...>>
+    : descriptor_of<T, methods<Binding, Methods...>> {};
 
 } // namespace detail
 
 /// The descriptor of `T`, made at compile time.
-template <class T>
-constexpr const class_descriptor& describe() {
+template <class T> constexpr const class_descriptor& describe() {
   return detail::descriptor_of<T, typename T::methods>::value;
 }
 
 /// The descriptor of one registered method.
-template <class T, auto Method>
-constexpr const method_descriptor& describe_method() {
+template <class T, auto Method> constexpr const method_descriptor& describe_method() {
   return describe<T>().first_method[T::methods::template index_of<Method>()];
 }
 

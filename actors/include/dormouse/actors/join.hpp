@@ -2,13 +2,15 @@
 
 /// Waiting for more than one operation of a task, as in JavaScript:
 ///
-///   auto [a, b] = co_await all(self.fetch(first), self.fetch(second));          // throws as soon as one fails
-///   auto pages  = co_await all(std::move(fetches));                               // a std::vector of operations: a vector of their values
-///   auto first  = co_await any(self.fetch(here), self.fetch(there));              // the first that succeeds; throws the last error if none does
-///   auto which  = co_await race(self.fetch(url), self.sleep_for(5s));             // the first that is done: which.index() == 1 is the time-out
+///   auto [a, b] = co_await all(self.fetch(first), self.fetch(second));          // throws as soon as one
+///   fails auto pages  = co_await all(std::move(fetches));                               // a std::vector of
+///   operations: a vector of their values auto first  = co_await any(self.fetch(here), self.fetch(there)); //
+///   the first that succeeds; throws the last error if none does auto which  = co_await race(self.fetch(url),
+///   self.sleep_for(5s));             // the first that is done: which.index() == 1 is the time-out
 ///
-/// any() and race() of different types give a std::variant with one alternative for each operation (void is std::monostate), of a vector a `winner`.
-/// Those that are not waited for any longer go on, and what they come to is not looked at. What they give can be joined again.
+/// any() and race() of different types give a std::variant with one alternative for each operation (void is
+/// std::monostate), of a vector a `winner`. Those that are not waited for any longer go on, and what they
+/// come to is not looked at. What they give can be joined again.
 
 #include <dormouse/actors/operation.hpp>
 
@@ -25,8 +27,7 @@
 namespace dormouse {
 
 /// Which of a vector of operations it was, and its value.
-template <class R>
-struct winner {
+template <class R> struct winner {
   std::size_t index = 0;
   detail::stored_value<R> value{};
 };
@@ -40,8 +41,7 @@ class join_state {
 public:
   void add(std::uint64_t order, bool failed) noexcept {
     ++count_;
-    if (order == 0)
-      return;
+    if (order == 0) return;
     last_ = std::max(last_, order);
     first_ = std::min(first_, order);
     ++done_;
@@ -55,14 +55,19 @@ public:
   std::uint64_t order(join_kind kind) const noexcept {
     const bool complete = done_ == count_;
     switch (kind) {
-      case join_kind::all: return first_failed_ != none ? first_failed_ : complete ? std::max<std::uint64_t>(last_, 1) : 0;
-      case join_kind::any: return first_good_ != none ? first_good_ : complete ? last_ : 0;
-      case join_kind::race: return first_ != none ? first_ : 0;
+    case join_kind::all:
+      return first_failed_ != none ? first_failed_ : complete ? std::max<std::uint64_t>(last_, 1) : 0;
+    case join_kind::any:
+      return first_good_ != none ? first_good_ : complete ? last_ : 0;
+    case join_kind::race:
+      return first_ != none ? first_ : 0;
     }
     return 0;
   }
   bool failed(join_kind kind) const noexcept {
-    return kind == join_kind::all ? first_failed_ != none : kind == join_kind::any ? first_good_ == none : first_ == first_failed_;
+    return kind == join_kind::all   ? first_failed_ != none
+           : kind == join_kind::any ? first_good_ == none
+                                    : first_ == first_failed_;
   }
 
 private:
@@ -76,16 +81,15 @@ private:
   std::uint64_t first_failed_ = none;
 };
 
-template <class Operation>
-constexpr operand operand_of = operand::any;
-template <class R, operand Use>
-constexpr operand operand_of<operation<R, Use>> = Use;
+template <class Operation> constexpr operand operand_of = operand::any;
+template <class R, operand Use> constexpr operand operand_of<operation<R, Use>> = Use;
 
 template <join_kind Kind, operand Use, class... Operations>
 class joined : public awaitable<joined<Kind, Use, Operations...>, Use> {
 public:
-  using value_type = std::conditional_t<Kind == join_kind::all, std::tuple<stored_value<typename Operations::value_type>...>,
-                                        std::variant<stored_value<typename Operations::value_type>...>>;
+  using value_type =
+      std::conditional_t<Kind == join_kind::all, std::tuple<stored_value<typename Operations::value_type>...>,
+                         std::variant<stored_value<typename Operations::value_type>...>>;
 
   explicit joined(Operations... which) : which_(std::move(which)...) {}
 
@@ -98,32 +102,29 @@ public:
 private:
   join_state state() const {
     join_state out;
-    std::apply([&out](const auto&... each) { (out.add(each.order(), each.order() != 0 && each.failed()), ...); }, which_);
+    std::apply(
+        [&out](const auto&... each) { (out.add(each.order(), each.order() != 0 && each.failed()), ...); },
+        which_);
     return out;
   }
 
-  template <std::size_t... I>
-  std::optional<settled<value_type>> read(std::index_sequence<I...>) const {
+  template <std::size_t... I> std::optional<settled<value_type>> read(std::index_sequence<I...>) const {
     const auto decided = order();
     const bool threw = failed();
     if constexpr (Kind == join_kind::all) {
-      if (threw)
-        return read_error(decided, std::index_sequence<I...>());
+      if (threw) return read_error(decided, std::index_sequence<I...>());
       auto values = std::make_tuple(std::get<I>(which_).read()...);
-      if (!(std::get<I>(values) && ...))
-        return std::nullopt;
+      if (!(std::get<I>(values) && ...)) return std::nullopt;
       return settled<value_type>(std::in_place_index<0>, std::get<0>(std::move(*std::get<I>(values)))...);
     } else {
-      if (threw)
-        return read_error(decided, std::index_sequence<I...>());
+      if (threw) return read_error(decided, std::index_sequence<I...>());
       std::optional<settled<value_type>> out;
       (void)((std::get<I>(which_).order() == decided && take<I>(out)) || ...);
       return out;
     }
   }
 
-  template <std::size_t I>
-  bool take(std::optional<settled<value_type>>& out) const {
+  template <std::size_t I> bool take(std::optional<settled<value_type>>& out) const {
     if (auto value = std::get<I>(which_).read())
       out.emplace(std::in_place_index<0>, value_type(std::in_place_index<I>, std::get<0>(std::move(*value))));
     return true;
@@ -136,8 +137,7 @@ private:
     return out;
   }
 
-  template <std::size_t I>
-  bool take_error(std::optional<settled<value_type>>& out) const {
+  template <std::size_t I> bool take_error(std::optional<settled<value_type>>& out) const {
     if (auto value = std::get<I>(which_).read())
       out.emplace(std::in_place_index<1>, std::get<1>(std::move(*value)));
     return true;
@@ -147,24 +147,20 @@ private:
 };
 
 /// What a vector of operations comes to.
-template <join_kind Kind, class R>
-struct vector_value {
-  using type = winner<R>;
-};
-template <class R>
-struct vector_value<join_kind::all, R> {
-  using type = std::vector<stored_value<R>>;
-};
+template <join_kind Kind, class R> struct vector_value { using type = winner<R>; };
+template <class R> struct vector_value<join_kind::all, R> { using type = std::vector<stored_value<R>>; };
 
 template <join_kind Kind, class Operation>
 class joined_vector : public awaitable<joined_vector<Kind, Operation>, operand::any> {
 public:
   using value_type = typename vector_value<Kind, typename Operation::value_type>::type;
 
-  /// Throws `failure{invalid_request}` if there is none: all() of nothing would be done at once, and the others never.
+  /// Throws `failure{invalid_request}` if there is none: all() of nothing would be done at once, and the
+  /// others never.
   explicit joined_vector(std::vector<Operation> which) : which_(std::move(which)) {
     if (which_.empty())
-      throw failure({errc::invalid_request, "all(), any() and race() of a vector need at least one operation"});
+      throw failure(
+          {errc::invalid_request, "all(), any() and race() of a vector need at least one operation"});
   }
 
   task_run& run() const noexcept { return which_.front().run(); }
@@ -176,13 +172,10 @@ public:
     const bool threw = failed();
     value_type out{};
     for (std::size_t i = 0; i < which_.size(); ++i) {
-      if ((threw || Kind != join_kind::all) && which_[i].order() != decided)
-        continue;
+      if ((threw || Kind != join_kind::all) && which_[i].order() != decided) continue;
       auto value = which_[i].read();
-      if (!value)
-        return std::nullopt;
-      if (threw)
-        return settled<value_type>(std::in_place_index<1>, std::get<1>(std::move(*value)));
+      if (!value) return std::nullopt;
+      if (threw) return settled<value_type>(std::in_place_index<1>, std::get<1>(std::move(*value)));
       if constexpr (Kind == join_kind::all)
         out.push_back(std::get<0>(std::move(*value)));
       else
@@ -210,7 +203,10 @@ concept an_operation = requires(const T& it) {
 
 /// Of an operation whose arguments are in the same expression as the join.
 template <class... Given>
-constexpr operand use_of_joined = ((!std::is_lvalue_reference_v<Given> && operand_of<std::remove_cvref_t<Given>> == operand::named) || ...) ? operand::named : operand::any;
+constexpr operand use_of_joined =
+    ((!std::is_lvalue_reference_v<Given> && operand_of<std::remove_cvref_t<Given>> == operand::named) || ...)
+        ? operand::named
+        : operand::any;
 
 template <join_kind Kind, class... Given>
 using join_of = joined<Kind, use_of_joined<Given...>, std::remove_cvref_t<Given>...>;
@@ -219,38 +215,32 @@ using join_of = joined<Kind, use_of_joined<Given...>, std::remove_cvref_t<Given>
 
 /// The values of all, as a std::tuple, or the first error.
 template <class... Operations>
-auto all(Operations&&... which)
-  requires(sizeof...(Operations) > 0 && (detail::an_operation<std::remove_cvref_t<Operations>> && ...))
-{
+auto all(Operations&&... which) requires(sizeof...(Operations) > 0 &&
+                                         (detail::an_operation<std::remove_cvref_t<Operations>> && ...)) {
   return detail::join_of<detail::join_kind::all, Operations...>(std::forward<Operations>(which)...);
 }
 
 /// The first that succeeds.
 template <class... Operations>
-auto any(Operations&&... which)
-  requires(sizeof...(Operations) > 0 && (detail::an_operation<std::remove_cvref_t<Operations>> && ...))
-{
+auto any(Operations&&... which) requires(sizeof...(Operations) > 0 &&
+                                         (detail::an_operation<std::remove_cvref_t<Operations>> && ...)) {
   return detail::join_of<detail::join_kind::any, Operations...>(std::forward<Operations>(which)...);
 }
 
 /// The first that is done, whatever it came to.
 template <class... Operations>
-auto race(Operations&&... which)
-  requires(sizeof...(Operations) > 0 && (detail::an_operation<std::remove_cvref_t<Operations>> && ...))
-{
+auto race(Operations&&... which) requires(sizeof...(Operations) > 0 &&
+                                          (detail::an_operation<std::remove_cvref_t<Operations>> && ...)) {
   return detail::join_of<detail::join_kind::race, Operations...>(std::forward<Operations>(which)...);
 }
 
-template <detail::an_operation Operation>
-auto all(std::vector<Operation> which) {
+template <detail::an_operation Operation> auto all(std::vector<Operation> which) {
   return detail::joined_vector<detail::join_kind::all, Operation>(std::move(which));
 }
-template <detail::an_operation Operation>
-auto any(std::vector<Operation> which) {
+template <detail::an_operation Operation> auto any(std::vector<Operation> which) {
   return detail::joined_vector<detail::join_kind::any, Operation>(std::move(which));
 }
-template <detail::an_operation Operation>
-auto race(std::vector<Operation> which) {
+template <detail::an_operation Operation> auto race(std::vector<Operation> which) {
   return detail::joined_vector<detail::join_kind::race, Operation>(std::move(which));
 }
 

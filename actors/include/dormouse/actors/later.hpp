@@ -1,10 +1,11 @@
 #pragma once
 
-/// A promise to reply: a method that returns `later<R>` replies when its continuation does, and with what the continuation
-/// returns (R15). It is what `.then<&T::m>()` evaluates to. The caller's place on the return path is stored with the
-/// fetch, so the object may hibernate in between.
+/// A promise to reply: a method that returns `later<R>` replies when its continuation does, and with what the
+/// continuation returns (R15). It is what `.then<&T::m>()` evaluates to. The caller's place on the return
+/// path is stored with the fetch, so the object may hibernate in between.
 ///
-/// A method that knows the reply already returns it: a plain value converts, and the reply is then this turn's, as without `later`.
+/// A method that knows the reply already returns it: a plain value converts, and the reply is then this
+/// turn's, as without `later`.
 ///
 ///   later<std::string> on_page(fetch_result page) {
 ///     if (!page) return page.error().message;             // the caller hears now
@@ -23,8 +24,7 @@
 
 namespace dormouse {
 
-template <class R>
-class task;
+template <class R> class task;
 
 namespace detail {
 
@@ -36,8 +36,7 @@ struct fetch_slot {
 
 } // namespace detail
 
-template <class R>
-class later {
+template <class R> class later {
   using stored = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
 public:
@@ -48,19 +47,20 @@ public:
 
   /// The reply is there already.
   template <class Value>
-    requires(!std::is_void_v<R> && !std::same_as<std::remove_cvref_t<Value>, later> && std::convertible_to<Value, stored>)
+    requires(!std::is_void_v<R> && !std::same_as<std::remove_cvref_t<Value>, later> &&
+             std::convertible_to<Value, stored>)
   later(Value&& value) : value_(std::forward<Value>(value)) {}
 
   /// The same for void: `return {};`.
-  later() noexcept
-    requires std::is_void_v<R>
+  later() noexcept requires std::is_void_v<R>
   = default;
 
-  /// Of the call that was made, to give it up with `cancel_call`; number 0 if it has no time limit, and of a fetch.
+  /// Of the call that was made, to give it up with `cancel_call`; number 0 if it has no time limit, and of a
+  /// fetch.
   call_id id() const noexcept { return id_; }
 
   std::optional<std::size_t> slot() const noexcept { return slot_; } ///< nothing if the reply is there
-  const stored& value() const noexcept { return *value_; }            ///< only if it is
+  const stored& value() const noexcept { return *value_; }           ///< only if it is
 
 private:
   std::optional<std::size_t> slot_;
@@ -70,35 +70,25 @@ private:
 
 namespace detail {
 
-template <class R>
-struct unwrap_later {
+template <class R> struct unwrap_later {
   using type = R;
   static constexpr bool is_later = false;
 };
 
-template <class R>
-struct unwrap_later<later<R>> {
+template <class R> struct unwrap_later<later<R>> {
   using type = R;
   static constexpr bool is_later = true;
 };
 
-template <class R>
-struct unwrap_reply {
-  using type = R;
-};
-template <class R>
-struct unwrap_reply<task<R>> {
-  using type = R;
-};
-template <class R>
-struct unwrap_reply<call_result<R>> {
-  using type = R;
-};
+template <class R> struct unwrap_reply { using type = R; };
+template <class R> struct unwrap_reply<task<R>> { using type = R; };
+template <class R> struct unwrap_reply<call_result<R>> { using type = R; };
 
 } // namespace detail
 
-/// What a caller finally gets from a method that returns `R`: of a task, its result. A method that returns `call_result<R>` replies with an `R` or with an error, and its
-/// turn commits either way; to throw an error is to undo the turn.
+/// What a caller finally gets from a method that returns `R`: of a task, its result. A method that returns
+/// `call_result<R>` replies with an `R` or with an error, and its turn commits either way; to throw an error
+/// is to undo the turn.
 template <class R>
 using reply_of = typename detail::unwrap_reply<typename detail::unwrap_later<R>::type>::type;
 

@@ -2,7 +2,8 @@
 
 /// The small interface that objects need from whoever runs them; the runtime implements it.
 ///
-/// A `fetch_queue` takes fetches. A `turn_host` is one turn of one object: the fetches and rows it takes become real only if the turn commits (R3).
+/// A `fetch_queue` takes fetches. A `turn_host` is one turn of one object: the fetches and rows it takes
+/// become real only if the turn commits (R3).
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/address.hpp>
@@ -27,23 +28,23 @@ public:
   virtual ~fetch_queue() = default;
 
   /// Takes a fetch that has its return path. The value tells its place among the turn's fetches.
-  /// Errors name the limit and the option to change: `blocked`, `too_large`, `queue_full`, `invalid_request`, `storage_error`; outside of a turn `stopped`.
-  /// In a turn nothing is durable before the turn's commit; outside of one the fetch is durable on return.
+  /// Errors name the limit and the option to change: `blocked`, `too_large`, `queue_full`, `invalid_request`,
+  /// `storage_error`; outside of a turn `stopped`. In a turn nothing is durable before the turn's commit;
+  /// outside of one the fetch is durable on return.
   virtual expected<std::size_t> enqueue(fetch_message&& fetch) = 0;
 
-  /// Ends the fetches that carry this signal with ABORTED. Durability as above. Errors: `invalid_request` for a reason over `max_abort_reason_bytes`,
-  /// `storage_error`, `stopped`.
+  /// Ends the fetches that carry this signal with ABORTED. Durability as above. Errors: `invalid_request` for
+  /// a reason over `max_abort_reason_bytes`, `storage_error`, `stopped`.
   virtual expected<void> abort(const abort_id& id, std::string reason) = 0;
 
-  /// A cookie jar of the object whose turn this is, loaded and ready to be changed; changes become durable with the turn. Null outside of a turn.
-  /// Throws `failure`: `corrupt`, `storage_error`.
+  /// A cookie jar of the object whose turn this is, loaded and ready to be changed; changes become durable
+  /// with the turn. Null outside of a turn. Throws `failure`: `corrupt`, `storage_error`.
   virtual cookie_jar* jar(const std::string&) { return nullptr; }
 
   /// The same, emptied. A jar that cannot be read is mended so.
   virtual cookie_jar* empty_jar(const std::string& name) {
     auto* found = jar(name);
-    if (found != nullptr)
-      found->clear();
+    if (found != nullptr) found->clear();
     return found;
   }
 
@@ -77,33 +78,38 @@ struct taken_call {
 
 class turn_host : public fetch_queue {
 public:
-  /// Takes a call to another object. The value tells its place among what the turn sends out. Errors: `invalid_instance_id`, `unknown_binding`,
-  /// `too_large`, `overloaded`.
+  /// Takes a call to another object. The value tells its place among what the turn sends out. Errors:
+  /// `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`.
   virtual expected<std::size_t> enqueue_call(const address& to, call_message&& what) = 0;
 
-  /// The same with a time limit: the answer to the top of its path is an error when it has passed. Errors: besides, `invalid_request` for a limit out of range,
-  /// `queue_full` (`max_schedules`).
-  virtual expected<taken_call> enqueue_call(const address& to, call_message&& what, std::chrono::milliseconds within) = 0;
+  /// The same with a time limit: the answer to the top of its path is an error when it has passed. Errors:
+  /// besides, `invalid_request` for a limit out of range, `queue_full` (`max_schedules`).
+  virtual expected<taken_call> enqueue_call(const address& to, call_message&& what,
+                                            std::chrono::milliseconds within) = 0;
 
   /// Whether it was open. Errors: `corrupt`, `storage_error`.
   virtual expected<bool> cancel_call(const call_id& which) = 0;
 
-  // The rows of the object's storage as this turn sees them, its own writes included. What storage.hpp says of limits holds here, and what is
-  // refused has changed nothing. Errors: `invalid_request`, `too_large`, `corrupt` naming object and key, `storage_error`.
+  // The rows of the object's storage as this turn sees them, its own writes included. What storage.hpp says
+  // of limits holds here, and what is refused has changed nothing. Errors: `invalid_request`, `too_large`,
+  // `corrupt` naming object and key, `storage_error`.
   virtual expected<std::optional<std::string>> get_row(std::string_view key) = 0;
   virtual expected<void> put_rows(std::vector<storage_row>&& rows) = 0;
-  virtual expected<std::size_t> erase_rows(const std::vector<std::string>& keys) = 0; ///< how many of them there were
+  virtual expected<std::size_t>
+  erase_rows(const std::vector<std::string>& keys) = 0; ///< how many of them there were
   virtual expected<std::vector<storage_row>> list_rows(const storage_list_options& which) = 0;
   virtual expected<void> erase_all_rows() = 0;
 
-  /// Takes a schedule of this object that has its method, arguments and times; one of the same name makes room for it. The value is its id. A method
-  /// whose name begins with '#' is the host's own. Errors: `invalid_request`, `too_large`, `queue_full`, `storage_error`.
+  /// Takes a schedule of this object that has its method, arguments and times; one of the same name makes
+  /// room for it. The value is its id. A method whose name begins with '#' is the host's own. Errors:
+  /// `invalid_request`, `too_large`, `queue_full`, `storage_error`.
   virtual expected<schedule_id> enqueue_schedule(schedule_message&& what) = 0;
 
   /// Whether there was one. Error: `storage_error`.
   virtual expected<bool> cancel_schedule(const schedule_id& which) = 0;
 
-  /// This object's schedules but for the host's own, the next one first, at most `limit`. Errors: `corrupt`, `storage_error`.
+  /// This object's schedules but for the host's own, the next one first, at most `limit`. Errors: `corrupt`,
+  /// `storage_error`.
   virtual expected<std::vector<schedule_message>> schedules(std::size_t limit) = 0;
 
   /// The time that the schedule was for that caused this turn; nothing if none did.
@@ -115,7 +121,8 @@ public:
   /// Whether an abort with this id is durable or was made in this turn. Error: `storage_error`.
   virtual expected<bool> aborted(const abort_id& id) = 0;
 
-  /// Begins a task of this object when the handler has returned, in the same turn and commit. Error: `unknown_method`, `too_large`.
+  /// Begins a task of this object when the handler has returned, in the same turn and commit. Error:
+  /// `unknown_method`, `too_large`.
   virtual expected<task_id> start_task(std::string_view method, std::string arguments) = 0;
 
   virtual const address& self() const = 0;
@@ -123,7 +130,8 @@ public:
   /// The object ends with this turn. Error: `invalid_request` in `on_create` and `on_wake`.
   virtual expected<void> destroy() = 0;
 
-  /// Other messages wait from the end of this hook on. Error: `invalid_request`, outside of `on_create` and `on_wake` too.
+  /// Other messages wait from the end of this hook on. Error: `invalid_request`, outside of `on_create` and
+  /// `on_wake` too.
   virtual expected<void> block_until_ready(std::chrono::milliseconds timeout) = 0;
 
   /// They wait no longer.

@@ -23,15 +23,20 @@ class router {
 public:
   virtual ~router() = default;
 
-  /// Delivers a call; the sink is resolved when the turn's commit is durable (for a read-only turn: when everything it could have
-  /// seen is). Thread-safe; never blocks on the object. Every failure goes to the sink.
-  virtual void call(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) = 0;
+  /// Delivers a call; the sink is resolved when the turn's commit is durable (for a read-only turn: when
+  /// everything it could have seen is). Thread-safe; never blocks on the object. Every failure goes to the
+  /// sink.
+  virtual void call(const address& to, const method_descriptor& method, std::string arguments,
+                    std::unique_ptr<reply_sink> sink) = 0;
 
-  /// The same, but that what the first such call with this key came to is the reply to all of them; see `call_options`.
-  virtual void call_once(const address& to, const method_descriptor& method, std::string arguments, std::string key, std::unique_ptr<reply_sink> sink) = 0;
+  /// The same, but that what the first such call with this key came to is the reply to all of them; see
+  /// `call_options`.
+  virtual void call_once(const address& to, const method_descriptor& method, std::string arguments,
+                         std::string key, std::unique_ptr<reply_sink> sink) = 0;
 
   /// Stores a call durably, resolves the sink (with nothing), and then delivers it, exactly once in effect.
-  virtual void post(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) = 0;
+  virtual void post(const address& to, const method_descriptor& method, std::string arguments,
+                    std::unique_ptr<reply_sink> sink) = 0;
 };
 
 } // namespace dormouse

@@ -1,7 +1,8 @@
 #pragma once
 
-/// The methods that every object has and no class declares: how tasks are started, asked and told from elsewhere (task_journal.hpp names them and their
-/// arguments). They travel and are stored like calls of an author's methods.
+/// The methods that every object has and no class declares: how tasks are started, asked and told from
+/// elsewhere (task_journal.hpp names them and their arguments). They travel and are stored like calls of an
+/// author's methods.
 
 #include <dormouse/actors/class_descriptor.hpp>
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/// `task<R>`: what a durable task's function returns. The function is a coroutine, a static member of its class, and takes a `task_context<T>` first:
+/// `task<R>`: what a durable task's function returns. The function is a coroutine, a static member of its
+/// class, and takes a `task_context<T>` first:
 ///
 ///   static dormouse::task<std::string> scrape(dormouse::task_context<site> self, std::string path) {
 ///     auto page = co_await self.fetch("https://example.com/" + path);
@@ -8,8 +9,9 @@
 ///     co_return page.text();
 ///   }
 ///
-/// Between two `co_await` it must do the same again when it is run again: see docs/tasks.md. A task may `co_await` another `task<R>` function that gets the
-/// same context, for parts that are used more than once; those are not registered and have no journal of their own.
+/// Between two `co_await` it must do the same again when it is run again: see docs/tasks.md. A task may
+/// `co_await` another `task<R>` function that gets the same context, for parts that are used more than once;
+/// those are not registered and have no journal of their own.
 
 #include <dormouse/actors/task_errors.hpp>
 #include <dormouse/actors/task_run.hpp>
@@ -24,17 +26,14 @@
 
 namespace dormouse {
 
-template <class R>
-class task;
+template <class R> class task;
 
-template <class T>
-class task_context;
+template <class T> class task_context;
 
 namespace detail {
 
 /// void as a value.
-template <class R>
-using stored_value = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+template <class R> using stored_value = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
 class task_promise_base {
 public:
@@ -61,20 +60,16 @@ protected:
   std::exception_ptr thrown_;
 };
 
-template <class R>
-class task_promise : public task_promise_base {
+template <class R> class task_promise : public task_promise_base {
 public:
   task<R> get_return_object();
 
   template <class Value>
     requires std::is_convertible_v<Value, R>
-  void return_value(Value&& value) {
-    value_.emplace(std::forward<Value>(value));
-  }
+  void return_value(Value&& value) { value_.emplace(std::forward<Value>(value)); }
 
   R take() {
-    if (thrown_)
-      std::rethrow_exception(thrown_);
+    if (thrown_) std::rethrow_exception(thrown_);
     return std::move(*value_);
   }
   std::string encoded() const { return encode(*value_); }
@@ -83,14 +78,12 @@ private:
   std::optional<R> value_;
 };
 
-template <>
-class task_promise<void> : public task_promise_base {
+template <> class task_promise<void> : public task_promise_base {
 public:
   task<void> get_return_object();
   void return_void() const noexcept {}
   void take() const {
-    if (thrown_)
-      std::rethrow_exception(thrown_);
+    if (thrown_) std::rethrow_exception(thrown_);
   }
   std::string encoded() const { return {}; }
 };
@@ -98,21 +91,21 @@ public:
 } // namespace detail
 
 template <class R>
-class [[nodiscard("a task<R> function does nothing before it is awaited; to start a registered task use start<>() or call<>()")]] task {
+class [[nodiscard("a task<R> function does nothing before it is awaited; to start a registered task use "
+                  "start<>() or call<>()")]] task {
 public:
   using value_type = R;
   using promise_type = detail::task_promise<R>;
   using handle = std::coroutine_handle<promise_type>;
 
   explicit task(handle coroutine) noexcept : coroutine_(coroutine) {}
-  task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, {})) {}
+  task(task && other) noexcept : coroutine_(std::exchange(other.coroutine_, {})) {}
   task& operator=(task&& other) noexcept {
     std::swap(coroutine_, other.coroutine_);
     return *this;
   }
   ~task() {
-    if (coroutine_)
-      coroutine_.destroy();
+    if (coroutine_) coroutine_.destroy();
   }
 
   handle coroutine() const noexcept { return coroutine_; }
@@ -137,8 +130,7 @@ private:
 
 namespace detail {
 
-template <class R>
-task<R> task_promise<R>::get_return_object() {
+template <class R> task<R> task_promise<R>::get_return_object() {
   return task<R>(task<R>::handle::from_promise(*this));
 }
 
@@ -146,8 +138,7 @@ inline task<void> task_promise<void>::get_return_object() {
   return task<void>(task<void>::handle::from_promise(*this));
 }
 
-template <class R>
-class typed_task_frame final : public task_frame {
+template <class R> class typed_task_frame final : public task_frame {
 public:
   explicit typed_task_frame(task<R> coroutine) : task_(std::move(coroutine)) {}
 
@@ -157,8 +148,7 @@ public:
   call_result<std::string> outcome(const address& origin) override {
     const auto& promise = task_.coroutine().promise();
     try {
-      if (!promise.thrown())
-        return promise.encoded();
+      if (!promise.thrown()) return promise.encoded();
     } catch (...) { // a serialize() that throws
       return tl::unexpected<call_error>(describe_exception(std::current_exception(), origin));
     }
@@ -167,8 +157,7 @@ public:
 
   bool was_cancelled() const noexcept override {
     const auto& thrown = task_.coroutine().promise().thrown();
-    if (!thrown)
-      return false;
+    if (!thrown) return false;
     try {
       std::rethrow_exception(thrown);
     } catch (const task_cancelled&) {
@@ -182,13 +171,11 @@ private:
   task<R> task_;
 };
 
-template <class R>
-struct unwrap_task {
+template <class R> struct unwrap_task {
   using type = R;
   static constexpr bool is_task = false;
 };
-template <class R>
-struct unwrap_task<task<R>> {
+template <class R> struct unwrap_task<task<R>> {
   using type = R;
   static constexpr bool is_task = true;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
-/// What is thrown at a task's `co_await`, as in JavaScript. All are std::runtime_error; a `failure` (error.hpp) is thrown for misuse and limits.
+/// What is thrown at a task's `co_await`, as in JavaScript. All are std::runtime_error; a `failure`
+/// (error.hpp) is thrown for misuse and limits.
 
 #include <dormouse/serialization/call_result.hpp>
 #include <dormouse/serialization/fetch_error.hpp>
@@ -15,7 +16,8 @@ namespace dormouse {
 /// A fetch that has no response. An HTTP status is a response (R11).
 class fetch_failed : public std::runtime_error {
 public:
-  explicit fetch_failed(fetch_error why) : std::runtime_error(std::string(to_string(why.code)) + ": " + why.message), why_(std::move(why)) {}
+  explicit fetch_failed(fetch_error why)
+      : std::runtime_error(std::string(to_string(why.code)) + ": " + why.message), why_(std::move(why)) {}
 
   const fetch_error& why() const noexcept { return why_; }
 
@@ -26,7 +28,8 @@ private:
 /// A call that has no result, or a promise that was rejected.
 class call_failed : public std::runtime_error {
 public:
-  explicit call_failed(call_error why) : std::runtime_error(std::string(to_string(why.code)) + ": " + why.message), why_(std::move(why)) {}
+  explicit call_failed(call_error why)
+      : std::runtime_error(std::string(to_string(why.code)) + ": " + why.message), why_(std::move(why)) {}
 
   const call_error& why() const noexcept { return why_; }
 
@@ -34,11 +37,12 @@ private:
   call_error why_;
 };
 
-/// Somebody cancelled the task. Thrown once, at the `co_await` it waits at. It may catch it, undo what it has done, with further operations, and end as it
-/// likes; not caught, it ends the task as cancelled.
+/// Somebody cancelled the task. Thrown once, at the `co_await` it waits at. It may catch it, undo what it has
+/// done, with further operations, and end as it likes; not caught, it ends the task as cancelled.
 class task_cancelled : public std::runtime_error {
 public:
-  explicit task_cancelled(const std::string& reason) : std::runtime_error(reason.empty() ? "the task was cancelled" : "the task was cancelled: " + reason) {}
+  explicit task_cancelled(const std::string& reason)
+      : std::runtime_error(reason.empty() ? "the task was cancelled" : "the task was cancelled: " + reason) {}
 };
 
 namespace detail {

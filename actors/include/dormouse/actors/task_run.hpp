@@ -1,13 +1,16 @@
 #pragma once
 
-/// One run of a durable task: the coroutine's frame, if there is one, and the journal it writes or is replayed from (R16).
+/// One run of a durable task: the coroutine's frame, if there is one, and the journal it writes or is
+/// replayed from (R16).
 ///
-/// Each operation of the code takes the next step of the journal. If the journal has that step already, the operation is not performed again: its kind, target
-/// and digest are compared, and its outcome, if it has one, is what the `co_await` gives. If not, it is performed, as part of the turn the code runs in. An
-/// operation that does not match, or whose outcome does not decode, halts the run (R17): from there on no operation does anything, the frame never gets past
-/// its next `co_await`, and it is destroyed.
+/// Each operation of the code takes the next step of the journal. If the journal has that step already, the
+/// operation is not performed again: its kind, target and digest are compared, and its outcome, if it has
+/// one, is what the `co_await` gives. If not, it is performed, as part of the turn the code runs in. An
+/// operation that does not match, or whose outcome does not decode, halts the run (R17): from there on no
+/// operation does anything, the frame never gets past its next `co_await`, and it is destroyed.
 ///
-/// All that decides which way the code goes is in the journal: outcomes, the order in which they came, and at which `co_await` a cancellation was thrown.
+/// All that decides which way the code goes is in the journal: outcomes, the order in which they came, and at
+/// which `co_await` a cancellation was thrown.
 ///
 /// Not thread-safe: the thread of the object's turn.
 
@@ -31,19 +34,25 @@ namespace dormouse {
 
 inline constexpr std::size_t default_max_task_steps = 10'000;
 
-/// Performs what is new. Each tells the outcome if there is one at once; otherwise it comes with `task_run::complete`, after any time.
+/// Performs what is new. Each tells the outcome if there is one at once; otherwise it comes with
+/// `task_run::complete`, after any time.
 class task_host {
 public:
   using outcome = std::optional<call_result<std::string>>;
 
   virtual ~task_host() = default;
 
-  virtual outcome fetch(const step_place& place, journal_step& step, fetch_message&& what) = 0; ///< comes to an encoded `fetch_result`
-  virtual outcome call(const step_place& place, journal_step& step, const address& to, call_message&& what) = 0;
-  virtual outcome call_own(const step_place& place, journal_step& step, std::string_view method, std::string arguments) = 0;
-  virtual outcome sleep(const step_place& place, journal_step& step, std::chrono::system_clock::time_point until) = 0;
+  virtual outcome fetch(const step_place& place, journal_step& step,
+                        fetch_message&& what) = 0; ///< comes to an encoded `fetch_result`
+  virtual outcome call(const step_place& place, journal_step& step, const address& to,
+                       call_message&& what) = 0;
+  virtual outcome call_own(const step_place& place, journal_step& step, std::string_view method,
+                           std::string arguments) = 0;
+  virtual outcome sleep(const step_place& place, journal_step& step,
+                        std::chrono::system_clock::time_point until) = 0;
 
-  /// Asked first about every step that is new. With a value the step is not performed, and that is its outcome. For the replay kit.
+  /// Asked first about every step that is new. With a value the step is not performed, and that is its
+  /// outcome. For the replay kit.
   virtual std::optional<outcome> foresee(const step_place&, const journal_step&) { return std::nullopt; }
 
   virtual std::chrono::milliseconds default_timeout() const = 0;
@@ -77,8 +86,9 @@ public:
 };
 
 struct task_limits {
-  std::size_t max_steps = default_max_task_steps;           ///< `options::max_task_steps`
-  std::size_t max_outcome_bytes = std::size_t{1} << 30U;    ///< of one step, and of the task itself: `options::max_state_bytes`
+  std::size_t max_steps = default_max_task_steps; ///< `options::max_task_steps`
+  std::size_t max_outcome_bytes = std::size_t{1}
+                                  << 30U; ///< of one step, and of the task itself: `options::max_state_bytes`
 };
 
 class task_run {
@@ -86,9 +96,11 @@ public:
   /// Makes a frame that has not started. Throws `failure{bad_arguments}`.
   using frame_maker = std::unique_ptr<task_frame> (*)(task_run&, std::string_view arguments);
 
-  static constexpr std::uint64_t no_step = ~std::uint64_t{0}; ///< of an operation that does nothing: the run has halted
+  static constexpr std::uint64_t no_step =
+      ~std::uint64_t{0}; ///< of an operation that does nothing: the run has halted
 
-  task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame, task_limits limits);
+  task_run(task_id id, task_record record, std::vector<journal_step> journal, frame_maker make_frame,
+           task_limits limits);
   task_run(const task_run&) = delete;
   task_run& operator=(const task_run&) = delete;
   ~task_run();
@@ -101,7 +113,8 @@ public:
   /// Throws `task_cancelled` where the code waits. Does nothing if it was cancelled before.
   void cancel(task_host& host, std::string reason);
 
-  /// What a step that was performed came to. False for a step that has its outcome, or that there is not: then nothing has changed.
+  /// What a step that was performed came to. False for a step that has its outcome, or that there is not:
+  /// then nothing has changed.
   bool complete(std::uint64_t step, call_result<std::string> outcome, bool failed);
 
   bool awake() const noexcept { return frame_ != nullptr; } ///< has a frame
@@ -125,31 +138,33 @@ public:
 
   // --- For operations, inside the frame.
 
-  /// The next step. `perform(host, place, step)` as the members of `task_host`; it is called only if the step is new. `is_the_same(target)` is asked of a
-  /// recorded target that differs: names may have changed since. Throws `failure{too_large}` past the limit of steps.
+  /// The next step. `perform(host, place, step)` as the members of `task_host`; it is called only if the step
+  /// is new. `is_the_same(target)` is asked of a recorded target that differs: names may have changed since.
+  /// Throws `failure{too_large}` past the limit of steps.
   template <class Perform, class Same>
-  std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform, Same&& is_the_same) {
-    if (halted_ || host_ == nullptr)
-      return no_step;
+  std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform,
+                     Same&& is_the_same) {
+    if (halted_ || host_ == nullptr) return no_step;
     if (next_ < journal_.size())
       if (const auto& recorded = journal_[next_].target; recorded != target && is_the_same(recorded))
         target = recorded;
     const auto number = take_step(kind, std::move(target), digest);
-    if (!is_new_)
-      return number;
+    if (!is_new_) return number;
     const step_place place{id_.number, number};
     auto foreseen = host_->foresee(place, at(number));
     auto outcome = foreseen ? std::move(*foreseen) : perform(*host_, place, at(number));
-    if (outcome)
-      complete(number, std::move(*outcome), false);
+    if (outcome) complete(number, std::move(*outcome), false);
     return number;
   }
   template <class Perform>
   std::uint64_t step(step_kind kind, std::string target, std::uint32_t digest, Perform&& perform) {
-    return step(kind, std::move(target), digest, std::forward<Perform>(perform), [](std::string_view) { return false; });
+    return step(kind, std::move(target), digest, std::forward<Perform>(perform),
+                [](std::string_view) { return false; });
   }
 
-  bool has(std::uint64_t step) const noexcept { return step >= record_.first_step && step - record_.first_step < journal_.size(); }
+  bool has(std::uint64_t step) const noexcept {
+    return step >= record_.first_step && step - record_.first_step < journal_.size();
+  }
   journal_step& at(std::uint64_t step) { return journal_[step - record_.first_step]; }
   const journal_step& at(std::uint64_t step) const { return journal_[step - record_.first_step]; }
   std::uint64_t order_of(std::uint64_t step) const noexcept { return step == no_step ? 0 : at(step).order; }

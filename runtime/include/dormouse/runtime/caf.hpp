@@ -6,8 +6,9 @@
 ///       [](int total) { ... },
 ///       [](const dormouse::error& why) { ... });
 ///
-/// The only public header that includes CAF (link `dormouse::caf`). The message goes straight to the object's activation, so a read
-/// costs little more than a request between two plain actors. Errors of CAF itself arrive as `timeout` or `stopped`.
+/// The only public header that includes CAF (link `dormouse::caf`). The message goes straight to the object's
+/// activation, so a read costs little more than a request between two plain actors. Errors of CAF itself
+/// arrive as `timeout` or `stopped`.
 
 #include <dormouse/actors/object_ref.hpp>
 
@@ -41,13 +42,13 @@ error from_caf_error(const caf::error& what);
 /// Answers a CAF request from any thread.
 std::unique_ptr<reply_sink> make_caf_sink(const caf::response_promise& promise);
 
-/// An actor that will answer exactly one `caf_call` sent to it: the object's activation, or one that answers with an error.
+/// An actor that will answer exactly one `caf_call` sent to it: the object's activation, or one that answers
+/// with an error.
 caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to);
 
 namespace detail {
 
-template <class R, class OnValue>
-auto on_reply(OnValue on_value) {
+template <class R, class OnValue> auto on_reply(OnValue on_value) {
   return [on_value = std::move(on_value)](const caf_reply& reply) mutable {
     if constexpr (std::is_void_v<R>)
       on_value();
@@ -56,32 +57,27 @@ auto on_reply(OnValue on_value) {
   };
 }
 
-template <class OnError>
-auto on_failure(OnError on_error) {
+template <class OnError> auto on_failure(OnError on_error) {
   return [on_error = std::move(on_error)](const caf::error& what) mutable { on_error(from_caf_error(what)); };
 }
 
 } // namespace detail
 
 /// The pending reply of `request_object`. Exactly one of the two handlers is called, in the requesting actor.
-template <class R, class Handle>
-class object_response {
+template <class R, class Handle> class object_response {
 public:
   explicit object_response(Handle handle) : handle_(std::move(handle)) {}
 
-  template <class OnValue, class OnError>
-  void then(OnValue on_value, OnError on_error) {
+  template <class OnValue, class OnError> void then(OnValue on_value, OnError on_error) {
     handle_.then(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
   }
 
-  template <class OnValue, class OnError>
-  void await(OnValue on_value, OnError on_error) {
+  template <class OnValue, class OnError> void await(OnValue on_value, OnError on_error) {
     handle_.await(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
   }
 
   /// For a `caf::scoped_actor`: blocks.
-  template <class OnValue, class OnError>
-  void receive(OnValue on_value, OnError on_error) {
+  template <class OnValue, class OnError> void receive(OnValue on_value, OnError on_error) {
     handle_.receive(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
   }
 
@@ -89,14 +85,16 @@ private:
   Handle handle_;
 };
 
-/// Calls a method of an object from a CAF actor. `self`: a `caf::event_based_actor*`, any other actor pointer with `request`, or a `caf::scoped_actor`.
-/// `timeout`: of std::chrono, or `caf::infinite`. (CAF 0.17 keeps the asking actor until a timeout has passed, answered or not: an actor
-/// that is finished earlier ends with `quit()` or `send_exit`.)
+/// Calls a method of an object from a CAF actor. `self`: a `caf::event_based_actor*`, any other actor pointer
+/// with `request`, or a `caf::scoped_actor`. `timeout`: of std::chrono, or `caf::infinite`. (CAF 0.17 keeps
+/// the asking actor until a timeout has passed, answered or not: an actor that is finished earlier ends with
+/// `quit()` or `send_exit`.)
 template <auto Method, class Self, class T, class Timeout, class... Args>
 auto request_object(const Self& self, const object_ref<T>& ref, const Timeout& timeout, Args&&... args) {
   using result = typename object_ref<T>::template result_of<Method>;
-  auto handle = self->request(pin_for_call(self->home_system(), *ref.routes(), ref.where()), caf::duration(timeout),
-                              caf_call{&describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...)});
+  auto handle = self->request(
+      pin_for_call(self->home_system(), *ref.routes(), ref.where()), caf::duration(timeout),
+      caf_call{&describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...)});
   return object_response<result, decltype(handle)>(std::move(handle));
 }
 

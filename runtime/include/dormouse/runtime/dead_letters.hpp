@@ -1,13 +1,14 @@
 #pragma once
 
-/// Messages that were given up on, kept on disk until somebody decides: a result or a post whose handler threw five times, a tick of a schedule whose
-/// handler threw seven times, one for a method that the class does not have any more, and rows whose bytes failed their checks.
+/// Messages that were given up on, kept on disk until somebody decides: a result or a post whose handler
+/// threw five times, a tick of a schedule whose handler threw seven times, one for a method that the class
+/// does not have any more, and rows whose bytes failed their checks.
 ///
 ///   for (const auto& letter : runtime.dead_letters().list())
 ///     if (letter.object.binding == "ORDER") runtime.dead_letters().retry(letter.id);
 ///
-/// All members are thread-safe, block until what they did is durable, and are not for turns and handlers. They throw `failure`: `not_found`,
-/// `storage_error`, `stopped`.
+/// All members are thread-safe, block until what they did is durable, and are not for turns and handlers.
+/// They throw `failure`: `not_found`, `storage_error`, `stopped`.
 
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/messages.hpp>
@@ -35,7 +36,8 @@ struct dead_letter_entry {
   std::string method;   ///< the wire name of the handler; empty if that cannot be read
   std::string reason;   ///< of the last failure
   std::chrono::system_clock::time_point time;
-  std::vector<dead_letter_failure> history; ///< how the handler failed each time since the start of the process that gave up
+  std::vector<dead_letter_failure>
+      history; ///< how the handler failed each time since the start of the process that gave up
 
   std::optional<request_summary> request; ///< of a fetch
   std::optional<fetch_result> result;     ///< of a fetch; a large body is left out by `list`
@@ -48,16 +50,18 @@ public:
 
   explicit dead_letters(std::shared_ptr<front_desk> desk) : desk_(std::move(desk)) {}
 
-  /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000; else `failure{invalid_request}`). For the next page pass the last id.
+  /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000; else
+  /// `failure{invalid_request}`). For the next page pass the last id.
   std::vector<dead_letter_entry> list(std::uint64_t after = 0, std::size_t limit = 100) const;
 
-  /// One of them, with its whole body. Throws `failure{corrupt}` if the letter itself or the file of its body is damaged.
+  /// One of them, with its whole body. Throws `failure{corrupt}` if the letter itself or the file of its body
+  /// is damaged.
   dead_letter_entry get(std::uint64_t id) const;
 
-  /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is delivered now or, if its class is not
-  /// defined, when it is. Throws
-  /// `failure{corrupt}` for one whose bytes are damaged: it can only be discarded; `failure{unknown_method}` for a post or a call to a method that the
-  /// class still does not have.
+  /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is
+  /// delivered now or, if its class is not defined, when it is. Throws `failure{corrupt}` for one whose bytes
+  /// are damaged: it can only be discarded; `failure{unknown_method}` for a post or a call to a method that
+  /// the class still does not have.
   void retry(std::uint64_t id);
 
   void discard(std::uint64_t id);

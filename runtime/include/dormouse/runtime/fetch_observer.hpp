@@ -7,10 +7,12 @@
 ///   };
 ///   dormouse::runtime runtime({.directory = "d", .observer = std::make_shared<tracer>()});
 ///
-/// Called on threads of the runtime, for one fetch in this order and never two at a time: queued, then started and retried as often as it takes, then
-/// stored, then delivered. One that never went out is not started: it was aborted or its time was over before, its circuit was open, its body or jar could
-/// not be read, or it got the result of another one's request (`sharing::single_flight`). After a restart it goes on with what the fetch had not reached: a fetch that was queued by an earlier process is not
-/// reported as queued again. A call must be short and must not throw, block or call into the runtime.
+/// Called on threads of the runtime, for one fetch in this order and never two at a time: queued, then
+/// started and retried as often as it takes, then stored, then delivered. One that never went out is not
+/// started: it was aborted or its time was over before, its circuit was open, its body or jar could not be
+/// read, or it got the result of another one's request (`sharing::single_flight`). After a restart it goes on
+/// with what the fetch had not reached: a fetch that was queued by an earlier process is not reported as
+/// queued again. A call must be short and must not throw, block or call into the runtime.
 
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/fetch_error.hpp>
@@ -31,18 +33,21 @@ struct fetch_event {
   std::string_view url;
   std::uint32_t attempts = 0;               ///< finished ones
   std::chrono::milliseconds since_queued{}; ///< on the wall clock
-  std::chrono::microseconds attempt{};      ///< retried and stored: what the last attempt took, from being handed to a worker
-  std::chrono::milliseconds delay{};        ///< retried: until the next attempt
-  std::uint16_t status = 0;                 ///< retried, stored and delivered: of the response, 0 if there is none
-  std::optional<fetch_errc> error = {};     ///< retried, stored and delivered: why there is none
+  std::chrono::microseconds
+      attempt{}; ///< retried and stored: what the last attempt took, from being handed to a worker
+  std::chrono::milliseconds delay{}; ///< retried: until the next attempt
+  std::uint16_t status = 0;          ///< retried, stored and delivered: of the response, 0 if there is none
+  std::optional<fetch_errc> error = {}; ///< retried, stored and delivered: why there is none
 };
 
 class fetch_observer {
 public:
   virtual ~fetch_observer() = default;
-  virtual void queued(const fetch_event&) {}    ///< durable, by the commit of its turn
-  virtual void started(const fetch_event&) {}   ///< handed to a worker: not for one that shares the request of another, nor for one that is refused
-  virtual void retried(const fetch_event&) {}   ///< an attempt failed, or was lost with its worker (then with neither status nor error), and another will be made
+  virtual void queued(const fetch_event&) {} ///< durable, by the commit of its turn
+  virtual void started(const fetch_event&) {
+  } ///< handed to a worker: not for one that shares the request of another, nor for one that is refused
+  virtual void retried(const fetch_event&) {}   ///< an attempt failed, or was lost with its worker (then with
+                                                ///< neither status nor error), and another will be made
   virtual void stored(const fetch_event&) {}    ///< its result is durable
   virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable
 };

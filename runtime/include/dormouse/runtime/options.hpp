@@ -25,17 +25,19 @@ struct fetch_rate {
 
 /// What becomes of a fetch whose origin's circuit is open.
 enum class open_circuit : std::uint8_t {
-  fail, ///< it ends at once with CIRCUIT_OPEN; `sent` is `no` if it never was tried, `maybe` if an earlier attempt has failed, or if it may be repeated and an
-        ///< earlier process has queued it, of which nobody knows: this one was not sent
+  fail, ///< it ends at once with CIRCUIT_OPEN; `sent` is `no` if it never was tried, `maybe` if an earlier
+        ///< attempt has failed, or if it may be repeated and an earlier process has queued it, of which
+        ///< nobody knows: this one was not sent
   wait, ///< it stays queued until the origin answers again or its deadline passes
 };
 
-/// A circuit breaker per origin. A failure is a status of 500 or more, or an attempt that ended without a response for a reason that is worth a retry: no
-/// connection, a lost one, its time over. Any other response ends the row. Neither one nor the other is what says nothing of the origin: blocked, too large,
-/// a certificate refused, aborted, a lost worker, and trouble with the disk of this machine.
+/// A circuit breaker per origin. A failure is a status of 500 or more, or an attempt that ended without a
+/// response for a reason that is worth a retry: no connection, a lost one, its time over. Any other response
+/// ends the row. Neither one nor the other is what says nothing of the origin: blocked, too large, a
+/// certificate refused, aborted, a lost worker, and trouble with the disk of this machine.
 struct circuit_options {
-  std::uint32_t failures = 0;                   ///< so many in a row open the circuit; 0: no circuit breaker
-  std::chrono::milliseconds open_for{30'000};   ///< then one probe goes out, and its outcome decides
+  std::uint32_t failures = 0;                 ///< so many in a row open the circuit; 0: no circuit breaker
+  std::chrono::milliseconds open_for{30'000}; ///< then one probe goes out, and its outcome decides
   open_circuit then = open_circuit::fail;
 };
 
@@ -59,57 +61,78 @@ struct options {
   /// The time of day; null: the system's. See clock.hpp
   std::shared_ptr<const wall_clock> clock = {};
 
-  /// R13: the hosts that may be fetched from. Each entry is a host (`api.github.com`, `127.0.0.1`, `[::1]`), a host and port
-  /// (`localhost:8080`), all hosts below a domain (`*.example.com`), or `*` for every public host. Loopback, private, link-local and metadata
-  /// addresses are reached only through a host that is listed by name, never through a wildcard. Empty: nothing is allowed.
+  /// R13: the hosts that may be fetched from. Each entry is a host (`api.github.com`, `127.0.0.1`, `[::1]`),
+  /// a host and port
+  /// (`localhost:8080`), all hosts below a domain (`*.example.com`), or `*` for every public host. Loopback,
+  /// private, link-local and metadata addresses are reached only through a host that is listed by name, never
+  /// through a wildcard. Empty: nothing is allowed.
   std::vector<std::string> allow = {};
 
   /// R5: how long an idle object stays in memory; 0 hibernates after every message.
   std::chrono::milliseconds idle_after{10'000};
-  std::size_t max_active_objects = 100'000;           ///< beyond it the least recently used idle ones hibernate
-  std::size_t max_active_bytes = std::size_t{1} << 30U; ///< the same, by the size of their states, of the journals of their tasks and of what is in flight, plus 2 KiB each
+  std::size_t max_active_objects = 100'000; ///< beyond it the least recently used idle ones hibernate
+  std::size_t max_active_bytes = std::size_t{1}
+                                 << 30U; ///< the same, by the size of their states, of the journals of their
+                                         ///< tasks and of what is in flight, plus 2 KiB each
 
   /// R19: past these a call fails with `overloaded`.
   std::size_t max_mailbox_messages = 10'000;    ///< waiting for one object
   std::size_t max_pending_messages = 1'000'000; ///< waiting in the whole runtime
 
   /// R12: sizes. Past them a call fails with `too_large` before anything is committed.
-  std::size_t max_inline_bytes = 128 * 1024;           ///< of a message; a larger body is kept beside it as a blob
-  std::size_t max_body_bytes = std::size_t{64} << 20U; ///< of a request's or a decoded response's body; at most 1 GiB
-  std::size_t max_header_bytes = 64 * 1024;            ///< of all header fields of a message together
-  std::size_t max_state_bytes = std::size_t{16} << 20U; ///< of one object's serialized state, of the rows that one turn writes to its storage, and of one result: of a method, a task or a task's step; at most 1 GiB
-  std::size_t max_task_steps = 10'000;                 ///< of a durable task's journal, 10..1,000,000; a loop that runs for ever uses continue_as()
-  std::shared_ptr<task_observer> tasks = {};           ///< sees durable tasks end, with their journals; for tests and audits. See replay.hpp
-  std::chrono::milliseconds task_results_kept_for = std::chrono::hours(24); ///< of a task that was begun with start<>(); 0..366 days
+  std::size_t max_inline_bytes = 128 * 1024; ///< of a message; a larger body is kept beside it as a blob
+  std::size_t max_body_bytes = std::size_t{64}
+                               << 20U;      ///< of a request's or a decoded response's body; at most 1 GiB
+  std::size_t max_header_bytes = 64 * 1024; ///< of all header fields of a message together
+  std::size_t max_state_bytes =
+      std::size_t{16}
+      << 20U; ///< of one object's serialized state, of the rows that one turn writes to its storage, and of
+              ///< one result: of a method, a task or a task's step; at most 1 GiB
+  std::size_t max_task_steps =
+      10'000; ///< of a durable task's journal, 10..1,000,000; a loop that runs for ever uses continue_as()
+  std::shared_ptr<task_observer> tasks =
+      {}; ///< sees durable tasks end, with their journals; for tests and audits. See replay.hpp
+  std::chrono::milliseconds task_results_kept_for =
+      std::chrono::hours(24); ///< of a task that was begun with start<>(); 0..366 days
 
-  std::chrono::milliseconds call_results_kept_for = std::chrono::hours(24); ///< of a call with an idempotency key, from its reply on; 0..366 days
+  std::chrono::milliseconds call_results_kept_for =
+      std::chrono::hours(24); ///< of a call with an idempotency key, from its reply on; 0..366 days
 
   /// Schedules.
-  std::size_t max_schedules = 10'000'000;       ///< on disk; past it a schedule fails with `queue_full`
-  std::size_t max_firing_schedules = 4'096;     ///< due ones that are with their objects at a time, in memory; the rest wait on disk
-  std::chrono::milliseconds min_schedule_interval{1'000}; ///< of one that recurs by an interval; shorter ones fail with `invalid_request`
+  std::size_t max_schedules = 10'000'000; ///< on disk; past it a schedule fails with `queue_full`
+  std::size_t max_firing_schedules =
+      4'096; ///< due ones that are with their objects at a time, in memory; the rest wait on disk
+  std::chrono::milliseconds min_schedule_interval{
+      1'000}; ///< of one that recurs by an interval; shorter ones fail with `invalid_request`
 
   /// The proxy pool.
-  std::size_t proxy_workers = 0;                ///< 0: one per two cores, at least one
-  std::size_t max_in_flight = 10'000;           ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what RLIMIT_NOFILE leaves beside 664 files of
-                                                ///< the store and of bodies, but not below 16
-  std::size_t max_in_flight_per_origin = 256;   ///< of those, to one scheme, host and port; for one that `origins` does not name
-  fetch_rate rate_per_origin = {};              ///< the same for the rate
-  circuit_options circuit_breaker = {};         ///< and for the circuit breaker
-  std::map<std::string, origin_options> origins = {}; ///< by origin, as in "https://api.github.com" or "http://127.0.0.1:8080"
-  std::map<std::string, queue_options> queues = {};   ///< named queues beside the default one; a name is `[A-Za-z_][A-Za-z0-9_]{0,63}`
-  std::size_t max_queued_fetches = 1'000'000;   ///< on disk; past it a fetch fails with `queue_full`
-  std::size_t max_window = 20'000;              ///< queued fetches that are kept in memory, of each queue and each of its three priorities; the rest wait on disk
+  std::size_t proxy_workers = 0; ///< 0: one per two cores, at least one
+  std::size_t max_in_flight =
+      10'000; ///< fetches on the wire, over all workers; each holds a socket, so it is lowered to what
+              ///< RLIMIT_NOFILE leaves beside 664 files of the store and of bodies, but not below 16
+  std::size_t max_in_flight_per_origin =
+      256; ///< of those, to one scheme, host and port; for one that `origins` does not name
+  fetch_rate rate_per_origin = {};      ///< the same for the rate
+  circuit_options circuit_breaker = {}; ///< and for the circuit breaker
+  std::map<std::string, origin_options> origins =
+      {}; ///< by origin, as in "https://api.github.com" or "http://127.0.0.1:8080"
+  std::map<std::string, queue_options> queues =
+      {}; ///< named queues beside the default one; a name is `[A-Za-z_][A-Za-z0-9_]{0,63}`
+  std::size_t max_queued_fetches = 1'000'000; ///< on disk; past it a fetch fails with `queue_full`
+  std::size_t max_window = 20'000; ///< queued fetches that are kept in memory, of each queue and each of its
+                                   ///< three priorities; the rest wait on disk
   std::chrono::milliseconds default_timeout{30'000}; ///< per attempt, for a fetch that names none
   std::chrono::milliseconds connect_timeout{10'000}; ///< part of the attempt
-  std::chrono::milliseconds worker_lease{3'000};     ///< R10: a worker silent for this long is replaced and its fetches go elsewhere
-  std::string user_agent = "dormouse/0.1";      ///< a header value; for a fetch that has no User-Agent of its own
-  std::filesystem::path ca_file = {};           ///< certificates to trust instead of the system's, PEM
+  std::chrono::milliseconds worker_lease{
+      3'000}; ///< R10: a worker silent for this long is replaced and its fetches go elsewhere
+  std::string user_agent = "dormouse/0.1"; ///< a header value; for a fetch that has no User-Agent of its own
+  std::filesystem::path ca_file = {};      ///< certificates to trust instead of the system's, PEM
   std::filesystem::path client_certificate = {}; ///< shown to servers that ask for one, PEM
   std::filesystem::path client_key = {};         ///< of that certificate, PEM, without a passphrase
 
-  /// All fetches go through this HTTP proxy, `http://[user:password@]host[:port]`; empty: none. Never taken from the environment. R13 then checks
-  /// the name and the literal address of each target; what a name resolves to only the proxy knows.
+  /// All fetches go through this HTTP proxy, `http://[user:password@]host[:port]`; empty: none. Never taken
+  /// from the environment. R13 then checks the name and the literal address of each target; what a name
+  /// resolves to only the proxy knows.
   std::string proxy = {};
 
   /// Told what happens to each fetch; may be null.
@@ -118,10 +141,13 @@ struct options {
   /// Memory of the store.
   std::size_t store_cache_bytes = std::size_t{32} << 20U;  ///< block cache, index and filter blocks included
   std::size_t store_buffer_bytes = std::size_t{32} << 20U; ///< each of up to two write buffers
-  std::size_t body_memory_bytes = std::size_t{64} << 20U;  ///< of large responses on their way from the wire to their handler, besides their files; what finds
-                                                           ///< no room is streamed into its file and read from there. 0: all are
+  std::size_t body_memory_bytes =
+      std::size_t{64}
+      << 20U; ///< of large responses on their way from the wire to their handler, besides their files; what
+              ///< finds no room is streamed into its file and read from there. 0: all are
 
-  /// Threads of the actor system that `runtime(options)` makes; 0: one per core, at least two. Not used when embedded.
+  /// Threads of the actor system that `runtime(options)` makes; 0: one per core, at least two. Not used when
+  /// embedded.
   std::size_t scheduler_threads = 0; ///< at most 1024
 
   /// Seeds back-off jitter; 0 takes one from the system. The same seed gives the same delays.

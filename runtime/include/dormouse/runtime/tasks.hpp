@@ -5,8 +5,8 @@
 ///   auto id = runtime.get<site>("a").start<&site::scrape>("alice").get();       // durable
 ///   auto text = runtime.tasks().result<std::string>(id).get();                  // now, or when it has ended
 ///
-/// All members are thread-safe and not for turns and handlers. The handle may outlive the runtime and then throws `stopped`. Futures hold a `failure` instead
-/// of a value where something went wrong.
+/// All members are thread-safe and not for turns and handlers. The handle may outlive the runtime and then
+/// throws `stopped`. Futures hold a `failure` instead of a value where something went wrong.
 
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/serialization/task_id.hpp>
@@ -35,11 +35,11 @@ struct task_entry {
 };
 
 struct task_filter {
-  std::string binding = {};                ///< of the object; empty: all
-  std::string instance_id = {};            ///< the same; empty: all
-  std::optional<task_state> state = {};    ///< none: all
-  std::size_t limit = 100;                 ///< 1..1,000
-  std::optional<task_id> after = {};       ///< for the next page: the last of the one before
+  std::string binding = {};             ///< of the object; empty: all
+  std::string instance_id = {};         ///< the same; empty: all
+  std::optional<task_state> state = {}; ///< none: all
+  std::size_t limit = 100;              ///< 1..1,000
+  std::optional<task_id> after = {};    ///< for the next page: the last of the one before
 };
 
 class tasks {
@@ -48,9 +48,10 @@ public:
 
   explicit tasks(std::shared_ptr<front_desk> desk);
 
-  /// Those that are running or stuck, and those that have ended and whose results are kept; ordered by object and age. What is durable: a task shows
-  /// up when the turn that began it is. One whose record is damaged is there as stuck, with the error `corrupt`. Throws `failure`: `invalid_request` for a
-  /// limit out of range, `storage_error`, `stopped`.
+  /// Those that are running or stuck, and those that have ended and whose results are kept; ordered by object
+  /// and age. What is durable: a task shows up when the turn that began it is. One whose record is damaged is
+  /// there as stuck, with the error `corrupt`. Throws `failure`: `invalid_request` for a limit out of range,
+  /// `storage_error`, `stopped`.
   std::vector<task_entry> list(const task_filter& which = {}) const;
 
   /// Nothing if there is none, or not any more. Throws as `list`, and `corrupt`.
@@ -59,23 +60,22 @@ public:
   /// The steps on disk. Throws as `find`.
   std::vector<journal_step> journal(const task_id& id) const;
 
-  /// What it returned, or a `failure` with its error, now or when it has ended. `not_found` if there is no such task, or not any more: the result of one that
-  /// was begun with `call<>()` goes to its caller alone; that of one that was begun with `start<>()` is kept for `options::task_results_kept_for`.
-  template <class R>
-  std::future<R> result(const task_id& id) const {
+  /// What it returned, or a `failure` with its error, now or when it has ended. `not_found` if there is no
+  /// such task, or not any more: the result of one that was begun with `call<>()` goes to its caller alone;
+  /// that of one that was begun with `start<>()` is kept for `options::task_results_kept_for`.
+  template <class R> std::future<R> result(const task_id& id) const {
     auto sink = std::make_unique<detail::promise_sink<R>>();
     auto future = sink->future();
     send(id.object, runtime_methods::await_task, encode(id.number), std::move(sink));
     return future;
   }
 
-  /// Throws `task_cancelled` where the task waits; one that is stuck, or whose journal cannot be read, just ends. True when that is durable; false if it was not running, or had been
-  /// cancelled before.
+  /// Throws `task_cancelled` where the task waits; one that is stuck, or whose journal cannot be read, just
+  /// ends. True when that is durable; false if it was not running, or had been cancelled before.
   std::future<bool> cancel(const task_id& id, std::string reason = {}) const;
 
   /// Settles a promise. True when that is durable; false if it was settled before, or its task has ended.
-  template <class R, class Value>
-  std::future<bool> resolve(const promise_id<R>& id, Value&& value) const {
+  template <class R, class Value> std::future<bool> resolve(const promise_id<R>& id, Value&& value) const {
     static_assert(std::is_convertible_v<Value, R>, "dormouse: the promise takes another type");
     const R converted(std::forward<Value>(value));
     return settle(id, encode(converted));
@@ -84,7 +84,8 @@ public:
   std::future<bool> reject(const any_promise_id& id, std::string why) const;
 
 private:
-  void send(const address& to, const method_descriptor& method, std::string arguments, std::unique_ptr<reply_sink> sink) const;
+  void send(const address& to, const method_descriptor& method, std::string arguments,
+            std::unique_ptr<reply_sink> sink) const;
   std::future<bool> settle(const any_promise_id& id, call_result<std::string> outcome) const;
 
   std::shared_ptr<front_desk> desk_;

@@ -2,16 +2,19 @@
 
 /// The cereal archives that everything stored or sent goes through.
 ///
-/// The bytes are cereal's portable binary without its leading endianness flag: little-endian arithmetic, 64-bit
-/// element counts, no padding, no type names. What is ours is the bounds: an `input_archive` reads from a fixed span, every
-/// element count is checked against the bytes that are left before anything is allocated, and `finish()` rejects
-/// trailing bytes. Any violation throws `cereal::Exception`; `decode()` (codec.hpp) turns that into an `error`.
+/// The bytes are cereal's portable binary without its leading endianness flag: little-endian arithmetic,
+/// 64-bit element counts, no padding, no type names. What is ours is the bounds: an `input_archive` reads
+/// from a fixed span, every element count is checked against the bytes that are left before anything is
+/// allocated, and `finish()` rejects trailing bytes. Any violation throws `cereal::Exception`; `decode()`
+/// (codec.hpp) turns that into an `error`.
 ///
-/// A type is storable if cereal can serialize it: give it `template <class Archive> void serialize(Archive& ar)`.
+/// A type is storable if cereal can serialize it: give it `template <class Archive> void serialize(Archive&
+/// ar)`.
 ///
-/// A type that has changed since it was first stored has a version: `serialize(Archive& ar, std::uint32_t version)` and, at global scope, `CEREAL_CLASS_VERSION(type,
-/// 2)`. The version goes in front of the first value of the type in an archive. One that is newer than the type's own throws `failure{newer_format}`. (The state of
-/// a durable object has its version beside it: docs/objects.md.)
+/// A type that has changed since it was first stored has a version: `serialize(Archive& ar, std::uint32_t
+/// version)` and, at global scope, `CEREAL_CLASS_VERSION(type, 2)`. The version goes in front of the first
+/// value of the type in an archive. One that is newer than the type's own throws `failure{newer_format}`.
+/// (The state of a durable object has its version beside it: docs/objects.md.)
 
 #include <dormouse/serialization/error.hpp>
 
@@ -27,7 +30,8 @@
 #include <typeindex>
 #include <typeinfo>
 
-static_assert(std::endian::native == std::endian::little, "stored bytes are little-endian; add byte swaps for this platform");
+static_assert(std::endian::native == std::endian::little,
+              "stored bytes are little-endian; add byte swaps for this platform");
 
 namespace dormouse {
 
@@ -49,9 +53,9 @@ public:
 
   void read(void* data, std::size_t bytes) {
     if (bytes > in_.size())
-      throw cereal::Exception("truncated: " + std::to_string(bytes) + " bytes wanted, " + std::to_string(in_.size()) + " left");
-    if (bytes == 0)
-      return; // an empty vector has no data to point to, and memcpy takes no null
+      throw cereal::Exception("truncated: " + std::to_string(bytes) + " bytes wanted, " +
+                              std::to_string(in_.size()) + " left");
+    if (bytes == 0) return; // an empty vector has no data to point to, and memcpy takes no null
     std::memcpy(data, in_.data(), bytes);
     in_.remove_prefix(bytes);
   }
@@ -59,7 +63,8 @@ public:
   /// Refuses a count that the remaining bytes cannot hold: every stored element takes at least one byte.
   void check_count(std::uint64_t count) const {
     if (count > in_.size())
-      throw cereal::Exception("count " + std::to_string(count) + " with only " + std::to_string(in_.size()) + " bytes left");
+      throw cereal::Exception("count " + std::to_string(count) + " with only " + std::to_string(in_.size()) +
+                              " bytes left");
   }
 
   /// The version of the type that is read next is up to this.
@@ -67,14 +72,15 @@ public:
 
   void check_version(std::uint32_t stored) const {
     if (stored > known_version_)
-      throw failure({errc::newer_format, "a stored value has class version " + std::to_string(stored) + "; this program's class knows up to " + std::to_string(known_version_)});
+      throw failure({errc::newer_format, "a stored value has class version " + std::to_string(stored) +
+                                             "; this program's class knows up to " +
+                                             std::to_string(known_version_)});
   }
 
   std::size_t remaining_bytes() const noexcept { return in_.size(); }
 
   void finish() const {
-    if (!in_.empty())
-      throw cereal::Exception(std::to_string(in_.size()) + " trailing bytes");
+    if (!in_.empty()) throw cereal::Exception(std::to_string(in_.size()) + " trailing bytes");
   }
 
 private:
@@ -86,17 +92,20 @@ namespace detail {
 
 /// Whether the type is read by a function that takes a version.
 template <class T>
-inline constexpr bool is_versioned
-  = cereal::traits::has_member_versioned_serialize<T, input_archive>::value || cereal::traits::has_non_member_versioned_serialize<T, input_archive>::value
-    || cereal::traits::has_member_versioned_load<T, input_archive>::value || cereal::traits::has_non_member_versioned_load<T, input_archive>::value;
+inline constexpr bool is_versioned =
+    cereal::traits::has_member_versioned_serialize<T, input_archive>::value ||
+    cereal::traits::has_non_member_versioned_serialize<T, input_archive>::value ||
+    cereal::traits::has_member_versioned_load<T, input_archive>::value ||
+    cereal::traits::has_non_member_versioned_load<T, input_archive>::value;
 
-/// cereal keeps the versions of all types in one map without a lock, and puts those that are not in it when it meets them. Done before `main` there is
-/// nothing left to put, and threads only look. Types with CEREAL_CLASS_VERSION are put by that.
-template <class T>
-struct version_registration {
+/// cereal keeps the versions of all types in one map without a lock, and puts those that are not in it when
+/// it meets them. Done before `main` there is nothing left to put, and threads only look. Types with
+/// CEREAL_CLASS_VERSION are put by that.
+template <class T> struct version_registration {
   static bool put() {
     if constexpr (!requires { cereal::detail::Version<T>::registerVersion(); })
-      cereal::detail::StaticObject<cereal::detail::Versions>::getInstance().mapping.emplace(std::type_index(typeid(T)).hash_code(), 0);
+      cereal::detail::StaticObject<cereal::detail::Versions>::getInstance().mapping.emplace(
+          std::type_index(typeid(T)).hash_code(), 0);
     return true;
   }
   static inline const bool done = put();
@@ -114,17 +123,16 @@ void prologue(input_archive& ar, const T&) {
 
 template <class T>
   requires detail::is_versioned<T>
-void prologue(output_archive&, const T&) {
-  static_cast<void>(&detail::version_registration<T>::done);
-}
+void prologue(output_archive&, const T&) { static_cast<void>(&detail::version_registration<T>::done); }
 
 template <class T>
-concept storable_number = std::is_arithmetic_v<T> && !std::same_as<T, long double>; // long double has no portable form
+concept storable_number =
+    std::is_arithmetic_v<T> && !std::same_as<T, long double>; // long double has no portable form
 
 /// What can be a method's argument or result, a continuation's context, or part of a state.
 template <class T>
-concept storable = cereal::traits::is_output_serializable<T, output_archive>::value
-                   && cereal::traits::is_input_serializable<T, input_archive>::value;
+concept storable = cereal::traits::is_output_serializable<T, output_archive>::value &&
+    cereal::traits::is_input_serializable<T, input_archive>::value;
 
 } // namespace dormouse
 
@@ -136,52 +144,43 @@ void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const T& value) {
   ar.write(&value, sizeof value);
 }
 
-template <dormouse::storable_number T>
-void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, T& value) {
+template <dormouse::storable_number T> void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     std::uint8_t byte = 0;
     ar.read(&byte, 1);
-    if (byte > 1)
-      throw Exception("a bool is neither 0 nor 1");
+    if (byte > 1) throw Exception("a bool is neither 0 nor 1");
     value = byte == 1;
   } else {
     ar.read(&value, sizeof value);
   }
 }
 
-template <class T>
-void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, NameValuePair<T>& pair) {
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, NameValuePair<T>& pair) {
   ar(pair.value);
 }
 
-template <class T>
-void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, NameValuePair<T>& pair) {
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, NameValuePair<T>& pair) {
   ar(pair.value);
   if constexpr (std::is_same_v<std::remove_cvref_t<T>, std::uint32_t>)
-    if (std::string_view(pair.name) == "cereal_class_version")
-      ar.check_version(pair.value);
+    if (std::string_view(pair.name) == "cereal_class_version") ar.check_version(pair.value);
 }
 
-template <class T>
-void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, SizeTag<T>& tag) {
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::output_archive& ar, SizeTag<T>& tag) {
   ar(static_cast<std::uint64_t>(tag.size));
 }
 
-template <class T>
-void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, SizeTag<T>& tag) {
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(dormouse::input_archive& ar, SizeTag<T>& tag) {
   std::uint64_t count = 0;
   ar(count);
   ar.check_count(count);
   tag.size = static_cast<std::remove_reference_t<T>>(count);
 }
 
-template <class T>
-void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const BinaryData<T>& data) {
+template <class T> void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const BinaryData<T>& data) {
   ar.write(data.data, static_cast<std::size_t>(data.size));
 }
 
-template <class T>
-void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, BinaryData<T>& data) {
+template <class T> void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, BinaryData<T>& data) {
   // An array of bool comes as one block; a bool that holds anything else than 0 or 1 is undefined behaviour.
   using element = std::remove_all_extents_t<std::remove_pointer_t<std::remove_reference_t<T>>>;
   if constexpr (std::is_same_v<element, bool>) {

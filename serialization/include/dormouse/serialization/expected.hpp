@@ -9,10 +9,8 @@ namespace dormouse {
 
 struct error;
 
-template <class T, class E = error>
-using expected = tl::expected<T, E>;
+template <class T, class E = error> using expected = tl::expected<T, E>;
 
-template <class E>
-using unexpected = tl::unexpected<E>;
+template <class E> using unexpected = tl::unexpected<E>;
 
 } // namespace dormouse

@@ -10,8 +10,9 @@ namespace dormouse {
 
 /// Stable numbers (they are on disk) and stable names (`to_string`, e.g. `"TIMEOUT"`). Append only.
 enum class fetch_errc : std::uint8_t {
-  timeout = 1,       ///< the attempt's timeout or the overall deadline passed
-  fetch_failed = 2,  ///< the outcome is unknown and the request must not be repeated, or the answer is not HTTP
+  timeout = 1, ///< the attempt's timeout or the overall deadline passed
+  fetch_failed =
+      2, ///< the outcome is unknown and the request must not be repeated, or the answer is not HTTP
   network_error = 3, ///< no connection, no such host, TLS failure, connection lost
   queue_error = 4,   ///< the queue could not keep the fetch, or the body of its response
   aborted = 5,       ///< the caller gave up
@@ -33,16 +34,14 @@ std::string_view to_string(sent_state sent) noexcept;
 
 struct fetch_error {
   fetch_errc code{};
-  std::string message; ///< for people, not stable: names the request's origin or the limit, and the option to change; never a header or a body
+  std::string message; ///< for people, not stable: names the request's origin or the limit, and the option to
+                       ///< change; never a header or a body
   sent_state sent = sent_state::no;
   std::uint32_t attempts = 0; ///< how many times the request was tried
 
   friend bool operator==(const fetch_error&, const fetch_error&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(code, message, sent, attempts);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(code, message, sent, attempts); }
 };
 
 } // namespace dormouse

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What a continuation is handed: a response or a `fetch_error`, exactly one per fetch (R7). A value like any other: it can
-/// be an argument, be stored, and be part of a state.
+/// What a continuation is handed: a response or a `fetch_error`, exactly one per fetch (R7). A value like any
+/// other: it can be an argument, be stored, and be part of a state.
 
 #include <dormouse/serialization/expected.hpp>
 #include <dormouse/serialization/fetch_error.hpp>
@@ -16,8 +16,7 @@ using fetch_result = expected<response, fetch_error>;
 namespace tl {
 
 // In tl, where the argument's own namespace leads the look-up.
-template <class Archive>
-void save(Archive& ar, const dormouse::fetch_result& result) {
+template <class Archive> void save(Archive& ar, const dormouse::fetch_result& result) {
   ar(result.has_value());
   if (result)
     ar(*result);
@@ -25,8 +24,7 @@ void save(Archive& ar, const dormouse::fetch_result& result) {
     ar(result.error());
 }
 
-template <class Archive>
-void load(Archive& ar, dormouse::fetch_result& result) {
+template <class Archive> void load(Archive& ar, dormouse::fetch_result& result) {
   bool has_value = false;
   ar(has_value);
   if (has_value) {

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Pairs of text, sent as `application/x-www-form-urlencoded`: what an HTML form without files sends. With files: form_data.hpp.
+/// Pairs of text, sent as `application/x-www-form-urlencoded`: what an HTML form without files sends. With
+/// files: form_data.hpp.
 
 #include <initializer_list>
 #include <string>

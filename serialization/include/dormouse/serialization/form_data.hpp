@@ -7,8 +7,8 @@
 ///   upload.append("photo", blob(bytes, "image/jpeg"), "cat.jpg");
 ///   fetch(url, {.method = "POST", .body = upload})
 ///
-/// Entries keep their order, and a name may come more than once. Bytes of files stay exactly as they are. Text goes out as browsers send it:
-/// each CR or LF that stands alone, in a name or a value, becomes CRLF.
+/// Entries keep their order, and a name may come more than once. Bytes of files stay exactly as they are.
+/// Text goes out as browsers send it: each CR or LF that stands alone, in a name or a value, becomes CRLF.
 
 #include <dormouse/serialization/blob.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -79,24 +79,26 @@ struct encoded_form {
   std::string content_type; ///< `multipart/form-data; boundary=...`
 };
 
-/// The WHATWG multipart/form-data encoding: in names and file names CR, LF and '"' become `%0D`, `%0A` and `%22`. The boundary occurs nowhere in the
-/// form; the same form has the same bytes always.
+/// The WHATWG multipart/form-data encoding: in names and file names CR, LF and '"' become `%0D`, `%0A` and
+/// `%22`. The boundary occurs nowhere in the form; the same form has the same bytes always.
 encoded_form encode_multipart(const form_data& form);
 
-inline constexpr std::size_t max_form_entries = 10'000;           ///< of a form that is parsed
+inline constexpr std::size_t max_form_entries = 10'000;         ///< of a form that is parsed
 inline constexpr std::size_t max_part_header_bytes = 16 * 1024; ///< of one part of a form that is parsed
 
-/// Reads `multipart/form-data` (RFC 7578, RFC 2046 section 5.1). `content_type` is the whole field value, with its boundary. A part with a file name is a
-/// file, of type `text/plain` if the part names none; any other part is a text. Escapes are undone in names as `encode_multipart` makes
-/// them; backslashes escape nothing (WHATWG). What is around the parts is ignored (a preamble, an epilogue), and so is a
+/// Reads `multipart/form-data` (RFC 7578, RFC 2046 section 5.1). `content_type` is the whole field value,
+/// with its boundary. A part with a file name is a file, of type `text/plain` if the part names none; any
+/// other part is a text. Escapes are undone in names as `encode_multipart` makes them; backslashes escape
+/// nothing (WHATWG). What is around the parts is ignored (a preamble, an epilogue), and so is a
 /// `Content-Transfer-Encoding` (deprecated by RFC 7578 section 4.7).
 ///
-/// Errors: `invalid_request` for another content type or one without a boundary of 1..70 characters; `corrupt`, naming the part and
-/// what is wrong with it, e.g. a line that ends in LF, or no final boundary; `too_large` over the limits above.
+/// Errors: `invalid_request` for another content type or one without a boundary of 1..70 characters;
+/// `corrupt`, naming the part and what is wrong with it, e.g. a line that ends in LF, or no final boundary;
+/// `too_large` over the limits above.
 expected<form_data> parse_multipart(std::string_view body, std::string_view content_type);
 
-/// Reads `application/x-www-form-urlencoded` (WHATWG URL section 5.1): anything is valid, a '%' that begins no escape stands for itself.
-/// Error: `too_large` over `max_form_entries`.
+/// Reads `application/x-www-form-urlencoded` (WHATWG URL section 5.1): anything is valid, a '%' that begins
+/// no escape stands for itself. Error: `too_large` over `max_form_entries`.
 expected<form_data> parse_urlencoded(std::string_view body);
 
 } // namespace dormouse

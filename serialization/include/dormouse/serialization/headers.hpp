@@ -1,12 +1,15 @@
 #pragma once
 
-/// HTTP fields: an ordered multimap whose names compare case-insensitively (RFC 9110 section 5, WHATWG Fetch `Headers`).
+/// HTTP fields: an ordered multimap whose names compare case-insensitively (RFC 9110 section 5, WHATWG Fetch
+/// `Headers`).
 ///
-/// Every name and value is checked as it enters, so what a `headers` holds can go on the wire as it is: a name is an
-/// RFC 9110 token, a value is stripped of leading and trailing white space and has no CR, LF, NUL or other control character.
+/// Every name and value is checked as it enters, so what a `headers` holds can go on the wire as it is: a
+/// name is an RFC 9110 token, a value is stripped of leading and trailing white space and has no CR, LF, NUL
+/// or other control character.
 ///
-/// There are two views. `fields()` is what goes on the wire and to disk: names as they were given, in the order they were given.
-/// Iteration is what a `Headers` iterates over in JavaScript: names lower-cased and sorted, the values of one name combined.
+/// There are two views. `fields()` is what goes on the wire and to disk: names as they were given, in the
+/// order they were given. Iteration is what a `Headers` iterates over in JavaScript: names lower-cased and
+/// sorted, the values of one name combined.
 
 #include <dormouse/serialization/error.hpp>
 
@@ -47,7 +50,8 @@ public:
 
   bool has(std::string_view name) const noexcept;
 
-  /// All values of that name joined with ", ", or nothing. (Not for `Set-Cookie`, whose values contain commas: see `get_set_cookie`.)
+  /// All values of that name joined with ", ", or nothing. (Not for `Set-Cookie`, whose values contain
+  /// commas: see `get_set_cookie`.)
   std::optional<std::string> get(std::string_view name) const;
 
   /// The values of that name, one by one, in order.
@@ -56,8 +60,9 @@ public:
   /// The values of `Set-Cookie`, one by one, in order. They cannot be joined: a cookie may contain ", ".
   std::vector<std::string> get_set_cookie() const { return get_all("Set-Cookie"); }
 
-  /// Names lower-cased and sorted by their bytes, the values of one name joined with ", " in order; but each `Set-Cookie` by itself (WHATWG Fetch,
-  /// "sort and combine"). Sorts once, in `begin()`: what changes afterwards is not seen by a loop that has begun.
+  /// Names lower-cased and sorted by their bytes, the values of one name joined with ", " in order; but each
+  /// `Set-Cookie` by itself (WHATWG Fetch, "sort and combine"). Sorts once, in `begin()`: what changes
+  /// afterwards is not seen by a loop that has begun.
   ///
   ///   for (const auto& [name, value] : response.headers()) ...
   const_iterator begin() const;
@@ -72,14 +77,10 @@ public:
 
   friend bool operator==(const headers&, const headers&) = default;
 
-  template <class Archive>
-  void save(Archive& ar) const {
-    ar(fields_);
-  }
+  template <class Archive> void save(Archive& ar) const { ar(fields_); }
 
   /// Bytes from disk are checked like any other input; throws `failure{invalid_header}`.
-  template <class Archive>
-  void load(Archive& ar) {
+  template <class Archive> void load(Archive& ar) {
     std::vector<field> stored;
     ar(stored);
     fields_.clear();
@@ -91,14 +92,16 @@ private:
   std::vector<field> fields_;
 };
 
-/// A forward iterator over the sorted and combined fields, which it keeps alive. It yields values, not references.
+/// A forward iterator over the sorted and combined fields, which it keeps alive. It yields values, not
+/// references.
 class headers::const_iterator {
 public:
   using value_type = field;
   using difference_type = std::ptrdiff_t;
   using reference = field;
   using pointer = const field*;
-  using iterator_category = std::input_iterator_tag; // before C++20 a forward iterator had to yield references
+  using iterator_category =
+      std::input_iterator_tag; // before C++20 a forward iterator had to yield references
   using iterator_concept = std::forward_iterator_tag;
 
   const_iterator() = default; ///< the end of any `headers`
@@ -107,8 +110,7 @@ public:
   pointer operator->() const noexcept { return &(*sorted_)[at_]; } ///< valid as long as this iterator
 
   const_iterator& operator++() noexcept {
-    if (++at_ == sorted_->size())
-      *this = const_iterator();
+    if (++at_ == sorted_->size()) *this = const_iterator();
     return *this;
   }
   const_iterator operator++(int) noexcept {
@@ -125,15 +127,14 @@ public:
 private:
   friend class headers;
 
-  explicit const_iterator(std::vector<field> sorted) : sorted_(std::make_shared<const std::vector<field>>(std::move(sorted))) {}
+  explicit const_iterator(std::vector<field> sorted)
+      : sorted_(std::make_shared<const std::vector<field>>(std::move(sorted))) {}
 
   std::shared_ptr<const std::vector<field>> sorted_; ///< null at the end, never empty
   std::size_t at_ = 0;
 };
 
-inline headers::const_iterator headers::end() const noexcept {
-  return {};
-}
+inline headers::const_iterator headers::end() const noexcept { return {}; }
 
 /// RFC 9110 section 5.6.2: 1*tchar.
 bool is_token(std::string_view text) noexcept;

@@ -1,10 +1,10 @@
 #pragma once
 
-/// The messages that outlive a process: a fetch in the queue, a result or a durable call in an object's inbox.
-/// Each is one frame on disk. Times are milliseconds since the Unix epoch; durations are milliseconds.
+/// The messages that outlive a process: a fetch in the queue, a result or a durable call in an object's
+/// inbox. Each is one frame on disk. Times are milliseconds since the Unix epoch; durations are milliseconds.
 ///
-/// What was added after the first version is an extension at the end, written only if it says something: old rows are read as they are, and
-/// a plain message has the bytes it always had.
+/// What was added after the first version is an extension at the end, written only if it says something: old
+/// rows are read as they are, and a plain message has the bytes it always had.
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/call_result.hpp>
@@ -22,11 +22,9 @@ namespace dormouse {
 
 namespace detail {
 
-template <class Archive, class Extension>
-void serialize_extension(Archive& ar, Extension& extra) {
+template <class Archive, class Extension> void serialize_extension(Archive& ar, Extension& extra) {
   if constexpr (Archive::is_loading::value) {
-    if (ar.remaining_bytes() != 0)
-      ar(extra);
+    if (ar.remaining_bytes() != 0) ar(extra);
   } else if (!(extra == Extension{})) {
     ar(extra);
   }
@@ -34,7 +32,8 @@ void serialize_extension(Archive& ar, Extension& extra) {
 
 } // namespace detail
 
-/// A URL that was taken apart already, so that nobody has to do it again. Not part of a message's value: neither stored nor compared.
+/// A URL that was taken apart already, so that nobody has to do it again. Not part of a message's value:
+/// neither stored nor compared.
 struct known_url {
   std::shared_ptr<const url> value;
 
@@ -47,10 +46,10 @@ struct fetch_message {
   std::string method;
   std::string url;
   dormouse::headers headers;
-  std::string body;            ///< empty if the body is a blob
+  std::string body; ///< empty if the body is a blob
   std::uint64_t body_bytes = 0;
   std::uint8_t body_is_blob = 0;
-  std::int64_t timeout_ms = 0; ///< per attempt
+  std::int64_t timeout_ms = 0;  ///< per attempt
   std::int64_t deadline_ms = 0; ///< absolute; 0 is none
   retry_policy retry;
   redirect_mode redirect = redirect_mode::follow;
@@ -66,12 +65,11 @@ struct fetch_message {
     dormouse::delivery delivery = dormouse::delivery::at_least_once;
     dormouse::sharing sharing = dormouse::sharing::none;
     abort_signal signal;
-    std::string jar;                ///< whose cookies go along; empty: none
+    std::string jar; ///< whose cookies go along; empty: none
 
     friend bool operator==(const extension&, const extension&) = default;
 
-    template <class Archive>
-    void serialize(Archive& ar) {
+    template <class Archive> void serialize(Archive& ar) {
       ar(queue, not_before_ms, delivery, sharing, signal, jar);
     }
   } extra = {};
@@ -86,10 +84,9 @@ struct fetch_message {
 
   friend bool operator==(const fetch_message&, const fetch_message&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(id, method, url, headers, body, body_bytes, body_is_blob, timeout_ms, deadline_ms, retry, redirect, idempotency_key, priority,
-       created_ms, attempts, path);
+  template <class Archive> void serialize(Archive& ar) {
+    ar(id, method, url, headers, body, body_bytes, body_is_blob, timeout_ms, deadline_ms, retry, redirect,
+       idempotency_key, priority, created_ms, attempts, path);
     detail::serialize_extension(ar, extra);
   }
 };
@@ -99,7 +96,7 @@ struct request_summary {
   std::string method;
   std::string url;
   dormouse::headers headers;
-  std::string body;             ///< empty if it was large
+  std::string body; ///< empty if it was large
   std::uint64_t body_bytes = 0;
   std::string queue;
   std::int64_t created_ms = 0;
@@ -107,8 +104,7 @@ struct request_summary {
 
   friend bool operator==(const request_summary&, const request_summary&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
+  template <class Archive> void serialize(Archive& ar) {
     ar(method, url, headers, body, body_bytes, queue, created_ms, attempts);
   }
 };
@@ -121,10 +117,7 @@ struct received_cookie {
 
   friend bool operator==(const received_cookie&, const received_cookie&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(url, field, time_ms);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(url, field, time_ms); }
 };
 
 /// A result on its way to the top of `path`.
@@ -141,16 +134,12 @@ struct result_message {
 
     friend bool operator==(const extension&, const extension&) = default;
 
-    template <class Archive>
-    void serialize(Archive& ar) {
-      ar(request, jar, cookies);
-    }
+    template <class Archive> void serialize(Archive& ar) { ar(request, jar, cookies); }
   } extra = {};
 
   friend bool operator==(const result_message&, const result_message&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
+  template <class Archive> void serialize(Archive& ar) {
     ar(fetch_id, path, result, body_is_blob);
     detail::serialize_extension(ar, extra);
   }
@@ -163,10 +152,7 @@ struct post_message {
 
   friend bool operator==(const post_message&, const post_message&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(method, arguments);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(method, arguments); }
 };
 
 /// A call of one object to another, in the inbox of the one that is called.
@@ -179,10 +165,7 @@ struct call_message {
 
   friend bool operator==(const call_message&, const call_message&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(id, from, method, arguments, path);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(id, from, method, arguments, path); }
 };
 
 /// The answer to a call on its way to the top of `path`.
@@ -193,10 +176,7 @@ struct reply_message {
 
   friend bool operator==(const reply_message&, const reply_message&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(id, path, answer);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(id, path, answer); }
 };
 
 } // namespace dormouse

@@ -2,9 +2,10 @@
 
 /// A call to another object that its caller waits for no longer than a certain time, or until it gives up.
 ///
-/// Its record is the schedule that ends it: whoever takes the record away, the answer, the time-out or the caller, has decided what the call came to, and
-/// what comes later finds none and is dropped. The return path of the call says only which record it is, so the continuation is stored once. A call
-/// without a limit has no record.
+/// Its record is the schedule that ends it: whoever takes the record away, the answer, the time-out or the
+/// caller, has decided what the call came to, and what comes later finds none and is dropped. The return path
+/// of the call says only which record it is, so the continuation is stored once. A call without a limit has
+/// no record.
 
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -22,10 +23,7 @@ struct call_id {
 
   friend bool operator==(const call_id&, const call_id&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(number);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(number); }
 };
 
 /// The arguments of that schedule.
@@ -37,19 +35,19 @@ struct open_call {
 
   friend bool operator==(const open_call&, const open_call&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(called, method, within_ms, path);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(called, method, within_ms, path); }
 };
 
 /// Wire names of the runtime's own; no class can have methods of such names. On disk.
 namespace call_methods {
 
-inline constexpr std::string_view answer = "#answer";        ///< of return addresses: (number of the record) leads to the continuation that it has
+inline constexpr std::string_view answer =
+    "#answer"; ///< of return addresses: (number of the record) leads to the continuation that it has
 inline constexpr std::string_view timeout = "#call_timeout"; ///< of schedules: (open_call)
-inline constexpr std::string_view remember = "#remember";    ///< of return addresses: (key) leads to a remembered call (remembered_call.hpp)
-inline constexpr std::string_view forget = "#forget_call";   ///< of schedules: (key) it was remembered long enough
+inline constexpr std::string_view remember =
+    "#remember"; ///< of return addresses: (key) leads to a remembered call (remembered_call.hpp)
+inline constexpr std::string_view forget =
+    "#forget_call"; ///< of schedules: (key) it was remembered long enough
 
 } // namespace call_methods
 } // namespace dormouse

@@ -1,12 +1,14 @@
 #pragma once
 
-/// What to fetch, and how: WHATWG `Request`, without what belongs to a browser (mode, credentials, cache, referrer).
+/// What to fetch, and how: WHATWG `Request`, without what belongs to a browser (mode, credentials, cache,
+/// referrer).
 ///
-/// A `request` is checked and normalised when it is made, and never changes: a value, that is copied and fetched any number of times, body
-/// included. Another one is made of it: `request(other, {.method = "PUT"})`.
+/// A `request` is checked and normalised when it is made, and never changes: a value, that is copied and
+/// fetched any number of times, body included. Another one is made of it: `request(other, {.method =
+/// "PUT"})`.
 ///
-/// A `fetch_init` is fetch()'s second argument: aggregate, so that `fetch(url, {.method = "POST", .body = "...", .timeout = 5s})` reads as in
-/// JavaScript. Each of its members knows whether it was given.
+/// A `fetch_init` is fetch()'s second argument: aggregate, so that `fetch(url, {.method = "POST", .body =
+/// "...", .timeout = 5s})` reads as in JavaScript. Each of its members knows whether it was given.
 
 #include <dormouse/serialization/abort.hpp>
 #include <dormouse/serialization/body.hpp>
@@ -38,35 +40,37 @@ struct retry_init;
 struct retry_policy {
   std::uint32_t max_retries = 3;                ///< attempts beyond the first; 0..100
   std::chrono::milliseconds initial_delay{500}; ///< upper bound of the first back-off
-  std::chrono::milliseconds max_delay{30'000};  ///< upper bound of any back-off; `Retry-After` may ask for up to ten times this
+  std::chrono::milliseconds max_delay{
+      30'000}; ///< upper bound of any back-off; `Retry-After` may ask for up to ten times this
 
   operator retry_init() const;
 
   friend bool operator==(const retry_policy&, const retry_policy&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(max_retries, initial_delay, max_delay);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(max_retries, initial_delay, max_delay); }
 };
 
-/// A higher one goes first, but not always: while there is work of all three, of 21 fetches 16 are high, 4 normal and 1 low.
+/// A higher one goes first, but not always: while there is work of all three, of 21 fetches 16 are high, 4
+/// normal and 1 low.
 enum class fetch_priority : std::uint8_t { high = 0, normal = 1, low = 2 };
 
 /// R9: how often the other side may see the request.
 enum class delivery : std::uint8_t {
-  at_least_once = 0, ///< repeated where that is safe: GET, HEAD, OPTIONS, PUT, DELETE, or with an idempotency key
-  at_most_once = 1,  ///< never sent again once it may have been received: the result then says what came, or `sent = maybe`; after a crash it is `FETCH_FAILED`
+  at_least_once =
+      0, ///< repeated where that is safe: GET, HEAD, OPTIONS, PUT, DELETE, or with an idempotency key
+  at_most_once = 1, ///< never sent again once it may have been received: the result then says what came, or
+                    ///< `sent = maybe`; after a crash it is `FETCH_FAILED`
 };
 
 /// Whether identical GETs that are in the air at the same time share one request.
 enum class sharing : std::uint8_t {
   none = 0,
-  single_flight = 1, ///< for GET: with the same URL, header fields, idempotency key, redirect mode and jar, among those that say so; all get the one result
+  single_flight = 1, ///< for GET: with the same URL, header fields, idempotency key, redirect mode and jar,
+                     ///< among those that say so; all get the one result
 };
 
-/// The headers of a `fetch_init`, given or not. An optional that is filled as `headers` are: `{{"Accept", "text/html"}, {"A", "b"}}`. Empty
-/// braces give nothing; `headers{}` gives no headers.
+/// The headers of a `fetch_init`, given or not. An optional that is filled as `headers` are: `{{"Accept",
+/// "text/html"}, {"A", "b"}}`. Empty braces give nothing; `headers{}` gives no headers.
 class headers_init : public std::optional<dormouse::headers> {
 public:
   using optional::optional;
@@ -80,37 +84,41 @@ struct retry_init {
   std::optional<std::chrono::milliseconds> max_delay = {};
 };
 
-inline retry_policy::operator retry_init() const {
-  return {max_retries, initial_delay, max_delay};
-}
+inline retry_policy::operator retry_init() const { return {max_retries, initial_delay, max_delay}; }
 
 /// What is not given is what it is in the request that is fetched; of a URL, the default that is named here.
 struct fetch_init {
-  std::optional<std::string> method = {};                 ///< default GET
-  headers_init headers = {};                              ///< default none; replaces all of a request's, nothing is merged
-  dormouse::body body = {};                               ///< default none; `body()` gives nothing, as null does in JavaScript
-  std::optional<std::chrono::milliseconds> timeout = {};  ///< per attempt, 1 ms..24 h; default the option `default_timeout`
-  std::optional<std::chrono::milliseconds> deadline = {}; ///< for the whole fetch from now, queueing and retries included, 1 ms..366 days; default none
-  retry_init retry = {};                                  ///< default `retry_policy{}`; up to 100 retries, delays 0..24 h
-  std::optional<redirect_mode> redirect = {};             ///< default `follow`
-  std::optional<std::string> idempotency_key = {};        ///< as `Idempotency-Key` on every try; makes any method repeatable (R9); default empty: none
-  std::optional<fetch_priority> priority = {};            ///< default `normal`
-  std::optional<dormouse::delivery> delivery = {};        ///< default `at_least_once`
-  std::optional<dormouse::sharing> sharing = {};          ///< default `none`
-  std::optional<std::chrono::milliseconds> delay = {};    ///< goes out that much later, 0..366 days; durable, costs nothing while it waits
-  std::optional<std::chrono::system_clock::time_point> not_before = {}; ///< goes out then or later, at most 366 days ahead; with `delay`, at the later of the two
-  std::optional<abort_signal> signal = {};                ///< ends the fetch with ABORTED; default none
-  std::optional<std::string> queue = {};                  ///< one of `options::queues`; default empty: the default one
+  std::optional<std::string> method = {}; ///< default GET
+  headers_init headers = {};              ///< default none; replaces all of a request's, nothing is merged
+  dormouse::body body = {}; ///< default none; `body()` gives nothing, as null does in JavaScript
+  std::optional<std::chrono::milliseconds> timeout =
+      {}; ///< per attempt, 1 ms..24 h; default the option `default_timeout`
+  std::optional<std::chrono::milliseconds> deadline =
+      {}; ///< for the whole fetch from now, queueing and retries included, 1 ms..366 days; default none
+  retry_init retry = {};                      ///< default `retry_policy{}`; up to 100 retries, delays 0..24 h
+  std::optional<redirect_mode> redirect = {}; ///< default `follow`
+  std::optional<std::string> idempotency_key =
+      {}; ///< as `Idempotency-Key` on every try; makes any method repeatable (R9); default empty: none
+  std::optional<fetch_priority> priority = {};     ///< default `normal`
+  std::optional<dormouse::delivery> delivery = {}; ///< default `at_least_once`
+  std::optional<dormouse::sharing> sharing = {};   ///< default `none`
+  std::optional<std::chrono::milliseconds> delay =
+      {}; ///< goes out that much later, 0..366 days; durable, costs nothing while it waits
+  std::optional<std::chrono::system_clock::time_point> not_before =
+      {}; ///< goes out then or later, at most 366 days ahead; with `delay`, at the later of the two
+  std::optional<abort_signal> signal = {}; ///< ends the fetch with ABORTED; default none
+  std::optional<std::string> queue = {};   ///< one of `options::queues`; default empty: the default one
 };
 
 class fetch_input;
 
 class request {
 public:
-  /// A URL, or another request, with the members of `init` that are given in place of its own (WHATWG Fetch, Request constructor). A method is a
-  /// token; DELETE, GET, HEAD, OPTIONS, POST and PUT are upper-cased; CONNECT, TRACE and TRACK are refused. GET and HEAD have no body. The body
-  /// of an `init` brings its content type, unless there is a `Content-Type` already; from then on that is a header like others: it stays when another
-  /// body is given and goes when other headers are.
+  /// A URL, or another request, with the members of `init` that are given in place of its own (WHATWG Fetch,
+  /// Request constructor). A method is a token; DELETE, GET, HEAD, OPTIONS, POST and PUT are upper-cased;
+  /// CONNECT, TRACE and TRACK are refused. GET and HEAD have no body. The body of an `init` brings its
+  /// content type, unless there is a `Content-Type` already; from then on that is a header like others: it
+  /// stays when another body is given and goes when other headers are.
   ///
   /// Throws `failure`: `invalid_url`, `blocked` (scheme), `invalid_request`, `invalid_header`.
   explicit request(fetch_input input, fetch_init init = {});
@@ -118,7 +126,9 @@ public:
   /// As the constructor, without exceptions.
   static expected<request> make(fetch_input input, fetch_init init = {});
 
-  const std::string& url() const noexcept { return url_; } ///< normalised, with its fragment; has no credentials
+  const std::string& url() const noexcept {
+    return url_;
+  } ///< normalised, with its fragment; has no credentials
   const std::string& method() const noexcept { return method_; }
   const dormouse::headers& headers() const& noexcept { return headers_; }
   dormouse::headers headers() && noexcept { return std::move(headers_); }

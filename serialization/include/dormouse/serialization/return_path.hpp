@@ -1,8 +1,8 @@
 #pragma once
 
-/// Where an answer goes: a stack of return addresses that a message carries. Whoever has the answer hands it to the top,
-/// which pops itself. The path is part of the message, on disk and off it, so a hop may sleep or be restarted
-/// between asking and being answered, and nobody in between keeps a table of who asked what.
+/// Where an answer goes: a stack of return addresses that a message carries. Whoever has the answer hands it
+/// to the top, which pops itself. The path is part of the message, on disk and off it, so a hop may sleep or
+/// be restarted between asking and being answered, and nobody in between keeps a table of who asked what.
 
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -20,7 +20,8 @@ inline constexpr std::size_t max_return_path_hops = 64;
 
 namespace detail {
 
-/// A wire name as it is stored: with an incarnation there is a NUL behind it, which no name contains, and the number.
+/// A wire name as it is stored: with an incarnation there is a NUL behind it, which no name contains, and the
+/// number.
 std::string with_incarnation(const std::string& name, std::uint64_t incarnation);
 
 /// The other way round. Throws `failure{corrupt}`.
@@ -28,10 +29,11 @@ std::uint64_t take_incarnation(std::string& name);
 
 } // namespace detail
 
-/// A continuation: the registered method to call with the answer, and the serialized arguments to call it with besides.
+/// A continuation: the registered method to call with the answer, and the serialized arguments to call it
+/// with besides.
 ///
-/// An object that was destroyed and made anew has the same address and is another one: what the first asked is no business of the second. So the hop names the
-/// life that asked, by a number that no other life has.
+/// An object that was destroyed and made anew has the same address and is another one: what the first asked
+/// is no business of the second. So the hop names the life that asked, by a number that no other life has.
 struct return_address {
   address object;
   std::string method;
@@ -40,16 +42,14 @@ struct return_address {
 
   friend bool operator==(const return_address&, const return_address&) = default;
 
-  template <class Archive>
-  void save(Archive& ar) const {
+  template <class Archive> void save(Archive& ar) const {
     if (incarnation == 0)
       ar(object, method, context);
     else
       ar(object, detail::with_incarnation(method, incarnation), context);
   }
 
-  template <class Archive>
-  void load(Archive& ar) {
+  template <class Archive> void load(Archive& ar) {
     ar(object, method, context);
     incarnation = detail::take_incarnation(method);
   }
@@ -70,14 +70,10 @@ public:
 
   friend bool operator==(const return_path&, const return_path&) = default;
 
-  template <class Archive>
-  void save(Archive& ar) const {
-    ar(hops_);
-  }
+  template <class Archive> void save(Archive& ar) const { ar(hops_); }
 
   /// Bytes from disk are held to the limit too; throws `failure{path_too_long}`.
-  template <class Archive>
-  void load(Archive& ar) {
+  template <class Archive> void load(Archive& ar) {
     ar(hops_);
     check_length();
   }

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Names of durable tasks and durable promises. Both are values: an argument, a part of a state, a text in a URL that somebody calls back.
+/// Names of durable tasks and durable promises. Both are values: an argument, a part of a state, a text in a
+/// URL that somebody calls back.
 
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -20,10 +21,7 @@ struct task_id {
 
   friend auto operator<=>(const task_id&, const task_id&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(object, number);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(object, number); }
 };
 
 /// `"SHOP/17/order-4"`: binding, number, instance id as it is.
@@ -39,21 +37,18 @@ struct any_promise_id {
 
   friend auto operator<=>(const any_promise_id&, const any_promise_id&) = default;
 
-  template <class Archive>
-  void serialize(Archive& ar) {
-    ar(task, step);
-  }
+  template <class Archive> void serialize(Archive& ar) { ar(task, step); }
 };
 
-/// `"SHOP/17.3/order-4"`. Whoever has it can settle the promise: numbers can be guessed, so do not take the text alone from strangers.
+/// `"SHOP/17.3/order-4"`. Whoever has it can settle the promise: numbers can be guessed, so do not take the
+/// text alone from strangers.
 std::string to_string(const any_promise_id& id);
 
 /// Error: `bad_arguments` for a text that is not one.
 expected<any_promise_id> parse_promise_id(std::string_view text);
 
 /// A promise that is resolved with an `R`.
-template <class R>
-struct promise_id : any_promise_id {
+template <class R> struct promise_id : any_promise_id {
   using value_type = R;
 
   promise_id() = default;

@@ -2,9 +2,10 @@
 
 /// An absolute http or https URL, taken apart and normalised by libcurl's URL API.
 ///
-/// Parsing follows WHATWG URL as far as libcurl carries it: the host comes out lower-cased, and an IPv4 host written in
-/// decimal, octal, hexadecimal or with parts left out comes out dotted (`http://2130706433/` has host `127.0.0.1`), so that
-/// a policy on hosts cannot be walked around by spelling. A host that ends in a number and is no IPv4 address is refused.
+/// Parsing follows WHATWG URL as far as libcurl carries it: the host comes out lower-cased, and an IPv4 host
+/// written in decimal, octal, hexadecimal or with parts left out comes out dotted (`http://2130706433/` has
+/// host `127.0.0.1`), so that a policy on hosts cannot be walked around by spelling. A host that ends in a
+/// number and is no IPv4 address is refused.
 
 #include <dormouse/serialization/error.hpp>
 
