@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # To be sourced by the run_test.sh of a sample that talks to samples/upstream, with the upstream's program as its argument.
 #
 # Starts the server on a port that the kernel picks, as $url, in a scratch folder that is the current one and goes away

@@ -52,8 +52,8 @@ expect "$("$approval" --later 15d yes "$hat")" "too late"
 
 # Killed while it waits for what comes of it.
 "$approval" ask boat 14d >/dev/null
-id_of boat >boat
+boat=$(id_of boat)
 { timeout -s KILL 0.5 "$approval" result boat || true; } 2>/dev/null
-expect "$("$approval" yes "$(<boat)")" "told"
+expect "$("$approval" yes "$boat")" "told"
 expect "$("$approval" result boat)" "approved by the boss"
 echo "approval: as expected"
