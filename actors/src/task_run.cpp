@@ -17,7 +17,9 @@ call_error detail::describe_exception(const std::exception_ptr& thrown, const ad
   } catch (const std::exception& e) {
     return describe(e, origin);
   } catch (...) {
-    return {errc::handler_failed, "the task threw something that is not a std::exception", origin};
+    auto why = describe_caught(origin);
+    why.message.insert(0, "the task threw ");
+    return why;
   }
 }
 
@@ -46,22 +48,37 @@ task_run::task_run(task_id id, task_record record, std::vector<journal_step> jou
 
 task_run::~task_run() = default;
 
+user_code task_run::code() const noexcept {
+  return {.object = &id_.object, .scope = id_.object.binding, .name = record_.method};
+}
+
+/// False: the code cannot begin, and the run has ended or halted.
+bool task_run::begin_code() {
+  auto failed = run_user_code(code(), [this] { frame_ = make_frame_(*this, record_.arguments); });
+  if (!failed) return true;
+  if (!journal_.empty()) {
+    halt(std::move(*failed));
+  } else {
+    outcome_ = unexpected<error>(with_origin(std::move(*failed), id_.object));
+    ended_ = true;
+  }
+  return false;
+}
+
 void task_run::advance(task_host& host) {
   host_ = &host;
-  if (!frame_) {
-    try {
-      frame_ = make_frame_(*this, record_.arguments);
-    } catch (const failure& e) {
-      host_ = nullptr;
-      if (!journal_.empty()) return halt(e.what_failed());
-      outcome_ = unexpected<error>(with_origin(e.what_failed(), id_.object));
-      ended_ = true;
-      return;
-    }
-    frame_->start();
+  const bool is_new = !frame_;
+  if (is_new && !begin_code()) {
+    host_ = nullptr;
+    return;
   }
-  while (!halted_ && !restart_ && waiting_ != nullptr && waiting_->settle())
-    std::exchange(waiting_, nullptr)->frame.resume();
+  // What the coroutine itself throws it keeps; the outcomes that it waits for are decoded out here.
+  auto failed = run_user_code(code(), [&] {
+    if (is_new) frame_->start();
+    while (!halted_ && !restart_ && waiting_ != nullptr && waiting_->settle())
+      std::exchange(waiting_, nullptr)->frame.resume();
+  });
+  if (failed) halt(std::move(*failed));
   if (!halted_) check_end_of_replay();
   if (halted_) {
     frame_.reset(); // what its destructors ask for is not done
@@ -82,7 +99,8 @@ void task_run::cancel(task_host& host, std::string reason) {
   record_.cancel_reason = std::move(reason);
   newly_cancelled_ = cancelling_ = true;
   host_ = &host;
-  std::exchange(waiting_, nullptr)->frame.resume();
+  if (auto failed = run_user_code(code(), [this] { std::exchange(waiting_, nullptr)->frame.resume(); }))
+    halt(std::move(*failed));
   advance(host);
 }
 

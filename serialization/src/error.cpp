@@ -61,6 +61,8 @@ std::string_view to_string(errc code) noexcept {
     return "not_found";
   case errc::cancelled:
     return "cancelled";
+  case errc::would_block:
+    return "would_block";
   }
   return "unknown";
 }
@@ -72,15 +74,49 @@ error with_origin(error what, const address& where) {
   return what;
 }
 
+namespace {
+
+std::string readable(const std::type_info& type) {
+  int failed = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &failed), &std::free);
+  return std::string(name ? name.get() : type.name()).substr(0, max_error_type_bytes);
+}
+
+/// What is being handled, if it is a text or an `int`.
+std::string caught_value() {
+  try {
+    throw;
+  } catch (int value) {
+    return ": " + std::to_string(value);
+  } catch (const char* text) {
+    return text != nullptr ? std::string(": ") + text : std::string();
+  } catch (const std::string& text) {
+    return ": " + text;
+  } catch (...) {
+    return {};
+  }
+}
+
+} // namespace
+
 error describe(const std::exception& thrown, const address& origin) {
   if (const auto* known = dynamic_cast<const failure*>(&thrown))
     return with_origin(known->what_failed(), origin);
-  int failed = 0;
-  const char* mangled = typeid(thrown).name();
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(mangled, nullptr, nullptr, &failed), &std::free);
-  return {errc::handler_failed, thrown.what(), origin,
-          std::string(readable ? readable.get() : mangled).substr(0, max_error_type_bytes)};
+  const char* text = thrown.what();
+  return {errc::handler_failed, text != nullptr ? text : "", origin, readable(typeid(thrown))};
+}
+
+error describe_caught(const address& origin) {
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    return describe(e, origin);
+  } catch (...) {
+    const auto* type = abi::__cxa_current_exception_type();
+    return {errc::handler_failed, "something that is not a std::exception" + caught_value(), origin,
+            type != nullptr ? readable(*type) : std::string()};
+  }
 }
 
 failure::failure(error what) : std::runtime_error(to_string(what)), error_(std::move(what)) {}

@@ -67,7 +67,8 @@ private:
   void reply(std::unique_ptr<reply_sink> sink, expected<std::string> what);
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
-  void hold_back(envelope_ptr what);
+  void fail_to_wake(const envelope_ptr& what, const error& why);
+  void hold_back(envelope_ptr what, std::chrono::milliseconds retry = storage_retry);
   void take_stash();
 
   void finished(const envelope_ptr& what);
@@ -83,7 +84,8 @@ private:
       held_back_; ///< from the inbox, by its ids: storage failed when they were handled. None that is younger
                   ///< passes them; counted as pending
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
-  bool hibernate_ = false;                ///< whether or not the object wants it
+  std::optional<error> not_awake_; ///< why the object did not wake, while those are handled who are held back
+  bool hibernate_ = false;         ///< whether or not the object wants it
   bool retired_ = false;
 };
 
@@ -116,8 +118,10 @@ caf::behavior activation::make_behavior() {
         after_message();
       },
       [this](retry_held_back) {
+        not_awake_.reset();
         for (auto& [id, what] : std::exchange(held_back_, {}))
-          receive(std::move(what));
+          receive(std::move(what)); // if the first one cannot wake the object, it is a try of all of them
+        not_awake_.reset();
         after_message();
       },
       [this](retire_if_idle) { try_retire(); },
@@ -168,7 +172,7 @@ void activation::receive(envelope_ptr what) {
   if (!stash_.empty())
     stash_.push_back(std::move(what));
   else if (!held_back_.empty() && is_ordered(*what))
-    hold_back(std::move(what));
+    not_awake_ ? fail_to_wake(what, *not_awake_) : hold_back(std::move(what));
   else
     process(std::move(what));
 }
@@ -201,9 +205,11 @@ void activation::process(envelope_ptr what) {
   case readiness::failed:
     if (what->sink) what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
     // The messages of an object that this program cannot read stay in its inbox.
-    if ((what->inbox_id == 0 && !what->firing) || why.code == errc::corrupt || why.code == errc::newer_format)
+    if ((what->inbox_id == 0 && !what->firing) || object_.fault() == awake_object::load_fault::damage)
       return finished(what);
-    return why.code == errc::storage_error ? hold_back(what) : fail_message(what, why);
+    if (object_.fault() == awake_object::load_fault::storage) return hold_back(what);
+    not_awake_ = std::move(why);
+    return fail_to_wake(what, *not_awake_);
   case readiness::ready:
     break;
   }
@@ -546,6 +552,15 @@ void activation::refuse(const envelope_ptr& what, const error& why) {
   commit_handled(what, std::move(then));
 }
 
+/// The object's constructor, its `serialize` or a hook threw. Posts and sends wait for it in their order;
+/// all of them have been tried once more then, whichever of them was the first.
+void activation::fail_to_wake(const envelope_ptr& what, const error& why) {
+  if (what->firing || !what->path.empty() || !is_ordered(*what)) return fail_message(what, why);
+  what->history.push_back({core_.clock->now_ms(), to_string(why)});
+  if (++what->failures >= max_handler_failures) return give_up(what, why);
+  hold_back(what, first_redelivery * (1 << what->failures));
+}
+
 /// Its handler failed, or it could not get to it.
 void activation::try_later(const envelope_ptr& what, const error& why) {
   what->history.push_back({core_.clock->now_ms(), to_string(why)});
@@ -657,10 +672,10 @@ void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds a
 }
 
 /// Storage has failed it: it comes again by itself, before all younger ones.
-void activation::hold_back(envelope_ptr what) {
-  if (!is_ordered(*what)) return try_again(what, storage_retry);
+void activation::hold_back(envelope_ptr what, std::chrono::milliseconds retry) {
+  if (!is_ordered(*what)) return try_again(what, retry);
   if (core_.stopping.load(std::memory_order_relaxed)) return finished(what);
-  if (held_back_.empty()) delayed_send(this, storage_retry, retry_held_back{});
+  if (held_back_.empty()) delayed_send(this, retry, retry_held_back{});
   const auto id = what->inbox_id;
   held_back_.insert_or_assign(id, std::move(what));
 }

@@ -2,6 +2,7 @@
 
 #include "host/late_results.hpp"
 
+#include <dormouse/actors/user_code.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <caf/send.hpp>
@@ -46,7 +47,8 @@ expected<bool> awake_object::load(const envelope* next) {
   rows_.follow(gate_);
   auto stored = core_.store->load_object(entry_.where);
   if (!stored) {
-    if (stored.error().code != errc::storage_error) core_.note_corrupt(entry_.where, stored.error().message);
+    fault_ = stored.error().code == errc::storage_error ? load_fault::storage : load_fault::damage;
+    if (fault_ == load_fault::damage) core_.note_corrupt(entry_.where, stored.error().message);
     return unexpected<error>(stored.error());
   }
   if (next != nullptr && (*stored ? is_late(*next, (*stored)->facts.incarnation) : creates_nothing(*next))) {
@@ -55,18 +57,7 @@ expected<bool> awake_object::load(const envelope* next) {
   }
   const auto* state = *stored ? &(*stored)->state : nullptr;
   facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
-  try {
-    object_ = entry_.type.make();
-    if (state != nullptr) entry_.type.load(*object_, *state, facts_.state_version);
-  } catch (const std::exception& e) {
-    const auto* newer = dynamic_cast<const failure*>(&e);
-    if (newer != nullptr && newer->code() != errc::newer_format) newer = nullptr;
-    error why{newer != nullptr ? errc::newer_format : errc::corrupt,
-              fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where),
-                          newer != nullptr ? newer->what_failed().message : e.what())};
-    core_.note_corrupt(entry_.where, why.message);
-    return unexpected<error>(std::move(why));
-  }
+  if (auto failed = make(state)) return unexpected<error>(std::move(*failed));
   facts_.state_version = entry_.type.state_version(); // of what is written from here on
   if (!std::exchange(woke_, true)) core_.counts.wakes.add();
   is_stored_ = state != nullptr;
@@ -87,6 +78,34 @@ expected<bool> awake_object::load(const envelope* next) {
   return true;
 }
 
+/// Constructs the object, and gives it what is stored of it.
+std::optional<error> awake_object::make(const std::string* state) {
+  fault_ = load_fault::program;
+  if (auto failed =
+          run_user_code({&entry_.where, {}, "the constructor"}, [this] { object_ = entry_.type.make(); }))
+    return failed;
+  if (state == nullptr) return std::nullopt;
+  bool is_unreadable = false; // and not just refused by what the program does when it reads
+  auto failed = run_user_code({&entry_.where, {}, "serialize()"}, [&] {
+    try {
+      entry_.type.load(*object_, *state, facts_.state_version);
+    } catch (const cereal::Exception&) {
+      is_unreadable = true;
+      throw;
+    } catch (const failure& e) {
+      is_unreadable = e.code() == errc::corrupt || e.code() == errc::newer_format;
+      throw;
+    }
+  });
+  if (!failed || !is_unreadable) return failed;
+  fault_ = load_fault::damage;
+  error why{failed->code == errc::newer_format ? errc::newer_format : errc::corrupt,
+            fmt::format("the stored state of object {} does not load: {}", to_string(entry_.where),
+                        failed->message)};
+  core_.note_corrupt(entry_.where, why.message);
+  return why;
+}
+
 std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std::string_view name,
                                             const std::string* unchanged,
                                             std::chrono::milliseconds& blocked) {
@@ -95,6 +114,7 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
   auto failed = enter(in_turn, {}, name, [&] { (object_.get()->*hook)(); });
   if (failed) {
     core_.counts.failed_turns.add();
+    if (in_turn.met_storage_error()) fault_ = load_fault::storage;
     return failed;
   }
   leaves_ = leaves_ || in_turn.wants_hibernation();
@@ -103,7 +123,10 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
   else if (wanted)
     blocked = *wanted;
   auto state = finish(in_turn);
-  if (!state) return state.error();
+  if (!state) {
+    if (state.error().code == errc::storage_error) fault_ = load_fault::storage;
+    return state.error();
+  }
   if (unchanged == nullptr || *unchanged != state->bytes || in_turn.has_effects() ||
       (tasks_ && tasks_->has_effects()) || !state->jars.empty() ||
       (in_turn.says_ready() && facts_.unready_ms != 0))
@@ -113,13 +136,22 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
 
 void awake_object::discard() {
   tasks_.reset(); // what they have done since may never be durable
-  object_.reset();
+  destroy_object();
+  lost_.reset();
   is_stored_ = own_changes_ = false;
   jars_.clear();
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will
                  // never be
   schedules_.clear();
   memory_.clear();
+}
+
+/// Its destructor is user code too. (It cannot throw: a class whose destructor may does not compile.)
+void awake_object::destroy_object() {
+  if (!object_) return;
+  const user_code what{&entry_.where, {}, "the destructor"};
+  const user_code_mark mark(what);
+  object_.reset();
 }
 
 bool awake_object::settled_or_notified() {
@@ -140,26 +172,13 @@ void awake_object::count_bytes(std::size_t bytes) {
 
 // --- turns -------------------------------------------------------------------------------------------------
 
-/// Runs something of the object; the error of what threw. `scope`: the class of a method; empty: a hook.
+/// Runs something of the object in a turn; the error of what threw. `scope`: the class of a method; empty: a
+/// hook.
 template <class F>
 std::optional<error> awake_object::enter(turn& in_turn, std::string_view scope, std::string_view name,
                                          F&& body) {
-  const auto threw = [&](std::string_view why) {
-    return fmt::format("{}{}{} of object {} threw{}", scope, scope.empty() ? "" : ".", name,
-                       to_string(entry_.where), why);
-  };
-  std::optional<error> out;
   object_access::enter(*object_, &in_turn);
-  try {
-    body();
-  } catch (const failure& e) {
-    out = with_origin(e.what_failed(), entry_.where);
-  } catch (const std::exception& e) {
-    out = describe(e, entry_.where);
-    out->message = threw(": " + out->message);
-  } catch (...) {
-    out = error{errc::handler_failed, threw(" something that is not a std::exception"), entry_.where};
-  }
+  auto out = run_user_code({&entry_.where, scope, name}, std::forward<F>(body));
   object_access::enter(*object_, nullptr);
   return out;
 }
@@ -231,6 +250,7 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
   const auto refused = [this](error why) {
     return call_result<std::string>(unexpected<error>(with_origin(std::move(why), entry_.where)));
   };
+  if (lost_) return refused(*lost_);
   const auto* found = entry_.type.find(method);
   if (found == nullptr || found->invoke == nullptr)
     return refused(
@@ -258,18 +278,18 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
   }
   core_.counts.failed_turns.add();
   in_turn.go_back(std::move(done_before));
-  object_ = entry_.type.make();
-  entry_.type.load(*object_, *before, facts_.state_version); // what it wrote itself
+  destroy_object();
+  lost_ = make(&*before); // what it wrote itself: only the program can fail
   return refused(std::move(*failed));
 }
 
 expected<std::string> awake_object::encode_object() {
+  if (lost_) return unexpected<error>(*lost_);
   std::string state;
-  try {
-    entry_.type.save(*object_, state);
-  } catch (const std::exception& e) {
-    return fail(errc::handler_failed,
-                fmt::format("serialize() of object {} threw: {}", to_string(entry_.where), e.what()));
+  if (auto failed =
+          run_user_code({&entry_.where, {}, "serialize()"}, [&] { entry_.type.save(*object_, state); })) {
+    failed->code = errc::handler_failed; // also of a `failure`: it is nobody's but the program's
+    return unexpected<error>(std::move(*failed));
   }
   if (state.size() > core_.settings.max_state_bytes)
     return fail(errc::too_large,
@@ -302,7 +322,7 @@ expected<awake_object::encoded_state> awake_object::finish(turn& in_turn) {
 
 expected<awake_object::encoded_state> awake_object::finish_of_tasks(turn& in_turn) {
   return settle_tasks(in_turn).and_then(
-      [this] { return is_stored_ && !own_changes_ ? encode_jars() : encode_state(); });
+      [this] { return is_stored_ && !own_changes_ && !lost_ ? encode_jars() : encode_state(); });
 }
 
 // --- commits -----------------------------------------------------------------------------------------------

@@ -71,6 +71,14 @@ public:
   /// discarded.
   expected<bool> load(const envelope* next);
 
+  /// Why the last `load` failed.
+  enum class load_fault : std::uint8_t {
+    storage, ///< it cannot be read now
+    damage,  ///< what is stored of it is no state of its class: messages wait for a program that can read it
+    program, ///< its constructor, its `serialize` or a hook threw: to be tried again
+  };
+  load_fault fault() const noexcept { return fault_; }
+
   /// Forgets what is in memory.
   void discard();
 
@@ -121,6 +129,8 @@ public:
   void leave() { count_bytes(0); }
 
 private:
+  std::optional<error> make(const std::string* state);
+  void destroy_object();
   std::optional<error> run_hook(void (durable_object::*hook)(), std::string_view name,
                                 const std::string* unchanged, std::chrono::milliseconds& blocked);
   template <class F>
@@ -151,8 +161,10 @@ private:
   std::uint64_t commits_ = 0; ///< so many were submitted
   std::size_t counted_bytes_ = 0;
   std::size_t state_bytes_ = 0; ///< of the state as it was written last
-  bool is_stored_ = false;      ///< the state is on the disk, or on its way there
-  bool own_changes_ = false;    ///< a task has called a method that may have changed it since
+  load_fault fault_ = load_fault::storage;
+  std::optional<error> lost_; ///< it could not be put back to what it was before a call of its task
+  bool is_stored_ = false;    ///< the state is on the disk, or on its way there
+  bool own_changes_ = false;  ///< a task has called a method that may have changed it since
   bool woke_ = false;
   bool leaves_ = false;
 };

@@ -4,13 +4,16 @@
 /// front desk: after `runtime::stop()` every call fails with `stopped`. Cheap to copy; thread-safe.
 
 #include <dormouse/actors/encode_arguments.hpp>
+#include <dormouse/actors/reply_promise.hpp>
 #include <dormouse/actors/router.hpp>
 #include <dormouse/actors/runtime_methods.hpp>
+#include <dormouse/actors/user_code.hpp>
 
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -32,6 +35,13 @@ public:
   std::future<R> future() { return promise_.get_future(); }
 
   void resolve(expected<std::string>&& reply) override {
+    auto failed =
+        run_user_code({.name = "serialize() of the type of a reply"}, [&] { settle(std::move(reply)); });
+    if (failed) promise_.set_exception(std::make_exception_ptr(failure(std::move(*failed))));
+  }
+
+private:
+  void settle(expected<std::string>&& reply) {
     auto value = decode_reply<R>(std::move(reply));
     if (!value)
       promise_.set_exception(std::make_exception_ptr(failure(std::move(value).error())));
@@ -41,18 +51,29 @@ public:
       promise_.set_value(std::move(*value));
   }
 
-private:
-  std::promise<R> promise_;
+  std::promise<R> promise_ = make_reply_promise<R>();
 };
 
 template <class R, class Handler> class handler_sink final : public reply_sink {
 public:
-  explicit handler_sink(Handler handler) : handler_(std::move(handler)) {}
+  /// `scope` and `name`: of the method that was called.
+  handler_sink(Handler handler, const std::shared_ptr<router>& routes, std::string_view scope,
+               std::string_view name)
+      : handler_(std::move(handler)), router_(routes), scope_(scope), name_(name) {}
 
-  void resolve(expected<std::string>&& reply) override { handler_(decode_reply<R>(std::move(reply))); }
+  void resolve(expected<std::string>&& reply) override {
+    const auto failed =
+        run_user_code({.scope = scope_, .name = name_, .role = "the handler of an async_call of "},
+                      [&] { handler_(decode_reply<R>(std::move(reply))); });
+    if (!failed) return;
+    if (auto routes = router_.lock()) routes->handler_threw(*failed);
+  }
 
 private:
   Handler handler_;
+  std::weak_ptr<router> router_;
+  std::string_view scope_;
+  std::string_view name_;
 };
 
 } // namespace detail
@@ -91,9 +112,10 @@ public:
     using result = typename object_ref<T>::template result_of<Method>;
     static_assert(std::is_invocable_v<Handler&, expected<result>>,
                   "dormouse: the handler takes an expected<R> of the method's result");
-    submit<Method>(describe_method<T, Method>(),
-                   detail::encode_arguments<Method>(std::forward<Args>(args)...),
-                   std::make_unique<detail::handler_sink<result, Handler>>(std::move(handler)));
+    submit<Method>(
+        describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...),
+        std::make_unique<detail::handler_sink<result, Handler>>(
+            std::move(handler), ref_.routes(), T::methods::binding, describe_method<T, Method>().name));
   }
 
   /// Begins the task once, and gives its id to every call.
@@ -142,8 +164,9 @@ public:
 
   /// Calls a method. The future is ready when the turn's commit is durable, or holds a `failure`:
   /// `handler_failed` (the turn left no trace), `storage_error`, `overloaded`, `corrupt`, `too_large`,
-  /// `stopped`. Its `what_failed()` tells the object and the type of the exception too. Never blocks; do not
-  /// wait for the future inside a turn.
+  /// `stopped`. Its `what_failed()` tells the object and the type of the exception too. Never blocks. Inside
+  /// a turn, a handler or an observer the future's `get()` and `wait()` throw `failure{would_block}` unless
+  /// it is ready.
   template <auto Method, class... Args> std::future<result_of<Method>> call(Args&&... args) const {
     auto sink = std::make_unique<detail::promise_sink<result_of<Method>>>();
     auto future = sink->future();
@@ -152,15 +175,16 @@ public:
     return future;
   }
 
-  /// As `call`, handing the `expected<R>` to `handler` on a thread of the runtime. The handler must not block
-  /// and must not throw.
+  /// As `call`, handing the `expected<R>` to `handler` on a thread of the runtime. The handler must not
+  /// block. What it throws is logged and counted (`stats().thrown_by_handlers`), and nobody hears of it.
   template <auto Method, class Handler, class... Args>
   void async_call(Handler handler, Args&&... args) const {
     static_assert(std::is_invocable_v<Handler&, expected<result_of<Method>>>,
                   "dormouse: the handler takes an expected<R> of the method's result");
     router_->call(address_, describe_method<T, Method>(),
                   detail::encode_arguments<Method>(std::forward<Args>(args)...),
-                  std::make_unique<detail::handler_sink<result_of<Method>, Handler>>(std::move(handler)));
+                  std::make_unique<detail::handler_sink<result_of<Method>, Handler>>(
+                      std::move(handler), router_, T::methods::binding, describe_method<T, Method>().name));
   }
 
   /// The same calls with wishes.

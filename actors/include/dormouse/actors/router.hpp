@@ -12,7 +12,8 @@
 
 namespace dormouse {
 
-/// Takes exactly one reply. Called on a thread of the runtime: keep it short, do not block, do not throw.
+/// Takes exactly one reply. Called on a thread of the runtime: keep it short, do not block, do not throw
+/// (user code behind it goes through `run_user_code`).
 class reply_sink {
 public:
   virtual ~reply_sink() = default;
@@ -37,6 +38,9 @@ public:
   /// Stores a call durably, resolves the sink (with nothing), and then delivers it, exactly once in effect.
   virtual void post(const address& to, const method_descriptor& method, std::string arguments,
                     std::unique_ptr<reply_sink> sink) = 0;
+
+  /// The handler of an asynchronous call threw; to be logged and counted.
+  virtual void handler_threw(const error&) noexcept {}
 };
 
 } // namespace dormouse

@@ -105,7 +105,11 @@ public:
     return *this;
   }
   ~task() {
-    if (coroutine_) coroutine_.destroy();
+    if (!coroutine_) return;
+    try {
+      coroutine_.destroy();
+    } catch (...) { // a destructor of what is in the frame: nobody is left to hear of it
+    }
   }
 
   handle coroutine() const noexcept { return coroutine_; }

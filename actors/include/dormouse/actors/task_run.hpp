@@ -14,6 +14,7 @@
 ///
 /// Not thread-safe: the thread of the object's turn.
 
+#include <dormouse/actors/user_code.hpp>
 #include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/task_id.hpp>
@@ -183,6 +184,8 @@ public:
 private:
   std::uint64_t take_step(step_kind kind, std::string target, std::uint32_t digest);
   void check_end_of_replay();
+  bool begin_code();
+  user_code code() const noexcept;
   call_result<std::string> within_limit(call_result<std::string> outcome, std::string_view whose) const;
 
   task_id id_;

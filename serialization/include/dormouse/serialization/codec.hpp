@@ -71,7 +71,8 @@ template <class... Ts> std::string encode(const Ts&... values) {
 }
 
 /// Reads one value that takes all of `bytes`. Errors: `corrupt`, saying what was wrong; `newer_format` for a
-/// value of a class version that is not known here.
+/// value of a class version that is not known here; `handler_failed` if a type's `serialize` threw something
+/// that is not a `std::exception`.
 template <class T> expected<T> decode(std::string_view bytes) {
   try {
     T value{};
@@ -84,6 +85,10 @@ template <class T> expected<T> decode(std::string_view bytes) {
     return fail(code, e.code() == code ? e.what_failed().message : e.what());
   } catch (const std::exception& e) { // cereal's own, or bad_alloc
     return fail(errc::corrupt, e.what());
+  } catch (...) { // a type's serialize
+    auto why = describe_caught();
+    why.message.insert(0, "decoding threw ");
+    return unexpected<error>(std::move(why));
   }
 }
 

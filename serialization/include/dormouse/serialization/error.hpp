@@ -46,6 +46,7 @@ enum class errc : std::uint8_t {
   invalid_cookie = 23,     ///< a cookie that RFC 6265bis has a user agent ignore
   not_found = 24,          ///< what was named is not there, or not any more
   cancelled = 25,          ///< a task was cancelled, or a call given up
+  would_block = 26,        ///< a turn, a handler or an observer waited for what may need its own thread
 };
 
 /// The stable name of a code, e.g. `"storage_error"`.
@@ -79,6 +80,10 @@ error with_origin(error what, const address& where);
 /// What a handler threw, as an error from there: `handler_failed` with the exception's text and type, or the
 /// error of a `failure`.
 error describe(const std::exception& thrown, const address& origin);
+
+/// The same of whatever is being handled, in a `catch (...)`: what is not a `std::exception` is
+/// `handler_failed` too, with its type, and its value if that is a text or an `int`.
+error describe_caught(const address& origin = {});
 
 /// `"storage_error: <message>"`.
 std::string to_string(const error& what);
