@@ -3,6 +3,7 @@
 #include "schedule/schedule_changes.hpp"
 #include "store/awaited_commit.hpp"
 
+#include <dormouse/actors/user_code.hpp>
 #include <dormouse/runtime/dead_letters.hpp>
 
 #include <fmt/format.h>
@@ -123,6 +124,7 @@ dead_letter_entry dead_letters::get(std::uint64_t id) const {
 }
 
 void dead_letters::retry(std::uint64_t id) {
+  refuse_to_wait("dead_letters::retry()");
   desk_->with_store([&](runtime_core& core) {
     std::lock_guard guard(core.defining);
     auto letter = read(core, id);
@@ -148,6 +150,7 @@ void dead_letters::retry(std::uint64_t id) {
 }
 
 void dead_letters::discard(std::uint64_t id) {
+  refuse_to_wait("dead_letters::discard()");
   desk_->with_store([&](runtime_core& core) {
     std::lock_guard guard(core.defining);
     auto commit = std::make_unique<awaited_commit>();

@@ -8,6 +8,7 @@
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
+#include <dormouse/actors/user_code.hpp>
 #include <dormouse/runtime/runtime.hpp>
 #include <dormouse/serialization/headers.hpp>
 #include <dormouse/serialization/url.hpp>
@@ -212,6 +213,7 @@ struct runtime::implementation {
       caf::anon_send(awake, stop_activation{});
     desk->close();
     core->directory.wait_until_empty();
+    core->activations.wait_for_all(); // they have left the directory, and may not have ended yet
     end(sweeper);
     core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
     end(scheduler);
@@ -260,19 +262,23 @@ runtime::runtime(runtime&&) noexcept = default;
 
 runtime& runtime::operator=(runtime&& other) noexcept {
   if (this != &other) {
-    stop();
+    if (self_) self_->stop();
     self_ = std::move(other.self_);
   }
   return *this;
 }
 
-runtime::~runtime() { stop(); }
+runtime::~runtime() {
+  if (self_) self_->stop();
+}
 
 void runtime::stop() {
+  refuse_to_wait("runtime::stop()");
   if (self_) self_->stop();
 }
 
 void runtime::define(std::initializer_list<const class_descriptor*> types) {
+  refuse_to_wait("runtime::define()");
   auto& core = *self_->core;
   std::lock_guard guard(
       self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
@@ -358,6 +364,8 @@ runtime_stats runtime::stats() const {
   out.failed_turns = counts.failed_turns.get();
   out.failed_commits = counts.failed_commits.get();
   out.overloaded = counts.overloaded.get();
+  out.thrown_by_handlers = counts.thrown_by_handlers.get();
+  out.thrown_by_observers = counts.thrown_by_observers.get();
   {
     std::lock_guard guard(self_->store_mutex);
     out.commits = core.store ? core.store->committer().commits() : self_->final_commits;

@@ -31,7 +31,9 @@ bool is_ordered(const envelope& what) noexcept { return what.inbox_id != 0 && wh
 class activation final : public caf::event_based_actor {
 public:
   activation(caf::actor_config& config, runtime_core& core, directory_entry& entry)
-      : event_based_actor(config), core_(core), entry_(entry), object_(core, entry, ready_) {}
+      : event_based_actor(config), core_(core), entry_(entry), object_(core, entry, ready_) {
+    core.activations.begin();
+  }
 
   caf::behavior make_behavior() override;
   void on_exit() override;
@@ -138,7 +140,15 @@ caf::behavior activation::make_behavior() {
   };
 }
 
-void activation::on_exit() { object_.discard(); }
+/// Its actor may live on for a while, for somebody may hold it; what is not the runtime's own may not.
+void activation::on_exit() {
+  object_.discard();
+  stash_.clear();
+  held_back_.clear();
+  backing_off_.clear();
+  ready_.take_waiting();
+  core_.activations.end(); // last: the core may be gone from here on
+}
 
 // --- receiving ---------------------------------------------------------------------------------------------
 
@@ -715,7 +725,9 @@ void activation::try_retire() {
       (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) ||
       entry_.pending.load(std::memory_order_acquire) != 0 || !object_.settled_or_notified())
     return;
-  if (!core_.directory.retire(entry_)) return;
+  // First: once it has left the directory, another one may be made under its address (R1).
+  object_.discard();
+  if (!core_.directory.retire(entry_)) return; // something has come meanwhile: it is loaded again
   retired_ = true;
   object_.leave();
   core_.counts.hibernations.add();

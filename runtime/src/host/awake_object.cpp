@@ -143,6 +143,7 @@ void awake_object::discard() {
   rows_.clear(); // what commits in flight wrote is in the store before the object is loaded again, or will
                  // never be
   schedules_.clear();
+  aborts_.clear();
   memory_.clear();
 }
 
@@ -230,7 +231,7 @@ std::optional<error> awake_object::take_cookies(const result_message::extension&
 turn awake_object::begin_turn() {
   if (tasks_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
     tasks_->forget_ended(); // not in the course of a turn: what has ended in it is not on the disk
-  return {core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_};
+  return {core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_, aborts_};
 }
 
 task_runner& awake_object::tasks() {
@@ -341,7 +342,9 @@ void awake_object::commit(turn& in_turn, encoded_state state, turn_commit::conse
   next->add_fetches(in_turn.take_fetches());
   next->add_calls(in_turn.take_calls());
   next->add_answers(in_turn.take_cancelled_calls());
-  next->add_aborts(in_turn.take_aborts());
+  auto aborted = in_turn.take_aborts();
+  aborts_.add(aborted, commits_ + 1);
+  next->add_aborts(std::move(aborted));
   if (tasks_ && tasks_->has_effects()) next->add_tasks(tasks_->take_effects());
   if (is_last) (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
   if (is_last) memory_.clear();
@@ -398,6 +401,7 @@ void awake_object::submit(std::unique_ptr<turn_commit> next) {
 void awake_object::add_schedules(turn_commit& to) {
   const auto settled = commits_ - gate_->in_flight.load(std::memory_order_acquire);
   schedules_.forget(settled);
+  aborts_.settled(settled);
   memory_.settled(settled);
   memory_.take_changes(to.writes, commits_ + 1);
   if (schedules_.changed()) to.add_schedules(schedules_.take_changes(commits_ + 1));

@@ -155,6 +155,7 @@ private:
   jar_cache jars_;
   storage_overlay rows_; ///< in flight
   schedule_book schedules_;
+  aborts_in_flight aborts_; ///< in flight
   call_memory memory_;
   std::unique_ptr<task_runner> tasks_; ///< null if it had nothing to do since the object woke
   std::shared_ptr<commit_gate> gate_;

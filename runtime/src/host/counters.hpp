@@ -30,6 +30,7 @@ struct counters {
   counter fetches, attempts, retries, responses_stored, fetch_errors, delivered, blocked;
   counter duplicates_dropped, strangers_dropped, undeliverable, dead_letters, worker_restarts, corrupt_rows;
   counter aborted, shared, late_dropped;
+  counter thrown_by_handlers, thrown_by_observers;
   counter schedules, firing_schedules, scheduled, fired, fired_late, failed_firings;
   counter tasks_started, tasks_completed, tasks_failed, tasks_cancelled;
 };

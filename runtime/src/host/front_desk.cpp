@@ -3,6 +3,8 @@
 #include "host/late_results.hpp"
 #include "host/turn.hpp"
 
+#include <dormouse/actors/user_code.hpp>
+
 #include <caf/send.hpp>
 #include <fmt/format.h>
 
@@ -152,6 +154,7 @@ void front_desk::post(const address& to, const method_descriptor& method, std::s
 }
 
 expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
+  refuse_to_wait("a fetch of runtime::queue() to be durable");
   std::future<expected<void>> durable;
   {
     std::shared_lock guard(open_mutex_);
@@ -167,6 +170,7 @@ expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
 }
 
 expected<void> front_desk::abort(const abort_id& id, std::string reason) {
+  refuse_to_wait("an abort through runtime::queue() to be durable");
   if (auto good = check_abort_reason(reason); !good) return good;
   std::future<expected<void>> durable;
   {

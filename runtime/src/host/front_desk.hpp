@@ -23,6 +23,10 @@ public:
   void post(const address& to, const method_descriptor& method, std::string arguments,
             std::unique_ptr<reply_sink> sink) override;
 
+  void handler_threw(const error& what) noexcept override {
+    core_->note_thrown(core_->counts.thrown_by_handlers, what);
+  }
+
   /// For callers that send to the activation themselves.
   expected<caf::actor> pin(const address& to);
 

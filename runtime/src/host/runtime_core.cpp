@@ -1,6 +1,10 @@
 #include "host/runtime_core.hpp"
 
 #include "host/activation.hpp"
+#include "host/guarded_clock.hpp"
+
+#include <dormouse/actors/replay.hpp>
+#include <dormouse/actors/user_code.hpp>
 
 #include <caf/send.hpp>
 #include <spdlog/logger.h>
@@ -8,6 +12,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <limits>
 #include <mutex>
 
@@ -22,6 +28,22 @@ std::shared_ptr<spdlog::logger> make_log() {
                                           std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
 }
 
+std::string_view name_of(void (fetch_observer::*what)(const fetch_event&)) {
+  return what == &fetch_observer::queued    ? "fetch_observer::queued"
+         : what == &fetch_observer::started ? "fetch_observer::started"
+         : what == &fetch_observer::retried ? "fetch_observer::retried"
+         : what == &fetch_observer::stored  ? "fetch_observer::stored"
+                                            : "fetch_observer::delivered";
+}
+
+/// The program's clock, if it has one, and what it throws is caught; ours do not throw.
+std::shared_ptr<const wall_clock> make_clock(std::shared_ptr<const wall_clock> given,
+                                             std::function<void(const error&)> threw) {
+  if (!given) return std::make_shared<const wall_clock>();
+  if (dynamic_cast<const manual_clock*>(given.get()) != nullptr) return given;
+  return std::make_shared<const guarded_clock>(std::move(given), std::move(threw));
+}
+
 } // namespace
 
 runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outside,
@@ -29,7 +51,8 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
     : system(actors),
       settings(std::move(chosen)),
       world(std::move(outside)),
-      clock(settings.clock ? settings.clock : std::make_shared<const wall_clock>()),
+      clock(make_clock(settings.clock,
+                       [this](const error& what) { note_thrown(counts.thrown_by_observers, what); })),
       policy(std::move(allowed)),
       log(make_log()),
       directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
@@ -93,14 +116,32 @@ bool runtime_core::was_renamed(std::string_view binding) const {
   return renamed_.contains(binding);
 }
 
-void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&),
-                           const fetch_message& fetch) const {
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_event& event) {
+  const auto failed =
+      run_user_code({.name = name_of(what)}, [&] { (settings.observer.get()->*what)(event); });
+  if (failed) note_thrown(counts.thrown_by_observers, *failed);
+}
+
+void runtime_core::observe(const finished_task& task) {
+  const auto failed = run_user_code({.name = "task_observer::ended"}, [&] { settings.tasks->ended(task); });
+  if (failed) note_thrown(counts.thrown_by_observers, *failed);
+}
+
+/// An observer may throw at every event: the log has the first time, and then each time that there are twice
+/// as many.
+void runtime_core::note_thrown(counter& of, const error& what) noexcept {
+  of.add();
+  if (const auto so_far = of.get(); std::has_single_bit(so_far))
+    log->error("{} ({} times something was thrown there)", what.message, so_far);
+}
+
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) {
   observe(what, fetch, nullptr, {});
 }
 
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch,
                            const fetch_result* result, std::chrono::microseconds attempt,
-                           std::chrono::milliseconds delay) const {
+                           std::chrono::milliseconds delay) {
   if (!settings.observer) return;
   fetch_event event{.fetch_id = fetch.id, .object = fetch.path.top()->object};
   event.queue = fetch.extra.queue;
@@ -115,11 +156,10 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
     event.status = (*result)->status();
   else if (result != nullptr)
     event.error = result->error().code;
-  (settings.observer.get()->*what)(event);
+  observe(what, event);
 }
 
-void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&),
-                           const result_message& result) const {
+void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) {
   if (!settings.observer) return;
   const auto& asked = result.extra.request;
   fetch_event event{.fetch_id = result.fetch_id, .object = result.path.top()->object};
@@ -133,7 +173,7 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&),
     event.status = result.result->status();
   else
     event.error = result.result.error().code;
-  (settings.observer.get()->*what)(event);
+  observe(what, event);
 }
 
 void runtime_core::note_corrupt(const address& where, const std::string& reason) {

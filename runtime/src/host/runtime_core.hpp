@@ -64,6 +64,8 @@ struct inbox_place {
                                  ///< definition waits for it before it walks; else see `inbox_walks`
 };
 
+struct finished_task;
+
 struct runtime_core {
   runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened,
                url_policy allowed);
@@ -79,6 +81,7 @@ struct runtime_core {
   waiting_callers callers;
   class directory directory;
   origin_book origins;
+  open_count activations; ///< those whose objects may still be in memory
   std::atomic<bool> stopping{false};
   caf::actor dispatcher;
   const std::shared_ptr<schedule_signals> schedules =
@@ -121,11 +124,16 @@ struct runtime_core {
                    std::uint64_t count = 1) noexcept; ///< gives places back, those in the whole too
 
   /// Tells the observer, if there is one.
-  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) const;
+  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch);
   void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch,
                const fetch_result* result, std::chrono::microseconds attempt,
-               std::chrono::milliseconds delay = {}) const;
-  void observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) const;
+               std::chrono::milliseconds delay = {});
+  void observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result);
+
+  void observe(const finished_task& task); ///< there is one to be told
+
+  /// Logs and counts what user code threw that nobody is to hear of.
+  void note_thrown(counter& of, const error& what) noexcept;
 
   // Damage.
   void note_corrupt(const address& where, const std::string& reason);
@@ -141,6 +149,8 @@ struct runtime_core {
   std::unique_ptr<class store> store;
 
 private:
+  void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_event& event);
+
   std::map<std::string, queue_places> queues_; ///< not changed once made
   mutable std::shared_mutex classes_mutex_;
   std::map<std::string, const class_descriptor*, std::less<>> classes_;

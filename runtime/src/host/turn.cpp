@@ -135,7 +135,18 @@ expected<void> turn::abort(const abort_id& id, std::string reason) {
 expected<bool> turn::aborted(const abort_id& id) {
   for (const auto& each : aborts_)
     if (each.id == id) return true;
-  return core_.store->get(keys::abort_mark(id)).map([](const auto& row) { return row.has_value(); });
+  if (aborted_before_.has(id)) return true;
+  return noted(core_.store->get(keys::abort_mark(id)).map([](const auto& row) { return row.has_value(); }));
+}
+
+/// Throws `failure`, as `jar_cache::open`.
+cookie_jar& turn::open_jar(const std::string& name) {
+  try {
+    return jars_.open(*core_.store, self_, name);
+  } catch (const failure& e) {
+    met_storage_error_ = met_storage_error_ || e.code() == errc::storage_error;
+    throw;
+  }
 }
 
 /// Says which life of the object the answer is for.
@@ -149,12 +160,12 @@ void turn::aim(return_path& path) {
 
 std::optional<error> turn::begin_tick(const schedule_message& of) {
   tick_ = std::chrono::system_clock::time_point(std::chrono::milliseconds(of.tick_ms));
-  auto begun = schedules_.fire(of);
+  auto begun = noted(schedules_.fire(of));
   return begun ? std::nullopt : std::optional(begun.error());
 }
 
 std::optional<error> turn::close_call(std::uint64_t number) {
-  auto closed = schedules_.cancel({number, {}});
+  auto closed = noted(schedules_.cancel({number, {}}));
   return closed ? std::nullopt : std::optional(closed.error());
 }
 

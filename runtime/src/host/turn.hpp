@@ -4,6 +4,7 @@
 /// nothing of how effects become bytes. It checks each fetch as the handler makes it, so that a limit is an
 /// error at the call, before anything is committed (R12, R13).
 
+#include "host/aborts_in_flight.hpp"
 #include "host/jar_cache.hpp"
 #include "host/open_calls.hpp"
 #include "host/runtime_core.hpp"
@@ -56,13 +57,14 @@ class turn final : public turn_host {
 public:
   /// `incarnation`: the life of the object that what it asks for is answered to.
   turn(runtime_core& core, const address& self, std::uint64_t incarnation, jar_cache& jars,
-       storage_overlay& in_flight, schedule_book& schedules)
+       storage_overlay& in_flight, schedule_book& schedules, const aborts_in_flight& aborted_before)
       : core_(core),
         self_(self),
         incarnation_(incarnation),
         jars_(jars),
         rows_(*core.store, self, in_flight, core.settings.max_state_bytes),
         schedules_(schedules),
+        aborted_before_(aborted_before),
         open_calls_(schedules, *core.clock) {}
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
@@ -94,11 +96,9 @@ public:
     return noted(schedules_.all(limit));
   }
   std::optional<std::chrono::system_clock::time_point> tick() const override { return tick_; }
-  cookie_jar* jar(const std::string& name) override { return &jars_.open(*core_.store, self_, name); }
+  cookie_jar* jar(const std::string& name) override { return &open_jar(name); }
   cookie_jar* empty_jar(const std::string& name) override { return &jars_.open_empty(name); }
-  const cookie_jar& peek_jar(const std::string& name) override {
-    return jars_.open(*core_.store, self_, name);
-  }
+  const cookie_jar& peek_jar(const std::string& name) override { return open_jar(name); }
   expected<void> destroy() override;
   expected<void> block_until_ready(std::chrono::milliseconds timeout) override;
   void ready() override { ready_ = true; }
@@ -107,7 +107,9 @@ public:
   expected<std::optional<std::string>> get_row(std::string_view key) override {
     return noted(rows_.get(key));
   }
-  expected<void> put_rows(std::vector<storage_row>&& rows) override { return rows_.put(std::move(rows)); }
+  expected<void> put_rows(std::vector<storage_row>&& rows) override {
+    return noted(rows_.put(std::move(rows)));
+  }
   expected<std::size_t> erase_rows(const std::vector<std::string>& keys) override {
     return noted(rows_.erase(keys));
   }
@@ -199,6 +201,7 @@ private:
     return outcome;
   }
 
+  cookie_jar& open_jar(const std::string& name);
   void aim(return_path& path);
   void add_call(const address& to, inbox_place place, call_message&& what);
 
@@ -208,6 +211,7 @@ private:
   jar_cache& jars_;
   turn_rows rows_;
   schedule_book& schedules_;
+  const aborts_in_flight& aborted_before_; ///< by turns whose commits are in flight
   std::optional<std::chrono::system_clock::time_point> tick_;
   std::vector<admitted_fetch> fetches_;
   std::vector<admitted_call> calls_;

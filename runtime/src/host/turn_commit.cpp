@@ -156,7 +156,7 @@ void turn_commit::let_out() {
       caller->resolve(call_result<std::string>(then_.reply));
   if (auto hop = then_.reply_path.pop()) tell(*hop, std::move(then_.reply));
   for (const auto& each : finished_)
-    core_.settings.tasks->ended(each);
+    core_.observe(each);
   for (auto& each : told_)
     tell(*each.path.top(), std::move(each.reply));
 }

@@ -48,17 +48,25 @@ caf::actor pin_for_call(caf::actor_system& system, router& routes, const address
 
 namespace detail {
 
-template <class R, class OnValue> auto on_reply(OnValue on_value) {
-  return [on_value = std::move(on_value)](const caf_reply& reply) mutable {
-    if constexpr (std::is_void_v<R>)
+/// `on_error`: also for a value whose type refuses its bytes.
+template <class R, class OnValue, class OnError>
+auto on_reply(OnValue on_value, std::shared_ptr<OnError> on_error) {
+  return [on_value = std::move(on_value), on_error = std::move(on_error)](const caf_reply& reply) mutable {
+    if constexpr (std::is_void_v<R>) {
       on_value();
-    else
-      on_value(value_or_throw(decode<R>(reply.bytes))); // our own bytes: they decode
+    } else {
+      auto value = decode<R>(reply.bytes);
+      if (value)
+        on_value(std::move(*value));
+      else
+        (*on_error)(value.error());
+    }
   };
 }
 
-template <class OnError> auto on_failure(OnError on_error) {
-  return [on_error = std::move(on_error)](const caf::error& what) mutable { on_error(from_caf_error(what)); };
+template <class OnError> auto on_failure(std::shared_ptr<OnError> on_error) {
+  return
+      [on_error = std::move(on_error)](const caf::error& what) mutable { (*on_error)(from_caf_error(what)); };
 }
 
 } // namespace detail
@@ -69,16 +77,19 @@ public:
   explicit object_response(Handle handle) : handle_(std::move(handle)) {}
 
   template <class OnValue, class OnError> void then(OnValue on_value, OnError on_error) {
-    handle_.then(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
+    auto failed = std::make_shared<OnError>(std::move(on_error));
+    handle_.then(detail::on_reply<R>(std::move(on_value), failed), detail::on_failure(failed));
   }
 
   template <class OnValue, class OnError> void await(OnValue on_value, OnError on_error) {
-    handle_.await(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
+    auto failed = std::make_shared<OnError>(std::move(on_error));
+    handle_.await(detail::on_reply<R>(std::move(on_value), failed), detail::on_failure(failed));
   }
 
   /// For a `caf::scoped_actor`: blocks.
   template <class OnValue, class OnError> void receive(OnValue on_value, OnError on_error) {
-    handle_.receive(detail::on_reply<R>(std::move(on_value)), detail::on_failure(std::move(on_error)));
+    auto failed = std::make_shared<OnError>(std::move(on_error));
+    handle_.receive(detail::on_reply<R>(std::move(on_value), failed), detail::on_failure(failed));
   }
 
 private:

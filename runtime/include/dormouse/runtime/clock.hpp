@@ -16,8 +16,8 @@
 namespace dormouse {
 
 /// The system's clock; derive from it for another. Called from all threads of the runtime, so `now` must be
-/// thread-safe, and it must not throw. A clock may jump, as the system's does when it is set: a runtime
-/// notices within 200 ms of real time.
+/// thread-safe, and it must not throw: what it throws is logged and counted, and its last time stands. A
+/// clock may jump, as the system's does when it is set: a runtime notices within 200 ms of real time.
 class wall_clock {
 public:
   virtual ~wall_clock() = default;

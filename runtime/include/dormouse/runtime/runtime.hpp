@@ -126,8 +126,9 @@ public:
   dormouse::tasks tasks() const;
 
   /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued
-  /// on disk, and closes the store. Does not wait for a slow server. Further calls do nothing. Not to be
-  /// called from a turn or a handler.
+  /// on disk, and closes the store. Does not wait for a slow server. When it returns, every object has been
+  /// destroyed and no code of the program's runs any more (R24). Further calls do nothing. Throws
+  /// `failure{would_block}` in a turn, a handler or an observer, which it would have to wait for.
   void stop();
 
   runtime_stats stats() const;

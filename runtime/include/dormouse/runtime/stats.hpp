@@ -64,11 +64,13 @@ struct runtime_stats {
   std::uint64_t active_objects_peak = 0;
   std::uint64_t wakes = 0;
   std::uint64_t hibernations = 0;
-  std::uint64_t turns = 0;          ///< committing turns whose commit became durable
-  std::uint64_t reads = 0;          ///< read-only turns
-  std::uint64_t failed_turns = 0;   ///< undone because the handler threw
-  std::uint64_t failed_commits = 0; ///< turns undone because storage failed
-  std::uint64_t overloaded = 0;     ///< messages refused by a limit of R19
+  std::uint64_t turns = 0;               ///< committing turns whose commit became durable
+  std::uint64_t reads = 0;               ///< read-only turns
+  std::uint64_t failed_turns = 0;        ///< undone because the handler threw
+  std::uint64_t failed_commits = 0;      ///< turns undone because storage failed
+  std::uint64_t overloaded = 0;          ///< messages refused by a limit of R19
+  std::uint64_t thrown_by_handlers = 0;  ///< exceptions that handlers of asynchronous calls let out
+  std::uint64_t thrown_by_observers = 0; ///< the same of observers, and of a clock of the program's
 
   // store
   std::uint64_t commits = 0; ///< units of atomicity written
