@@ -5,6 +5,7 @@
 #include "ports/ports.hpp"
 #include "proxy/dispatcher.hpp"
 #include "schedule/scheduler.hpp"
+#include "store/directory_lock.hpp"
 #include "store/renaming.hpp"
 #include "store/rocksdb_engine.hpp"
 
@@ -51,6 +52,7 @@ options checked(options given) {
   if (given.directory.empty())
     throw failure(
         {errc::invalid_option, "options::directory is empty; name the directory that holds the objects"});
+  require("lock_wait", given.lock_wait, milliseconds(0), day);
   require("idle_after", given.idle_after, milliseconds(0), day * 366);
   require("default_timeout", given.default_timeout, milliseconds(1), day);
   require("connect_timeout", given.connect_timeout, milliseconds(1), day);
@@ -142,8 +144,11 @@ options checked(options given) {
 
 std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options settings, ports outside) {
   auto policy = value_or_throw(url_policy::make(settings.allow));
-  auto engine = value_or_throw(open_rocksdb({settings.directory, settings.store_cache_bytes,
-                                             settings.store_buffer_bytes, settings.max_inline_bytes}));
+  // From here on it leads there whatever becomes of the working directory.
+  settings.directory = value_or_throw(make_directory(settings.directory));
+  auto engine = value_or_throw(
+      open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes,
+                    settings.max_inline_bytes, settings.lock_wait}));
   if (outside.wrap_engine) engine = outside.wrap_engine(std::move(engine));
   auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes,
                             settings.body_memory_bytes);

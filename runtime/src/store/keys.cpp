@@ -112,6 +112,8 @@ void put_abort_id(std::string& out, const abort_id& id) {
 
 std::string store_info() { return "Minfo"; }
 
+std::string last_commit() { return "Mcommit"; }
+
 std::string object(const address& where) {
   std::string out("O");
   out.reserve(where.binding.size() + where.instance_id.size() + 4);

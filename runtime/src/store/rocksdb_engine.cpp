@@ -1,6 +1,10 @@
 #include "store/rocksdb_engine.hpp"
 
+#include "store/directory_lock.hpp"
+#include "store/keys.hpp"
 #include "store/rocksdb_options.hpp"
+#include "store/wal_check.hpp"
+#include "store/watermark.hpp"
 
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
@@ -8,7 +12,6 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
-#include <unistd.h>
 
 namespace dormouse {
 namespace {
@@ -60,9 +63,41 @@ private:
   std::unique_ptr<rocksdb::Iterator> rows_;
 };
 
+std::string encode_number(std::uint64_t number) {
+  std::string bytes(sizeof(number), '\0');
+  for (auto at = bytes.rbegin(); at != bytes.rend(); ++at, number >>= 8U)
+    *at = static_cast<char>(number & 0xffU);
+  return bytes;
+}
+
+/// Of the last commit; 0 if an earlier version has written the store.
+expected<std::uint64_t> read_number(rocksdb::DB& db) {
+  std::string bytes;
+  const auto status = db.Get(rocksdb::ReadOptions(), keys::last_commit(), &bytes);
+  if (status.IsNotFound()) return std::uint64_t{0};
+  if (!status.ok()) return storage_failure(status);
+  if (bytes.size() != sizeof(std::uint64_t))
+    return fail(errc::corrupt, "the number of the store's last commit cannot be read");
+  std::uint64_t number = 0;
+  for (char byte : bytes)
+    number = (number << 8U) | static_cast<unsigned char>(byte);
+  return number;
+}
+
+/// An open database, and what was found out about its log.
+struct open_database {
+  std::unique_ptr<wal_check> check; ///< the options of the database refer to it
+  std::unique_ptr<rocksdb::DB> db;
+};
+
 class rocksdb_engine final : public storage_engine {
 public:
-  explicit rocksdb_engine(rocksdb::DB* db) : db_(db) {}
+  rocksdb_engine(directory_lock lock, watermark mark, open_database opened, std::uint64_t last_commit)
+      : lock_(std::move(lock)),
+        watermark_(std::move(mark)),
+        check_(std::move(opened.check)),
+        db_(std::move(opened.db)),
+        last_commit_(last_commit) {}
 
   expected<std::optional<std::string>> get(std::string_view key) override {
     std::string value;
@@ -88,10 +123,16 @@ public:
           batch_.Delete(slice(op.key));
       }
     }
+    // A number is used once, also if the write fails: what is on the disk then is not known.
+    last_commit_ += sets.size();
+    batch_.Put(keys::last_commit(), encode_number(last_commit_));
     rocksdb::WriteOptions options;
     options.sync = true;
     auto status = db_->Write(options, &batch_);
-    if (status.ok()) return {};
+    if (status.ok()) {
+      watermark_.note_commits(last_commit_);
+      return {};
+    }
     broken_ = true;
     return storage_failure(status);
   }
@@ -105,10 +146,46 @@ public:
   }
 
 private:
+  directory_lock lock_; ///< first: until the database is closed
+  watermark watermark_;
+  std::unique_ptr<wal_check> check_;
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::WriteBatch batch_; ///< one writer: kept for its capacity
+  std::uint64_t last_commit_; ///< its number
   bool broken_ = false;
 };
+
+/// Replays the log, and changes nothing if that is damaged.
+expected<open_database> open_checked(const rocksdb_settings& settings,
+                                     const std::filesystem::path& directory) {
+  open_database opened{std::make_unique<wal_check>(directory), nullptr};
+  auto options = rocksdb_options(settings);
+  options.wal_filter = opened.check.get();
+  rocksdb::DB* db = nullptr;
+  const auto status = rocksdb::DB::Open(options, directory.string(), &db);
+  opened.db.reset(db);
+  if (const auto& problem = opened.check->problem())
+    return fail(errc::corrupt,
+                fmt::format("the log of the store in '{}' is damaged: {}", directory.string(), *problem));
+  if (status.ok()) return opened;
+  const auto text = status.ToString();
+  if (text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos)
+    return fail(errc::directory_locked,
+                fmt::format("directory '{}' is in use by another runtime (one runtime per directory): {}",
+                            directory.string(), text));
+  return fail(status.IsCorruption() ? errc::corrupt : errc::directory_unusable,
+              fmt::format("the store in '{}' cannot be opened: {}", directory.string(), text));
+}
+
+/// `found` commits, but `acknowledged` ones were promised.
+unexpected<error> lost_commits(const std::filesystem::path& directory, std::uint64_t found,
+                               std::uint64_t acknowledged) {
+  return fail(
+      errc::corrupt,
+      fmt::format("the store in '{}' has lost {} acknowledged commits: its log ends at commit {}, and "
+                  "its watermark is at {}",
+                  directory.string(), acknowledged - found, found, acknowledged));
+}
 
 } // namespace
 
@@ -124,9 +201,14 @@ rocksdb::Options rocksdb_options(const rocksdb_settings& settings) {
   options.max_open_files =
       512; // table readers are memory too, and it must not grow with the number of objects
   options.compression = rocksdb::kLZ4Compression;
-  // An appended log grows its inode at every sync; an overwritten one does not, which halves the cost of a
-  // commit.
-  options.recycle_log_file_num = 2;
+  // The end of the log may be torn, all before it is whole or the store does not open. A log over the file of
+  // an older one could not be told from a damaged one: behind its end it has records too. So none is
+  // recycled, though an appended log costs a little more at each sync (its inode grows).
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.recycle_log_file_num = 0;
+  options.track_and_verify_wals_in_manifest = true;
+  // The log stays until it is clear that nothing is missing at its end.
+  options.avoid_flush_during_recovery = true;
   options.enable_blob_files = true;
   options.min_blob_size = settings.min_blob_bytes;
   options.enable_blob_garbage_collection = true;
@@ -144,28 +226,24 @@ rocksdb::Options rocksdb_options(const rocksdb_settings& settings) {
 }
 
 expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& settings) {
-  const auto directory = settings.directory.string();
-  if (directory.empty()) return fail(errc::directory_unusable, "options::directory is empty");
-  std::error_code made;
-  std::filesystem::create_directories(settings.directory, made);
-  if (made || !std::filesystem::is_directory(settings.directory))
-    return fail(errc::directory_unusable, fmt::format("directory '{}' cannot be created: {}", directory,
-                                                      made ? made.message() : "it is not a directory"));
-  if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0)
-    return fail(errc::directory_unusable,
-                fmt::format("directory '{}' is not readable and writable for this process", directory));
-  rocksdb::DB* db = nullptr;
-  auto status = rocksdb::DB::Open(rocksdb_options(settings), directory, &db);
-  if (!status.ok()) {
-    const auto text = status.ToString();
-    if (text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos)
-      return fail(errc::directory_locked,
-                  fmt::format("directory '{}' is in use by another runtime (one runtime per directory): {}",
-                              directory, text));
-    return fail(status.IsCorruption() ? errc::corrupt : errc::directory_unusable,
-                fmt::format("the store in '{}' cannot be opened: {}", directory, text));
-  }
-  return std::make_unique<rocksdb_engine>(db);
+  const auto directory = make_directory(settings.directory);
+  if (!directory) return unexpected<error>(directory.error());
+  auto lock = directory_lock::take(*directory, settings.lock_wait);
+  if (!lock) return unexpected<error>(lock.error());
+  auto mark = watermark::open(*directory);
+  if (!mark) return unexpected<error>(mark.error());
+  std::error_code unknown;
+  if (mark->commits() != 0 && !std::filesystem::exists(*directory / "CURRENT", unknown))
+    return lost_commits(*directory, 0, mark->commits()); // before another one is made in its place
+  auto opened = open_checked(settings, *directory);
+  if (!opened) return unexpected<error>(opened.error());
+  const auto number = read_number(*opened->db);
+  if (!number) return unexpected<error>(number.error());
+  if (*number < mark->commits()) return lost_commits(*directory, *number, mark->commits());
+  if (opened->check->has_records())
+    if (const auto flushed = opened->db->Flush(rocksdb::FlushOptions()); !flushed.ok())
+      return storage_failure(flushed);
+  return std::make_unique<rocksdb_engine>(std::move(*lock), std::move(*mark), std::move(*opened), *number);
 }
 
 } // namespace dormouse

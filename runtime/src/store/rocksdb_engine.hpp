@@ -5,6 +5,7 @@
 
 #include "ports/storage_engine.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 
@@ -15,9 +16,12 @@ struct rocksdb_settings {
   std::size_t cache_bytes;
   std::size_t buffer_bytes;
   std::size_t min_blob_bytes;
+  std::chrono::milliseconds lock_wait{0}; ///< for another runtime to let the directory go
 };
 
-/// Errors: `directory_locked`, `directory_unusable`, `corrupt`, each naming the directory.
+/// Takes the lock of the directory, which the engine holds until its end. A database that has lost commits is
+/// not opened, and left as it is. Errors: `directory_locked`, `directory_unusable`, `corrupt`, each naming
+/// the directory.
 expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& settings);
 
 } // namespace dormouse

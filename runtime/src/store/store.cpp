@@ -1,10 +1,13 @@
 #include "store/store.hpp"
 
+#include "store/watermark.hpp"
+
 #include <dormouse/actors/storage.hpp>
 #include <dormouse/serialization/codec.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 
 namespace dormouse {
@@ -69,10 +72,14 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
   } else {
     info.identity = random_identity();
   }
+  auto mark = watermark::open(directory);
+  if (!mark) return unexpected<error>(mark.error());
+  info.epoch = std::max(info.epoch, mark->epoch()); // the log may have lost the row
   if (info.epoch >= last_epoch)
     return fail(errc::storage_error,
                 fmt::format("the store was opened {} times, which is the limit", info.epoch));
   ++info.epoch;
+  if (auto noted = mark->note_epoch(info.epoch); !noted) return unexpected<error>(noted.error());
   info.format = store_format; // all rows of earlier formats are read as they are
   write_set writes{{keys::store_info(), seal_value(frame_type::store_info, info)}};
   const write_set* sets[] = {&writes};

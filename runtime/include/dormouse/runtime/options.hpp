@@ -58,6 +58,10 @@ struct options {
   /// Where everything durable lives; created if missing. One runtime per directory (R18).
   std::filesystem::path directory;
 
+  /// How long to wait for another runtime to let the directory go, for deployments that overlap; 0: a
+  /// directory that is in use is `directory_locked` at once. 0..24 h
+  std::chrono::milliseconds lock_wait{0};
+
   /// The time of day; null: the system's. See clock.hpp
   std::shared_ptr<const wall_clock> clock = {};
 
