@@ -723,7 +723,8 @@ TEST_CASE_FIXTURE(
   runtime running(settings());
   auto me = someone(running);
   for (const auto& [name, how] : damages) {
-    CAPTURE(name);
+    const auto& this_name = name; // clang 14 captures no structured binding
+    CAPTURE(this_name);
     for (const auto& why :
          {error_of(me.call<&surfer::look>(name)), error_of(me.call<&surfer::names>(name)),
           error_of(me.call<&surfer::set>(name, std::string("b"), std::string("1"), at("/")))}) {
@@ -741,7 +742,8 @@ TEST_CASE_FIXTURE(
   // It is mended by being emptied.
   bool sets_at_once = false;
   for (const auto& [name, how] : damages) {
-    CAPTURE(name);
+    const auto& this_name = name; // clang 14 captures no structured binding
+    CAPTURE(this_name);
     sets_at_once = !sets_at_once;
     if (sets_at_once)
       value_of(me.call<&surfer::clear_and_set>(name, std::string("new"), at("/")));

@@ -248,7 +248,8 @@ TEST_CASE_FIXTURE(fixture, "R19: large bodies that find no room in memory, or no
     const std::vector<std::pair<std::string, std::string>> kinds{
         {"plain", ""}, {"chunked", "&mode=chunked&chunks=40"}, {"packed", "&encoding=gzip"}};
     for (const auto& [name, more] : kinds) {
-      CAPTURE(name);
+      const auto& this_name = name; // clang 14 captures no structured binding
+      CAPTURE(this_name);
       for (const auto& mine : objects)
         value_of(mine.call<&carrier::send>(get(name, 2 * mib, more), std::uint64_t{0}, std::uint64_t{0}));
       for (const auto& mine : objects)
@@ -657,7 +658,8 @@ TEST_CASE_FIXTURE(
     auto mine = object(running);
     CHECK(receipt_of(mine, "sound").status == 200);
     for (const auto& [name, how] : damages) {
-      CAPTURE(name);
+      const auto& this_name = name; // clang 14 captures no structured binding
+      CAPTURE(this_name);
       const auto lost = receipt_of(mine, name);
       CHECK(lost.code == "FETCH_FAILED");
       CHECK(contains(lost.message, (directory.path() / "blobs").string()));

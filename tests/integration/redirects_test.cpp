@@ -321,7 +321,8 @@ TEST_CASE_FIXTURE(fixture, "redirects: a Location that leads nowhere is not told
   for (const auto& [location, code] :
        {std::pair{"http://127.0.0.1:99999/?token=secret", fetch_errc::network_error},
         std::pair{"ftp://secret/", fetch_errc::blocked}}) {
-    CAPTURE(location);
+    const auto& this_location = location; // clang 14 captures no structured binding
+    CAPTURE(this_location);
     const auto refused = failed(fetched(mine, {.tag = location, .url = redirect_to(location)}));
     CHECK(refused.code == code);
     CHECK(refused.sent == sent_state::yes);

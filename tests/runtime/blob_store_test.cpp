@@ -167,7 +167,8 @@ TEST_CASE_FIXTURE(
   };
   const auto bytes = random_bytes(300'000, 3);
   for (const auto& [name, how] : damages) {
-    CAPTURE(name);
+    const auto& this_name = name; // clang 14 captures no structured binding
+    CAPTURE(this_name);
     const auto what = kept(bytes);
     auto damaged = bytes;
     how(damaged);

@@ -19,7 +19,8 @@ TEST_CASE("duration histogram: bucket i has what is less than 2^i ms and in no b
        {row{0us, 0}, row{999us, 0}, row{1ms, 1}, row{1999us, 1}, row{2ms, 2}, row{3999us, 2}, row{4ms, 3},
         row{1023ms, 10}, row{1024ms, 11}, row{4'194'303ms, 22}, row{4'194'304ms, 23}, row{24h, 23},
         row{24h * 365, 23}, row{-5ms, 0}}) {
-    CAPTURE(duration.count());
+    const auto& this_duration = duration; // clang 14 captures no structured binding
+    CAPTURE(this_duration.count());
     duration_histogram times;
     times.add(duration);
     for (std::size_t i = 0; i < times.buckets.size(); ++i)

@@ -298,8 +298,10 @@ TEST_CASE("keys: the rows of an object, and the objects of a binding whose ids h
                                                                {"a", "\0a"s, false},
                                                                {"a", "b", false},
                                                                {"a", "a\xf4\x8f\xbf\xbf", true}}) {
-    CAPTURE(prefix);
-    CAPTURE(id);
+    const auto& this_prefix = prefix; // clang 14 captures no structured binding
+    CAPTURE(this_prefix);
+    const auto& this_id = id; // clang 14 captures no structured binding
+    CAPTURE(this_id);
     CHECK(holds(keys::objects_of("THING", prefix), keys::object({"THING", id})) == expected);
     CHECK_FALSE(holds(keys::objects_of("THING", prefix), keys::object({"THINGS", id})));
   }

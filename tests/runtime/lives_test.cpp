@@ -189,7 +189,8 @@ TEST_CASE("R24: what storage does not give costs a post no try, nor its place") 
       {"hidden", 'C', [](const object_ref<reader>& it) { return it.post<&reader::read_and_hide>(); }},
   };
   for (const auto& [name, kind, read] : kinds) {
-    CAPTURE(name);
+    const auto& this_name = name; // clang 14 captures no structured binding
+    CAPTURE(this_name);
     test::scratch_directory directory;
     auto valve = std::make_shared<test::storage_valve>();
     runtime running({.directory = directory.path()}, {.wrap_engine = valve->wrap()});

@@ -92,7 +92,8 @@ TEST_CASE_FIXTURE(fixture,
                                                          {"\xc3", {"\xc3\xa9t\xc3\xa9"}},
                                                          {"abc", {}},
                                                          {"z", {}}}) {
-    CAPTURE(prefix);
+    const auto& this_prefix = prefix; // clang 14 captures no structured binding
+    CAPTURE(this_prefix);
     for (const std::size_t limit : {1, 2, 3, 1000})
       CHECK(walk(prefix, limit) == expected);
   }

@@ -377,7 +377,8 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is t
       {"dead letter", [this] { return running->dead_letters().discard(7), std::string(); }},
   };
   for (const auto& [name, way] : ways) {
-    CAPTURE(name);
+    const auto& this_name = name; // clang 14 captures no structured binding
+    CAPTURE(this_name);
     waiter::wait_for = way;
     const auto why = error_of(waits.call<&waiter::wait>());
     CHECK(why.code == errc::would_block);
