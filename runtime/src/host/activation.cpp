@@ -86,8 +86,10 @@ private:
       held_back_; ///< from the inbox, by its ids: storage failed when they were handled. None that is younger
                   ///< passes them; counted as pending
   std::vector<envelope_ptr> backing_off_; ///< counted as pending; come back by themselves
-  std::optional<error> not_awake_; ///< why the object did not wake, while those are handled who are held back
-  bool hibernate_ = false;         ///< whether or not the object wants it
+  std::optional<error>
+      not_awake_; ///< why the object did not wake, while those are tried again that were held back
+  bool retries_held_back_ = false;
+  bool hibernate_ = false; ///< whether or not the object wants it
   bool retired_ = false;
 };
 
@@ -120,9 +122,10 @@ caf::behavior activation::make_behavior() {
         after_message();
       },
       [this](retry_held_back) {
-        not_awake_.reset();
+        retries_held_back_ = true;
         for (auto& [id, what] : std::exchange(held_back_, {}))
           receive(std::move(what)); // if the first one cannot wake the object, it is a try of all of them
+        retries_held_back_ = false;
         not_awake_.reset();
         after_message();
       },
@@ -218,8 +221,8 @@ void activation::process(envelope_ptr what) {
     if ((what->inbox_id == 0 && !what->firing) || object_.fault() == awake_object::load_fault::damage)
       return finished(what);
     if (object_.fault() == awake_object::load_fault::storage) return hold_back(what);
-    not_awake_ = std::move(why);
-    return fail_to_wake(what, *not_awake_);
+    if (retries_held_back_) not_awake_ = why;
+    return fail_to_wake(what, why);
   case readiness::ready:
     break;
   }

@@ -280,7 +280,8 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
   core_.counts.failed_turns.add();
   in_turn.go_back(std::move(done_before));
   destroy_object();
-  lost_ = make(&*before); // what it wrote itself: only the program can fail
+  lost_ = make(&*before);
+  if (lost_) lost_->code = errc::handler_failed; // it reads what it has just written: nothing is damaged
   return refused(std::move(*failed));
 }
 
