@@ -201,6 +201,6 @@ TEST_CASE("R28: what storage does not give costs a post no try, nor its place") 
     REQUIRE(eventually([&] { return valve->failed_reads() >= 1; }, 10s));
     value_of(it.post<&reader::rest>());
     valve->heal();
-    CHECK(eventually([&] { return value_of(it.call<&reader::done>()) == texts{name, "rest"}; }, 10s));
+    CHECK(eventually([&] { return value_of(it.call<&reader::done>()) == texts{this_name, "rest"}; }, 10s));
   }
 }
