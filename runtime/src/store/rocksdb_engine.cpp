@@ -173,7 +173,8 @@ expected<open_database> open_checked(const rocksdb_settings& settings,
     return fail(errc::directory_locked,
                 fmt::format("directory '{}' is in use by another runtime (one runtime per directory): {}",
                             directory.string(), text));
-  return fail(status.IsCorruption() ? errc::corrupt : errc::directory_unusable,
+  const bool damaged = status.IsCorruption() || status.IsPathNotFound(); // a file that another one names
+  return fail(damaged ? errc::corrupt : errc::directory_unusable,
               fmt::format("the store in '{}' cannot be opened: {}", directory.string(), text));
 }
 
@@ -203,7 +204,7 @@ rocksdb::Options rocksdb_options(const rocksdb_settings& settings) {
   options.compression = rocksdb::kLZ4Compression;
   // The end of the log may be torn, all before it is whole or the store does not open. A log over the file of
   // an older one could not be told from a damaged one: behind its end it has records too. So none is
-  // recycled, though an appended log costs a little more at each sync (its inode grows).
+  // recycled; what that costs is in docs/on-disk-format.md.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.recycle_log_file_num = 0;
   options.track_and_verify_wals_in_manifest = true;
