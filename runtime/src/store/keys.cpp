@@ -112,7 +112,7 @@ void put_abort_id(std::string& out, const abort_id& id) {
 
 std::string store_info() { return "Minfo"; }
 
-std::string last_commit() { return "Mcommit"; }
+std::string last_commit() { return "Zcommit"; }
 
 std::string object(const address& where) {
   std::string out("O");
