@@ -77,15 +77,33 @@ private:
   std::optional<settled<value_type>> outcome_;
 };
 
+template <operand Use> constexpr void demand_name() {
+  static_assert(Use == operand::any, "dormouse: g++ miscompiles braces, aggregates and capturing closures "
+                                     "inside a co_await expression; name the operation first:  auto page = "
+                                     "self.fetch(url, {...});  then  co_await page");
+}
+
+/// What `continue_as` gives, to be awaited: it does not come back.
+template <operand Use> struct [[nodiscard("the task goes on until it is awaited: co_await it")]] new_run {
+  struct never {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const noexcept {}
+  };
+  never operator co_await() const& noexcept { return {}; }
+  never operator co_await()&& noexcept {
+    demand_name<Use>();
+    return {};
+  }
+};
+
 /// Makes `Derived` awaitable. It has `value_type`, `run()`, `order()` (0: not done), `failed()` and `read()`
 /// (nothing: the run has halted).
 template <class Derived, operand Use> class awaitable {
 public:
   auto operator co_await() const& { return task_awaiter<Derived>(static_cast<const Derived&>(*this)); }
   auto operator co_await() && {
-    static_assert(Use == operand::any, "dormouse: g++ miscompiles braces, aggregates and capturing closures "
-                                       "inside a co_await expression; name the operation first:  auto page = "
-                                       "self.fetch(url, {...});  then  co_await page");
+    demand_name<Use>();
     return task_awaiter<Derived>(static_cast<const Derived&>(*this));
   }
 };

@@ -181,18 +181,21 @@ public:
   /// Ends this run and begins another with a fresh journal, for loops that run for ever; to be awaited, and
   /// it does not come back. Whoever waits for the task waits on. What the run has not waited for is not
   /// waited for any more. `Method` is the task itself or another one of the class with the same result.
-  template <auto Method, class... Args> auto continue_as(Args&&... args) const {
+  template <auto Method, class... Args>
+  detail::new_run<detail::use_of<Args...>> continue_as(Args&&... args) const {
     using traits = detail::member_traits<std::remove_cv_t<decltype(Method)>>;
     static_assert(traits::is_task && std::is_same_v<typename traits::class_type, T>,
                   "dormouse: continue_as<&T::task>() names a task of the same class");
-    return restart(encode(std::string(T::methods::template name_of<Method>()),
-                          detail::encode_arguments<Method>(std::forward<Args>(args)...)));
+    run_->restart(encode(std::string(T::methods::template name_of<Method>()),
+                         detail::encode_arguments<Method>(std::forward<Args>(args)...)));
+    return {};
   }
 
   /// The same task again; the arguments must be of its parameters' own types, which is checked when it
   /// begins.
-  template <class... Args> auto continue_as(const Args&... args) const {
-    return restart(encode(std::string(), encode(args...)));
+  template <class... Args> detail::new_run<detail::use_of<Args...>> continue_as(Args&&... args) const {
+    run_->restart(encode(std::string(), encode(std::as_const(args)...)));
+    return {};
   }
 
   const task_id& id() const noexcept { return run_->id(); }
@@ -207,16 +210,6 @@ private:
     return detail::call_step(*run_, object_id<owner>(std::forward<U>(to)).where(),
                              owner::methods::template name_of<Method>(), names_of<owner, Method>(),
                              detail::encode_arguments<Method>(std::forward<Args>(args)...));
-  }
-
-  struct never {
-    bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<>) const noexcept {}
-    void await_resume() const noexcept {}
-  };
-  never restart(std::string what) const {
-    run_->restart(std::move(what));
-    return {};
   }
 
   task_run* run_;
