@@ -26,10 +26,10 @@ void commit_and_wait(store& to, std::unique_ptr<awaited_commit> commit) {
 }
 
 void use_present_name(const runtime_core& core, dead_letter& letter) {
-  if (auto parts = keys::parse_inbox(letter.key)) {
-    core.use_present_name(parts->where);
-    letter.key = keys::inbox(parts->where, parts->id);
-  }
+  if (auto parts = keys::parse_inbox(letter.key))
+    letter.key = keys::inbox(core.present(std::move(parts->where)), parts->id);
+  else if (auto tick = keys::parse_schedule(letter.key))
+    letter.key = keys::schedule(core.present(std::move(tick->where)), tick->id);
 }
 
 /// Under the present name of its object.
@@ -137,8 +137,8 @@ void dead_letters::retry(std::uint64_t id) {
       throw failure(
           {errc::corrupt, fmt::format("dead letter {} holds damaged bytes ({}); it can only be discarded", id,
                                       letter.reason)});
-    auto place = core.class_of_row(parts->where.binding, parts->id);
-    delivery_order back{parts->where, place.type, nullptr, std::move(place.in_hand)};
+    auto place = core.place_of_row(parts->where, parts->id);
+    delivery_order back{place.where, place.type, nullptr, std::move(place.in_hand)};
     if (place.type != nullptr)
       back.what = value_or_throw(read_inbox_row(core, *place.type, letter.key, letter.value));
     auto commit = std::make_unique<awaited_commit>();

@@ -308,25 +308,28 @@ void runtime::define(std::initializer_list<const class_descriptor*> types) {
     if (!type->old_bindings.empty()) rename_objects(core, *type);
   tell_dispatcher<classes_defined>(core, fresh);
   for (const auto* type : fresh)
-    core.schedules->defined(type->binding);
+    core.schedules->defined(*type);
 }
 
-const class_descriptor* runtime::check(const address& to) const {
+const class_descriptor* runtime::check(const address& to, const class_descriptor* wanted) const {
   value_or_throw(validate(to));
   const auto* type = self_->core->find_class(to.binding);
   if (type == nullptr)
     throw failure(
         {errc::unknown_binding,
          fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding)});
+  if (wanted != nullptr && wanted != type)
+    throw failure(
+        {errc::invalid_binding,
+         fmt::format("binding '{}' is defined by another class than the one of this handle", to.binding)});
   return type;
 }
 
 std::shared_ptr<router> runtime::routes() const { return self_->desk; }
 
 untyped_ref runtime::get(const address& to) const {
-  auto present = to;
-  self_->core->use_present_name(present);
-  const auto* type = check(present);
+  address present = self_->core->present(to);
+  const auto* type = check(present, nullptr);
   return {routes(), std::move(present), type};
 }
 

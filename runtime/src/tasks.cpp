@@ -8,7 +8,7 @@ namespace dormouse {
 namespace {
 
 task_id under_present_name(const runtime_core& core, task_id id) {
-  core.use_present_name(id.object);
+  id.object = core.present(std::move(id.object));
   return id;
 }
 
@@ -44,8 +44,7 @@ std::vector<task_entry> tasks::list(const task_filter& which) const {
                    fmt::format("task_filter::limit is {}; it must be 1..{}", which.limit, most_listed)});
   return desk_->with_store([&which](runtime_core& core) {
     const bool by_index = which.state == task_state::stuck; // it has a row for each of them, and no more
-    address of{which.binding, which.instance_id};
-    core.use_present_name(of);
+    const address of = core.present({which.binding, which.instance_id});
     const char kind = by_index ? 'U' : 'T';
     auto range = of.binding.empty() ? keys::all(kind)
                  : by_index         ? keys::stuck_tasks_of(of.binding)
@@ -115,9 +114,7 @@ std::future<bool> tasks::settle(const any_promise_id& id, call_result<std::strin
 void tasks::send(const address& to, const method_descriptor& method, std::string arguments,
                  std::unique_ptr<reply_sink> sink) const {
   if (auto good = validate(to); !good) return sink->resolve(unexpected<error>(good.error()));
-  auto present = to;
-  desk_->use_present_name(present);
-  desk_->call(present, method, std::move(arguments), std::move(sink));
+  desk_->call(desk_->present(to), method, std::move(arguments), std::move(sink));
 }
 
 } // namespace dormouse

@@ -347,8 +347,8 @@ void activation::drop_late(const envelope_ptr& what) {
 /// time-out of a call, a step of its task, the task of a task.
 bool activation::is_held(const envelope& what) {
   if (!ready_.holds(what)) return false;
-  if (const auto* asks = what.path.top();
-      asks != nullptr && asks->method == task_methods::hop && asks->object == entry_.where)
+  if (const auto* asks = what.path.top(); asks != nullptr && asks->method == task_methods::hop &&
+                                          core_.present(asks->object).get() == entry_.where)
     return false;
   if (!what.firing) return true;
   auto row = object_.schedules().find(what.firing->id);

@@ -9,7 +9,7 @@
 namespace dormouse {
 namespace {
 
-const auto error_category = caf::atom("dormouse");
+constexpr auto error_category = caf::atom("dormouse");
 
 class caf_sink final : public reply_sink {
 public:
@@ -54,8 +54,9 @@ std::unique_ptr<reply_sink> make_caf_sink(const caf::response_promise& promise) 
   return std::make_unique<caf_sink>(promise);
 }
 
-caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to) {
-  auto activation = dynamic_cast<front_desk&>(routes).pin(to);
+caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to,
+                        const method_descriptor& method) {
+  auto activation = dynamic_cast<front_desk&>(routes).pin(to, method);
   if (activation) return *activation;
   return system.spawn<caf::hidden>(
       [why = to_caf_error(with_origin(activation.error(), to))](caf::event_based_actor*) -> caf::behavior {

@@ -3,6 +3,7 @@
 #include "host/late_results.hpp"
 #include "host/turn.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/actors/user_code.hpp>
 
 #include <caf/send.hpp>
@@ -14,7 +15,16 @@
 namespace dormouse {
 namespace {
 
-const error has_stopped{errc::stopped, "the runtime has stopped"};
+error has_stopped() { return {errc::stopped, "the runtime has stopped"}; }
+
+/// A handle may be of another class with the same binding: what it calls would take the object for one of its
+/// own.
+expected<void> check_owner(const class_descriptor& type, const method_descriptor& method) {
+  if (type.owns(method) || runtime_methods::find(method.name) == &method) return {};
+  return fail(errc::invalid_binding, fmt::format("method '{}' is of another class than the one that is "
+                                                 "defined for binding '{}'",
+                                                 method.name, type.binding));
+}
 
 /// A stored one-way call: delivered when it is durable.
 class post_commit final : public pending_commit {
@@ -86,10 +96,11 @@ private:
 
 } // namespace
 
-expected<caf::actor> front_desk::pin(const address& to) {
+expected<caf::actor> front_desk::pin(const address& to, const method_descriptor& method) {
   const auto* type = core_->find_class(to.binding);
   if (type == nullptr)
     return fail(errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding));
+  if (auto good = check_owner(*type, method); !good) return unexpected<error>(good.error());
   return core_->directory.pin(to, *type, admission::bounded);
 }
 
@@ -111,7 +122,7 @@ void front_desk::call_once(const address& to, const method_descriptor& method, s
 
 void front_desk::hand_over(const address& to, const method_descriptor& method, std::string arguments,
                            std::string key, std::unique_ptr<reply_sink> sink) {
-  auto activation = pin(to);
+  auto activation = pin(to, method);
   if (!activation) return sink->resolve(unexpected<error>(with_origin(activation.error(), to)));
   auto what = std::make_shared<envelope>();
   what->method = &method;
@@ -127,6 +138,7 @@ void front_desk::post(const address& to, const method_descriptor& method, std::s
   const auto* type = core_->find_class(to.binding);
   if (type == nullptr)
     return refuse({errc::unknown_binding, fmt::format("no class is defined for binding '{}'", to.binding)});
+  if (auto good = check_owner(*type, method); !good) return refuse(good.error());
   if (arguments.size() > core_->settings.max_inline_bytes)
     return refuse(
         {errc::too_large,
@@ -140,11 +152,11 @@ void front_desk::post(const address& to, const method_descriptor& method, std::s
                      core_->settings.max_pending_messages)});
   }
   std::shared_lock guard(open_mutex_);
-  if (!open_) return refuse(has_stopped);
+  if (!open_) return refuse(has_stopped());
   auto what = std::make_shared<envelope>();
   what->method = &method;
   what->arguments = std::move(arguments);
-  auto place = core_->class_and_id(to.binding); // its class is defined, and stays so
+  auto place = core_->place_for(to); // its class is defined, and stays so
   what->inbox_id = place.id;
   const post_message stored{std::string(method.name), what->arguments};
   auto commit = std::make_unique<post_commit>(
@@ -158,8 +170,9 @@ expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
   std::future<expected<void>> durable;
   {
     std::shared_lock guard(open_mutex_);
-    if (!open_) return unexpected<error>(has_stopped);
-    aim_at_stored_life(*core_, fetch.path);
+    if (!open_) return unexpected<error>(has_stopped());
+    if (auto aimed = aim_at_stored_life(*core_, fetch.path); !aimed)
+      return unexpected<error>(aimed.error());
     auto admitted = admit_fetch(*core_, std::move(fetch));
     if (!admitted) return unexpected<error>(admitted.error());
     auto commit = std::make_unique<outside_fetch_commit>(*core_, std::move(*admitted));
@@ -175,7 +188,7 @@ expected<void> front_desk::abort(const abort_id& id, std::string reason) {
   std::future<expected<void>> durable;
   {
     std::shared_lock guard(open_mutex_);
-    if (!open_) return unexpected<error>(has_stopped);
+    if (!open_) return unexpected<error>(has_stopped());
     auto commit = std::make_unique<outside_abort_commit>(
         *core_, abort_request{id, {core_->clock->now_ms(), std::move(reason)}});
     durable = commit->durable();

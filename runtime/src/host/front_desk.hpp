@@ -28,7 +28,8 @@ public:
   }
 
   /// For callers that send to the activation themselves.
-  expected<caf::actor> pin(const address& to);
+  /// Error: besides, `invalid_binding` for a method of another class than the one that is defined.
+  expected<caf::actor> pin(const address& to, const method_descriptor& method);
 
   /// A fetch from outside any turn: durable on return.
   expected<std::size_t> enqueue(fetch_message&& fetch);
@@ -46,7 +47,7 @@ public:
   /// No use of the store from here on; waits for those under way.
   void close();
 
-  void use_present_name(address& where) const { core_->use_present_name(where); }
+  present_address present(address where) const { return core_->present(std::move(where)); }
 
 private:
   /// `key` empty: none.

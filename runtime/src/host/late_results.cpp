@@ -23,13 +23,27 @@ std::uint64_t life_of(const envelope& what) noexcept {
 
 } // namespace
 
-void aim_at_stored_life(runtime_core& core, return_path& path) {
+expected<void> aim_at_stored_life(runtime_core& core, return_path& path) {
   auto* top = path.top();
-  if (top == nullptr || waiting_callers::is_caller(*top)) return;
-  core.use_present_name(top->object);
-  if (auto stored = core.store->load_object(top->object);
-      stored && *stored) // one that cannot be read cannot be destroyed either
+  if (top == nullptr || waiting_callers::is_caller(*top)) return {};
+  top->object = core.present(std::move(top->object));
+  auto stored = core.store->load_object(top->object);
+  if (!stored && stored.error().code == errc::storage_error) return unexpected<error>(stored.error());
+  if (stored && *stored) // one that is damaged cannot be destroyed either
     top->incarnation = (*stored)->facts.incarnation;
+  return {};
+}
+
+expected<std::string> load_jar_of_life(runtime_core& core, const return_address& asker,
+                                       std::string_view name) {
+  const auto owner = core.present(asker.object);
+  auto bytes = core.store->load_jar(owner, name);
+  if (!bytes || bytes->empty() || asker.incarnation == 0) return bytes;
+  // Behind the jar: the life that is there now was there when the jar was read, for none comes back.
+  auto stored = core.store->load_object(owner);
+  if (!stored) return unexpected<error>(std::move(stored).error());
+  if (!*stored || (*stored)->facts.incarnation != asker.incarnation) return std::string();
+  return bytes;
 }
 
 bool creates_nothing(const envelope& what) noexcept {

@@ -14,13 +14,20 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace dormouse {
 
 /// What is asked from outside of the object's turns, to be answered to it, is for the life that is stored
-/// now; if there is none, for the next.
-void aim_at_stored_life(runtime_core& core, return_path& path);
+/// now; if there is none, for the next. Error: `storage_error` if it cannot be told which that is.
+expected<void> aim_at_stored_life(runtime_core& core, return_path& path);
+
+/// The jar that goes along with what `asker` has asked for, encoded: empty if there is none, or if the life
+/// that asked has ended, whose jars have ended with it. Errors: `corrupt`, `storage_error`.
+expected<std::string> load_jar_of_life(runtime_core& core, const return_address& asker,
+                                       std::string_view name);
 
 /// Whether it is for another life than this.
 bool is_late(const envelope& what, std::uint64_t incarnation) noexcept;

@@ -20,7 +20,7 @@ expected<call_id> open_calls::open(admitted_call& what, std::size_t place, std::
   if (within < std::chrono::milliseconds(1) || within > longest)
     return fail(errc::invalid_request,
                 fmt::format("the call of {}.{} is waited for within {} ms; that must be 1..{}",
-                            what.to.binding, message.method, within.count(), longest.count()));
+                            what.to->binding, message.method, within.count(), longest.count()));
   open_call record{what.to, message.method, within.count(), {}};
   auto& hop = *message.path.top();
   (void)record.path.push(hop); // an empty path has room

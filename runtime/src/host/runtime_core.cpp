@@ -81,15 +81,18 @@ const class_descriptor* runtime_core::find_class(std::string_view binding) const
   return found == classes_.end() ? nullptr : found->second;
 }
 
-inbox_place runtime_core::class_and_id(std::string_view binding) { return class_of_row(binding, 0); }
-
-inbox_place runtime_core::class_of_row(std::string_view binding, std::uint64_t id) {
+inbox_place runtime_core::place_of_row(const address& to, std::uint64_t id) {
+  present_address where(to);
   std::shared_lock guard(classes_mutex_);
+  use_present_name(where.where_);
   if (id == 0) id = store->next_id();
-  if (auto found = classes_.find(binding); found != classes_.end())
-    return {found->second, id, walks.on_the_way(binding, id)};
+  if (auto found = classes_.find(where->binding); found != classes_.end()) {
+    auto in_hand = walks.on_the_way(where->binding, id);
+    return {std::move(where), found->second, id, std::move(in_hand)};
+  }
   rows_in_hand.begin();
-  return {nullptr, id, std::shared_ptr<void>(nullptr, [this](void*) { rows_in_hand.end(); })};
+  return {std::move(where), nullptr, id,
+          std::shared_ptr<void>(nullptr, [this](void*) { rows_in_hand.end(); })};
 }
 
 std::uint64_t runtime_core::add_class(const class_descriptor& type) {
@@ -105,9 +108,15 @@ void runtime_core::add_renaming(std::string_view old, std::string_view present) 
   any_renamed_ = true;
 }
 
-void runtime_core::use_present_name(address& where) const {
-  if (!any_renamed_.load(std::memory_order_acquire)) return;
+present_address runtime_core::present(address where) const {
+  present_address out(std::move(where));
+  if (!any_renamed_.load(std::memory_order_acquire)) return out;
   std::shared_lock guard(classes_mutex_);
+  use_present_name(out.where_);
+  return out;
+}
+
+void runtime_core::use_present_name(address& where) const {
   if (auto found = renamed_.find(where.binding); found != renamed_.end()) where.binding = found->second;
 }
 
@@ -143,7 +152,7 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
                            const fetch_result* result, std::chrono::microseconds attempt,
                            std::chrono::milliseconds delay) {
   if (!settings.observer) return;
-  fetch_event event{.fetch_id = fetch.id, .object = fetch.path.top()->object};
+  fetch_event event{.fetch_id = fetch.id, .object = present(fetch.path.top()->object)};
   event.queue = fetch.extra.queue;
   event.method = fetch.method;
   event.url = fetch.url;
@@ -162,7 +171,7 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) {
   if (!settings.observer) return;
   const auto& asked = result.extra.request;
-  fetch_event event{.fetch_id = result.fetch_id, .object = result.path.top()->object};
+  fetch_event event{.fetch_id = result.fetch_id, .object = present(result.path.top()->object)};
   event.queue = asked.queue;
   event.method = asked.method;
   event.url = asked.url;

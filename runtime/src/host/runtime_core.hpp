@@ -7,6 +7,7 @@
 #include "host/counters.hpp"
 #include "host/directory.hpp"
 #include "host/inbox_walks.hpp"
+#include "host/present_address.hpp"
 #include "host/waiting_callers.hpp"
 #include "ports/ports.hpp"
 #include "proxy/origin_book.hpp"
@@ -58,6 +59,7 @@ private:
 
 /// For a row in the inbox of an object.
 struct inbox_place {
+  present_address where;
   const class_descriptor* type = nullptr; ///< of the object; null: not defined
   std::uint64_t id = 0;
   std::shared_ptr<void> in_hand; ///< held until the row is durable, or given up: if it is not defined, a
@@ -94,13 +96,14 @@ struct runtime_core {
   // Classes, by binding.
   const class_descriptor* find_class(std::string_view binding) const;
 
-  /// A new id for a row in the inbox of such an object, and whether the object's class is defined: whoever
-  /// makes the row hands it to `deliver` if it is, and the walk that begins with a definition finds it if
-  /// not. Both at once, so that no row belongs to both or to neither.
-  inbox_place class_and_id(std::string_view binding);
+  /// For a new row in the inbox of an object: its present name, an id, and whether the object's class is
+  /// defined: whoever makes the row hands it to `deliver` if it is, and the walk that begins with a
+  /// definition finds it if not. All at once, so that no row belongs to both or to neither, and none is
+  /// written under a name that its object leaves.
+  inbox_place place_for(const address& to) { return place_of_row(to, 0); }
 
   /// The same for a row that has its id: one that is put back.
-  inbox_place class_of_row(std::string_view binding, std::uint64_t id);
+  inbox_place place_of_row(const address& to, std::uint64_t id);
 
   /// A walk of its inboxes is to come. Returns an id: what was made for this class before has a lower one.
   std::uint64_t add_class(const class_descriptor& type);
@@ -108,7 +111,7 @@ struct runtime_core {
   // Bindings that had another name before: addresses with that one are still in messages under way, in dead
   // letters, and in what programs keep.
   void add_renaming(std::string_view old, std::string_view present);
-  void use_present_name(address& where) const;
+  present_address present(address where) const;
   bool was_renamed(std::string_view binding) const; ///< whether it is the old name of another
 
   // Named queues, the default one under the empty name.
@@ -152,6 +155,8 @@ private:
   void observe(void (fetch_observer::*what)(const fetch_event&), const fetch_event& event);
 
   std::map<std::string, queue_places> queues_; ///< not changed once made
+  void use_present_name(address& where) const; ///< with `classes_mutex_` held
+
   mutable std::shared_mutex classes_mutex_;
   std::map<std::string, const class_descriptor*, std::less<>> classes_;
   std::map<std::string, std::string, std::less<>> renamed_; ///< the same for old names

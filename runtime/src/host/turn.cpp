@@ -2,6 +2,7 @@
 
 #include "host/late_results.hpp"
 
+#include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <fmt/format.h>
@@ -150,12 +151,13 @@ cookie_jar& turn::open_jar(const std::string& name) {
 }
 
 /// Says which life of the object the answer is for.
-void turn::aim(return_path& path) {
+expected<void> turn::aim(return_path& path) {
   auto* top = path.top();
-  if (top != nullptr && top->object == self_)
-    top->incarnation = incarnation_;
-  else
-    aim_at_stored_life(core_, path);
+  if (top == nullptr || (top->object != self_ && core_.present(top->object).get() != self_))
+    return noted(aim_at_stored_life(core_, path));
+  top->object = self_;
+  top->incarnation = incarnation_;
+  return {};
 }
 
 std::optional<error> turn::begin_tick(const schedule_message& of) {
@@ -170,7 +172,7 @@ std::optional<error> turn::close_call(std::uint64_t number) {
 }
 
 expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
-  aim(fetch.path);
+  if (auto aimed = aim(fetch.path); !aimed) return unexpected<error>(aimed.error());
   auto admitted = admit_fetch(core_, std::move(fetch));
   if (!admitted) {
     met_storage_error_ = met_storage_error_ || admitted.error().code == errc::storage_error;
@@ -181,14 +183,16 @@ expected<std::size_t> turn::enqueue(fetch_message&& fetch) {
 }
 
 expected<std::size_t> turn::enqueue_call(const address& called, call_message&& what) {
-  auto to = called;
-  core_.use_present_name(to);
-  if (auto good = validate(to); !good) return unexpected<error>(good.error());
-  auto place = core_.class_and_id(to.binding);
+  if (auto good = validate(called); !good) return unexpected<error>(good.error());
+  auto place = core_.place_for(called);
+  const auto& to = place.where.get();
   if (place.type == nullptr)
     return fail(
         errc::unknown_binding,
         fmt::format("no class is defined for binding '{}'; call runtime.define<T>() first", to.binding));
+  if (runtime_methods::find(*place.type, what.method) == nullptr)
+    return fail(errc::unknown_method,
+                fmt::format("class {} has no method {:?}", to.binding, what.method.substr(0, 100)));
   auto bytes = what.arguments.size();
   if (const auto* top = what.path.top()) bytes += top->context.size();
   if (bytes > core_.settings.max_inline_bytes)
@@ -203,19 +207,17 @@ expected<std::size_t> turn::enqueue_call(const address& called, call_message&& w
         fmt::format("{} messages are waiting in the runtime, the limit of options::max_pending_messages",
                     core_.settings.max_pending_messages));
   }
-  add_call(to, std::move(place), std::move(what));
+  add_call(std::move(place), std::move(what));
   return 2 * (calls_.size() - 1) + 1;
 }
 
-void turn::enqueue_own_call(call_message&& what) {
-  add_call(self_, core_.class_and_id(self_.binding), std::move(what));
-}
+void turn::enqueue_own_call(call_message&& what) { add_call(core_.place_for(self_), std::move(what)); }
 
-void turn::add_call(const address& to, inbox_place place, call_message&& what) {
+void turn::add_call(inbox_place place, call_message&& what) {
   what.id = place.id;
   what.from = self_;
-  aim(what.path);
-  calls_.push_back({to, place.type, std::move(what), std::move(place.in_hand)});
+  (void)aim(what.path); // its own life, which is known
+  calls_.push_back({std::move(place.where), place.type, std::move(what), std::move(place.in_hand)});
 }
 
 expected<taken_call> turn::enqueue_call(const address& to, call_message&& what,

@@ -37,7 +37,7 @@ expected<admitted_fetch> admit_fetch(runtime_core& core, fetch_message&& fetch);
 
 /// A checked call to another object.
 struct admitted_call {
-  address to;
+  present_address to;
   const class_descriptor* type = nullptr;
   call_message message;
   std::shared_ptr<void> in_hand; ///< see `inbox_place`
@@ -202,8 +202,8 @@ private:
   }
 
   cookie_jar& open_jar(const std::string& name);
-  void aim(return_path& path);
-  void add_call(const address& to, inbox_place place, call_message&& what);
+  expected<void> aim(return_path& path);
+  void add_call(inbox_place place, call_message&& what);
 
   runtime_core& core_;
   const address& self_;

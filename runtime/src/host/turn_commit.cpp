@@ -21,9 +21,8 @@ delivery_order answer_object(runtime_core& core, write_set& writes, return_path 
                              call_result<std::string> reply) {
   auto answer = std::make_unique<reply_message>();
   answer->path = std::move(waiting);
-  core.use_present_name(answer->path.top()->object);
-  const auto to = answer->path.top()->object;
-  auto [type, id, in_hand] = core.class_and_id(to.binding);
+  auto [to, type, id, in_hand] = core.place_for(answer->path.top()->object);
+  answer->path.top()->object = to;
   answer->id = id;
   answer->answer = std::move(reply);
   core.store->put_reply(writes, *answer);

@@ -1,5 +1,6 @@
 #include "proxy/dispatcher.hpp"
 
+#include "host/late_results.hpp"
 #include "proxy/dispatcher_actor.hpp"
 #include "proxy/fetch_commit.hpp"
 #include "proxy/retry.hpp"
@@ -30,10 +31,12 @@ bool ran_out_of_time(const job& over) {
   return over.rest.count() != 0 && over.last_attempt + tick_of_a_timer >= over.rest;
 }
 
-/// What fetches must have in common to share one request.
+/// What fetches must have in common to share one request. With a jar, that is the life whose jar it is too.
 std::string flight_of(const fetch_message& fetch) {
+  const bool has_jar = !fetch.extra.jar.empty();
   return encode(fetch.url, fetch.headers.fields(), fetch.idempotency_key, fetch.redirect, fetch.extra.jar,
-                fetch.extra.jar.empty() ? address{} : fetch.path.top()->object);
+                has_jar ? fetch.path.top()->object : address{},
+                has_jar ? fetch.path.top()->incarnation : std::uint64_t{0});
 }
 
 } // namespace
@@ -249,9 +252,7 @@ void dispatcher::assign(job& next) {
   }
   std::optional<stored_jar> jar;
   if (const auto& name = next.fetch->extra.jar; !name.empty()) {
-    auto owner = next.fetch->path.top()->object;
-    core_.use_present_name(owner);
-    auto bytes = core_.store->load_jar(owner, name);
+    auto bytes = load_jar_of_life(core_, *next.fetch->path.top(), name);
     if (!bytes)
       return keep_back(next,
                        {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
@@ -438,7 +439,8 @@ void dispatcher::store_error(job& over, fetch_errc code, std::string why, sent_s
 
 void dispatcher::write_result(job& over) {
   over.state = job_state::storing;
-  core_.use_present_name(over.result->path.top()->object);
+  auto& object = over.result->path.top()->object;
+  object = core_.present(std::move(object));
   auto commit = std::make_unique<fetch_commit<result_stored>>(core_.dispatcher, over.fetch->id);
   core_.store->erase_fetch(*commit, *over.fetch, over.due_ms);
   core_.store->put_result(*commit, *over.result, over.body);
@@ -518,11 +520,13 @@ void dispatcher::forget(window::iterator over) {
 
 // --- watching ----------------------------------------------------------------------------------------------
 
-/// From here on results go to the present name. Acknowledged when everything that was written to the old one
-/// is durable.
+/// From here on everything goes to the present name. Acknowledged when everything that was written to the old
+/// one is durable.
 void dispatcher::rename(binding_renamed& what) {
   for (auto old : what.type->old_bindings)
     core_.add_renaming(old, what.type->binding);
+  core_.rows_in_hand.wait_for_all(); // who has looked for the old name before may not have submitted its row
+                                     // yet: behind the barrier, it would be left there
   core_.store->submit(std::make_unique<renaming_barrier>(std::move(what.acknowledge)));
 }
 

@@ -38,9 +38,11 @@ void schedule_signals::over(const keys::due_parts& row) {
   ring(std::move(lock));
 }
 
-void schedule_signals::defined(std::string_view binding) {
+void schedule_signals::defined(const class_descriptor& type) {
   std::unique_lock lock(mutex_);
-  told_.defined.emplace_back(binding);
+  told_.defined.emplace_back(type.binding);
+  for (auto old : type.old_bindings)
+    told_.defined.emplace_back(old);
   ring(std::move(lock));
 }
 

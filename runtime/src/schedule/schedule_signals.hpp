@@ -6,12 +6,13 @@
 
 #include "store/keys.hpp"
 
+#include <dormouse/actors/class_descriptor.hpp>
+
 #include <caf/actor.hpp>
 
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace dormouse {
@@ -31,7 +32,7 @@ public:
   void written(const keys::due_parts& row);
   void aside(const keys::due_parts& row); ///< its firing waits with its object
   void over(const keys::due_parts& row);
-  void defined(std::string_view binding);
+  void defined(const class_descriptor& type); ///< under all names that it has had
 
   told take();
 

@@ -92,14 +92,15 @@ private:
   }
 
   bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
-    const auto* type = core_.find_class(of.where.binding);
+    const auto to = core_.present(std::move(of.where)); // the row may have been read before it moved
+    const auto* type = core_.find_class(to->binding);
     if (type == nullptr) return false;
     core_.counts.firing_schedules.add();
     auto what = std::make_shared<envelope>();
     of.id.number = row.number;
     what->firing = std::make_unique<firing>(firing{std::move(of.id), row.due_ms, {}});
     what->place = std::make_shared<firing_place>(core_.schedules, row);
-    core_.deliver(of.where, *type, std::move(what));
+    core_.deliver(to, *type, std::move(what));
     return true;
   }
 

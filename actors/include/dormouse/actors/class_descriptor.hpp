@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -57,6 +58,11 @@ struct class_descriptor {
   bool has_on_create;
   bool has_on_wake;
   std::span<const std::string_view> old_bindings = {};
+
+  /// Whether it is one of its methods, and not one of the same name of another class.
+  bool owns(const method_descriptor& method) const noexcept {
+    return std::less_equal<>()(first_method, &method) && std::less<>()(&method, first_method + method_count);
+  }
 
   /// By its name, or by one that it had before.
   const method_descriptor* find(std::string_view name) const noexcept {

@@ -79,7 +79,7 @@ struct taken_call {
 class turn_host : public fetch_queue {
 public:
   /// Takes a call to another object. The value tells its place among what the turn sends out. Errors:
-  /// `invalid_instance_id`, `unknown_binding`, `too_large`, `overloaded`.
+  /// `invalid_instance_id`, `unknown_binding`, `unknown_method`, `too_large`, `overloaded`.
   virtual expected<std::size_t> enqueue_call(const address& to, call_message&& what) = 0;
 
   /// The same with a time limit: the answer to the top of its path is an error when it has passed. Errors:

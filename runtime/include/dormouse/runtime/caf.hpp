@@ -44,7 +44,8 @@ std::unique_ptr<reply_sink> make_caf_sink(const caf::response_promise& promise);
 
 /// An actor that will answer exactly one `caf_call` sent to it: the object's activation, or one that answers
 /// with an error.
-caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to);
+caf::actor pin_for_call(caf::actor_system& system, router& routes, const address& to,
+                        const method_descriptor& method);
 
 namespace detail {
 
@@ -103,9 +104,10 @@ private:
 template <auto Method, class Self, class T, class Timeout, class... Args>
 auto request_object(const Self& self, const object_ref<T>& ref, const Timeout& timeout, Args&&... args) {
   using result = typename object_ref<T>::template result_of<Method>;
+  const auto& method = describe_method<T, Method>();
   auto handle = self->request(
-      pin_for_call(self->home_system(), *ref.routes(), ref.where()), caf::duration(timeout),
-      caf_call{&describe_method<T, Method>(), detail::encode_arguments<Method>(std::forward<Args>(args)...)});
+      pin_for_call(self->home_system(), *ref.routes(), ref.where(), method), caf::duration(timeout),
+      caf_call{&method, detail::encode_arguments<Method>(std::forward<Args>(args)...)});
   return object_response<result, decltype(handle)>(std::move(handle));
 }
 

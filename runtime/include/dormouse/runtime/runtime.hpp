@@ -92,10 +92,10 @@ public:
   void define(std::initializer_list<const class_descriptor*> types);
 
   /// A handle to an object, which need not exist yet. Throws `failure`: `unknown_binding` (not defined),
-  /// `invalid_instance_id`.
+  /// `invalid_instance_id`, `invalid_binding` if another class is defined for the binding.
   template <class T> object_ref<T> get(std::string instance_id) const {
     address to{std::string(T::methods::binding), std::move(instance_id)};
-    check(to);
+    check(to, &describe<T>());
     return object_ref<T>(routes(), std::move(to));
   }
 
