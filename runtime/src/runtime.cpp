@@ -1,7 +1,10 @@
+#include "host/caf_visit.hpp"
+#include "host/forked_exit.hpp"
 #include "host/front_desk.hpp"
 #include "host/object_list.hpp"
 #include "host/runtime_core.hpp"
 #include "host/sweeper.hpp"
+#include "host/thread_check.hpp"
 #include "ports/ports.hpp"
 #include "proxy/dispatcher.hpp"
 #include "schedule/scheduler.hpp"
@@ -159,6 +162,23 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
                                         std::move(policy));
 }
 
+/// CAF itself starts at least four; more threads than cores only take turns.
+std::size_t scheduler_threads_of(const options& settings) {
+  return settings.scheduler_threads != 0 ? settings.scheduler_threads
+                                         : std::max<std::size_t>(2, std::thread::hardware_concurrency());
+}
+
+/// How many threads a runtime may have, its own and those of CAF and RocksDB.
+std::size_t threads_of(const options& settings, bool with_own_system) {
+  // The committer has 2, the files 2, RocksDB 2, and there are 2 to spare; CAF has a clock and a logger.
+  constexpr std::size_t of_storage = 8;
+  constexpr std::size_t of_caf = 2;
+  const auto workers = settings.proxy_workers != 0
+                           ? settings.proxy_workers
+                           : std::max<std::size_t>(1, std::thread::hardware_concurrency() / 2);
+  return of_storage + workers + (with_own_system ? scheduler_threads_of(settings) + of_caf : 0);
+}
+
 /// Until the dispatcher, or whoever it passes the token on to, has acted on it.
 template <class Message, class What> void tell_dispatcher(runtime_core& core, What what) {
   std::promise<void> acted;
@@ -187,14 +207,12 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
 
 struct runtime::implementation {
   implementation(caf::actor_system* given, options settings, ports outside) {
+    caf_visit visit;                       // the thread that makes the runtime may outlive it
     curl_global_init(CURL_GLOBAL_DEFAULT); // counted by libcurl
     settings = checked(std::move(settings));
+    value_or_throw(check_threads(threads_of(settings, given == nullptr)));
     if (given == nullptr) {
-      // CAF itself starts at least four; more threads than cores only take turns.
-      own_config.set("scheduler.max-threads",
-                     settings.scheduler_threads != 0
-                         ? settings.scheduler_threads
-                         : std::max<std::size_t>(2, std::thread::hardware_concurrency()));
+      own_config.set("scheduler.max-threads", scheduler_threads_of(settings));
       // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the
       // committer and the proxy workers the processor time that they need.
       own_config.set("scheduler.policy", caf::atom("sharing"));
@@ -202,6 +220,7 @@ struct runtime::implementation {
       given = own_system.get();
     }
     core = open_core(*given, std::move(settings), std::move(outside));
+    leave_forked_children();
     desk = std::make_shared<front_desk>(core);
     queue = std::make_unique<outside_queue>(*desk, *core);
     scheduler = spawn_scheduler(*core);
@@ -240,6 +259,10 @@ struct runtime::implementation {
     one = nullptr;
   }
 
+  /// A forked child has the memory of its parent and none of its threads.
+  bool is_of_another_process() const noexcept { return process != ::getpid(); }
+
+  const pid_t process = ::getpid();
   caf::actor_system_config own_config;
   std::unique_ptr<caf::actor_system> own_system;
   std::shared_ptr<runtime_core> core;
@@ -267,19 +290,28 @@ runtime::runtime(runtime&&) noexcept = default;
 
 runtime& runtime::operator=(runtime&& other) noexcept {
   if (this != &other) {
-    if (self_) self_->stop();
+    leave();
     self_ = std::move(other.self_);
   }
   return *this;
 }
 
-runtime::~runtime() {
-  if (self_) self_->stop();
-}
+runtime::~runtime() { leave(); }
 
 void runtime::stop() {
   refuse_to_wait("runtime::stop()");
-  if (self_) self_->stop();
+  if (self_ && !self_->is_of_another_process()) self_->stop();
+}
+
+void runtime::leave() noexcept {
+  if (!self_) return;
+  if (self_->is_of_another_process()) { // what would be waited for runs in the parent, whose directory it is
+    (void)self_.release();
+    return;
+  }
+  caf_visit visit;
+  self_->stop();
+  self_.reset();
 }
 
 void runtime::define(std::initializer_list<const class_descriptor*> types) {

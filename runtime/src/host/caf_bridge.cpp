@@ -1,3 +1,4 @@
+#include "host/caf_visit.hpp"
 #include "host/front_desk.hpp"
 
 #include <dormouse/runtime/caf.hpp>
@@ -58,6 +59,7 @@ caf::actor pin_for_call(caf::actor_system& system, router& routes, const address
                         const method_descriptor& method) {
   auto activation = dynamic_cast<front_desk&>(routes).pin(to, method);
   if (activation) return *activation;
+  caf_visit visit;
   return system.spawn<caf::hidden>(
       [why = to_caf_error(with_origin(activation.error(), to))](caf::event_based_actor*) -> caf::behavior {
         return {[why](const caf_call&) -> caf::result<caf_reply> { return why; }};

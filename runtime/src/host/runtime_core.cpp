@@ -1,6 +1,7 @@
 #include "host/runtime_core.hpp"
 
 #include "host/activation.hpp"
+#include "host/caf_visit.hpp"
 #include "host/guarded_clock.hpp"
 
 #include <dormouse/actors/replay.hpp>
@@ -55,8 +56,12 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
                        [this](const error& what) { note_thrown(counts.thrown_by_observers, what); })),
       policy(std::move(allowed)),
       log(make_log()),
-      directory([this](directory_entry& entry) { return spawn_activation(*this, entry); },
-                {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
+      directory(
+          [this](directory_entry& entry) {
+            caf_visit visit; // whoever calls an object may wake it
+            return spawn_activation(*this, entry);
+          },
+          {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
       store(std::move(opened)) {
   queues_.try_emplace(std::string(), settings.max_in_flight,
                       std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all

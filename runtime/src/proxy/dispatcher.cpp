@@ -63,8 +63,11 @@ caf::behavior dispatcher::make_behavior() {
   const auto count = core_.settings.proxy_workers != 0
                          ? core_.settings.proxy_workers
                          : std::max(1U, std::thread::hardware_concurrency() / 2);
-  for (std::size_t i = 0; i < count; ++i)
+  for (std::size_t i = 0; i < count; ++i) {
     workers_.push_back({proxy_worker(core_, i, next_generation_++), {}});
+    if (!workers_.back().worker.is_started())
+      core_.log->error("proxy worker {} has no thread; it is tried again when its lease has run out", i);
+  }
   assignments_.resize(count);
   cancellations_.resize(count);
   recover();
@@ -575,7 +578,9 @@ void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   auto& slot = workers_[index];
   slot.worker.revoke();
   try {
-    slot.worker = proxy_worker(core_, index, next_generation_++);
+    proxy_worker next(core_, index, next_generation_++);
+    if (!next.is_started()) throw std::runtime_error("there is no thread for it");
+    slot.worker = std::move(next);
   } catch (const std::exception& e) {
     // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then
     // it keeps what it was given.

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility> // Boost 1.74's Asio uses std::exchange without it
 #include <vector>
@@ -50,8 +51,14 @@ public:
     renew();
   }
 
-  void start() {
-    std::thread([self = shared_from_this()] { self->run(); }).detach(); // joined by `wait`, unless it hangs
+  bool start() {
+    try {
+      std::thread([self = shared_from_this()] { self->run(); }).detach(); // joined by `wait`, unless it hangs
+      return true;
+    } catch (const std::system_error&) {
+      has_ended_ = true; // nobody waits for it
+      return false;
+    }
   }
 
   /// Any thread.
@@ -203,7 +210,7 @@ proxy_worker::proxy_worker(runtime_core& core, std::size_t index, std::uint64_t 
     else if (message.match_elements<start_transfers>())
       loop->take(std::move(*message.get_as<start_transfers>(0).transfers));
   });
-  loop_->start();
+  is_started_ = loop_->start();
 }
 
 proxy_worker::~proxy_worker() {

@@ -22,11 +22,15 @@ class worker_loop;
 
 class proxy_worker {
 public:
-  /// Starts the thread. `generation` tells this worker from those that had its index before.
+  /// Starts the thread, if there can be one. `generation` tells this worker from those that had its index
+  /// before.
   proxy_worker(runtime_core& core, std::size_t index, std::uint64_t generation);
   proxy_worker(proxy_worker&&) noexcept = default;
   proxy_worker& operator=(proxy_worker&&) noexcept = default;
   ~proxy_worker();
+
+  /// False if no thread could be made: it never renews its lease, and does nothing.
+  bool is_started() const noexcept { return is_started_; }
 
   const caf::actor& mailbox() const noexcept { return mailbox_; }
   std::uint64_t generation() const noexcept { return generation_; }
@@ -45,6 +49,7 @@ private:
   std::shared_ptr<worker_loop> loop_;
   caf::actor mailbox_;
   std::uint64_t generation_ = 0;
+  bool is_started_ = false;
 };
 
 } // namespace dormouse

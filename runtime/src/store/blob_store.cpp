@@ -58,9 +58,15 @@ blob_store::blob_store(std::filesystem::path folder, std::uint64_t epoch, std::s
     : folder_(std::move(folder)),
       epoch_(epoch),
       memory_(std::make_shared<body_memory>(memory_bytes)),
-      next_number_((epoch << epoch_shift) | 1),
-      syncs_([this] { run_syncs(); }),
-      removals_([this] { run_removals(); }) {}
+      next_number_((epoch << epoch_shift) | 1) {
+  try {
+    syncs_ = std::thread([this] { run_syncs(); });
+    removals_ = std::thread([this] { run_removals(); });
+  } catch (...) {
+    close();
+    throw;
+  }
+}
 
 blob_store::~blob_store() { close(); }
 

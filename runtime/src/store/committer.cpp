@@ -21,10 +21,15 @@ std::size_t bytes_of(const write_set& writes) {
 } // namespace
 
 group_committer::group_committer(storage_engine& engine, std::shared_ptr<blob_store> blobs)
-    : engine_(engine),
-      blobs_(std::move(blobs)),
-      writer_([this] { run(); }),
-      settler_([this] { run_settler(); }) {}
+    : engine_(engine), blobs_(std::move(blobs)) {
+  try {
+    writer_ = std::thread([this] { run(); });
+    settler_ = std::thread([this] { run_settler(); });
+  } catch (...) {
+    drain();
+    throw;
+  }
+}
 
 group_committer::~group_committer() { drain(); }
 

@@ -20,7 +20,11 @@ std::uint64_t random_identity() {
 
 constexpr std::size_t frame_type_at = 5;
 
-const std::size_t facts_bytes = encode(object_facts{}).size();
+/// Not a constant of the file: a runtime of static duration may be made before it has its value.
+std::size_t facts_bytes() {
+  static const std::size_t bytes = encode(object_facts{}).size();
+  return bytes;
+}
 
 bool is_of_type(frame_type type, std::string_view frame) {
   return frame.size() >= frame_header_bytes && frame[frame_type_at] == static_cast<char>(type);
@@ -126,12 +130,12 @@ expected<std::optional<stored_object>> store::load_object(const address& where) 
   if (!payload) return unreadable(payload.error());
   stored_object out;
   if (has_facts) {
-    auto facts = decode<object_facts>(payload->substr(0, facts_bytes));
+    auto facts = decode<object_facts>(payload->substr(0, facts_bytes()));
     if (!facts) return unreadable(facts.error());
     out.facts = *facts;
   }
   // Cut what is in front of it off in place: a state may be large.
-  (*row)->erase(0, frame_header_bytes + (has_facts ? facts_bytes : 0));
+  (*row)->erase(0, frame_header_bytes + (has_facts ? facts_bytes() : 0));
   out.state = std::move(**row);
   return out;
 }

@@ -61,7 +61,8 @@ private:
 class runtime {
 public:
   /// Opens the directory and starts, with an actor system of its own.
-  /// Throws `failure`: `directory_locked`, `directory_unusable`, `newer_format`, `corrupt`, `invalid_option`.
+  /// Throws `failure`: `directory_locked`, `directory_unusable`, `newer_format`, `corrupt`, `invalid_option`,
+  /// `overloaded` if the system does not give it the threads that it needs.
   explicit runtime(options settings);
 
   /// The same inside an actor system that the caller already has; it must outlive the runtime.
@@ -73,7 +74,8 @@ public:
   runtime(runtime&&) noexcept;
   runtime& operator=(runtime&&) noexcept;
 
-  /// `stop()`.
+  /// `stop()`; on any thread. In a child process that was forked while it ran it does nothing: the runtime is
+  /// the parent's.
   ~runtime();
 
   /// Registers classes under their bindings and delivers what is waiting for their objects. Defining the same
@@ -136,7 +138,10 @@ public:
 private:
   struct implementation;
 
-  const class_descriptor* check(const address& to) const;
+  void leave() noexcept;
+
+  /// `wanted`: the class that it must be; null: any.
+  const class_descriptor* check(const address& to, const class_descriptor* wanted) const;
   std::shared_ptr<router> routes() const;
 
   std::unique_ptr<implementation> self_;

@@ -1,0 +1,162 @@
+// A runtime and the process around it: threads that come and go, forked children, and threads that the system
+// does not give.
+
+#include "eventually.hpp"
+#include "host/thread_check.hpp"
+#include "outcome.hpp"
+#include "sanitized.hpp"
+
+#include <dormouse/dormouse.hpp>
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <optional>
+#include <string>
+#include <thread>
+
+using namespace dormouse;
+using namespace dormouse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+class tally : public durable_object {
+public:
+  void add() { ++count_; }
+  std::uint64_t count() const { return count_; }
+  template <class Archive> void serialize(Archive& ar) { ar(count_); }
+  using methods = dormouse::methods<"TALLY", method<"add", &tally::add>, method<"count", &tally::count>>;
+
+private:
+  std::uint64_t count_ = 0;
+};
+
+/// A thread that does what it is told, and then lives until this does not.
+class lingering_thread {
+public:
+  explicit lingering_thread(std::function<void()> work)
+      : thread_([this, work = std::move(work)] {
+          work();
+          done_.set_value();
+          leave_.get_future().wait();
+        }) {}
+  ~lingering_thread() {
+    leave_.set_value();
+    thread_.join();
+  }
+  bool is_done() { return done_.get_future().wait_for(10s) == std::future_status::ready; }
+
+private:
+  std::promise<void> done_;
+  std::promise<void> leave_;
+  std::thread thread_;
+};
+
+/// The status with which a forked child leaves; nothing if it does not.
+std::optional<int> status_of_child(const std::function<int()>& work) {
+  const auto child = ::fork();
+  if (child == 0) ::_exit(work());
+  int status = 0;
+  if (!eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, 10s)) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    return std::nullopt;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+struct fixture {
+  scratch_directory directory;
+
+  std::optional<runtime> open() {
+    std::optional<runtime> running(std::in_place, options{.directory = directory.path(), .proxy_workers = 1});
+    running->define<tally>();
+    return running;
+  }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(fixture, "R20: a runtime is destroyed while threads live that have woken objects") {
+  auto running = open();
+  lingering_thread user([&] { value_of(running->get<tally>("a").call<&tally::add>()); });
+  REQUIRE(user.is_done());
+  lingering_thread last([&] { running.reset(); });
+  CHECK(last.is_done());
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R20: a runtime is made on one thread and destroyed on another, and both live on") {
+  std::optional<runtime> running;
+  lingering_thread first([&] {
+    running = open();
+    value_of(running->get<tally>("a").call<&tally::add>());
+  });
+  REQUIRE(first.is_done());
+  lingering_thread last([&] { running.reset(); });
+  CHECK(last.is_done());
+}
+
+TEST_CASE_FIXTURE(fixture, "R20: a forked child destroys the runtime of its parent without a trace") {
+  auto running = open();
+  value_of(running->get<tally>("a").call<&tally::add>());
+  CHECK(status_of_child([&] {
+          running->stop();
+          running.reset();
+          return 7;
+        }) == 7);
+  value_of(running->get<tally>("a").call<&tally::add>());
+  running.reset();
+  running = open();
+  CHECK(value_of(running->get<tally>("a").call<&tally::count>()) == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "R20: exit() in a forked child ends it with its status, and flushes its streams") {
+  auto running = open();
+  value_of(running->get<tally>("a").call<&tally::add>());
+  const auto written = directory.path() / "written";
+  const auto status = status_of_child([&] {
+    auto* file = std::fopen(written.c_str(), "w");
+    std::fputs("all", file); // in the stream's buffer
+    std::exit(7);
+    return 1;
+  });
+  CHECK(status == 7);
+  std::string text;
+  std::ifstream(written) >> text;
+  CHECK(text == "all");
+  value_of(running->get<tally>("a").call<&tally::add>());
+}
+
+TEST_CASE_FIXTURE(fixture, "threads that the system does not give are an error of the constructor") {
+  if (sanitized) return; // a sanitizer has its shadow in the address space
+  CHECK(check_threads(3));
+  const auto status = status_of_child([this] {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t limit = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{16} << 20U);
+    const rlimit address_space{limit, limit};
+    if (::setrlimit(RLIMIT_AS, &address_space) != 0) return 1;
+    try {
+      runtime refused({.directory = directory.path(), .proxy_workers = 16});
+    } catch (const failure& e) {
+      const auto& why = e.what_failed();
+      return why.code == errc::overloaded && contains(why.message, "threads and the system gives it") ? 0 : 2;
+    } catch (...) {
+      return 3;
+    }
+    return 4;
+  });
+  CHECK(status == 0);
+  auto running = open();
+  value_of(running->get<tally>("a").call<&tally::add>());
+}
