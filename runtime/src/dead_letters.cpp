@@ -100,7 +100,7 @@ std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size
          fmt::format("dead_letters::list is asked for {} letters; it gives 1..{}", limit, most_listed)});
   return desk_->with_store([&](runtime_core& core) {
     std::vector<dead_letter_entry> out;
-    auto row = core.store->scan(keys::dead_letter(after) + '\0', keys::all('D').second);
+    auto row = core.store->scan_readable({keys::dead_letter(after) + '\0', keys::all('D').second});
     for (; row->valid() && out.size() < limit; row->next())
       if (auto id = keys::parse_dead_letter(row->key())) {
         auto letter = unseal_value<dead_letter>(frame_type::dead_letter, row->value());

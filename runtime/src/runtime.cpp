@@ -10,6 +10,7 @@
 #include "schedule/scheduler.hpp"
 #include "store/directory_lock.hpp"
 #include "store/renaming.hpp"
+#include "store/repair.hpp"
 #include "store/rocksdb_engine.hpp"
 
 #include <dormouse/actors/user_code.hpp>
@@ -22,6 +23,7 @@
 #include <caf/send.hpp>
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <spdlog/logger.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -145,21 +147,53 @@ options checked(options given) {
   return given;
 }
 
+rocksdb_settings store_settings(const options& of) {
+  return {of.directory, of.store_cache_bytes, of.store_buffer_bytes, of.max_inline_bytes, of.lock_wait};
+}
+
+expected<std::unique_ptr<store>> open_store(const options& settings, const ports& outside) {
+  return open_rocksdb(store_settings(settings)).and_then([&](std::unique_ptr<storage_engine>&& engine) {
+    if (outside.wrap_engine) engine = outside.wrap_engine(std::move(engine));
+    return store::open(std::move(engine), settings.directory, settings.max_inline_bytes,
+                       settings.body_memory_bytes);
+  });
+}
+
+/// If there is something to repair.
+expected<std::optional<repair_report>> repair_if_damaged(const options& settings, const error* open_failed) {
+  std::error_code unseen;
+  const bool damaged = open_failed != nullptr
+                           ? open_failed->code == errc::corrupt
+                           : std::filesystem::exists(settings.directory / damage_note, unseen);
+  if (settings.on_damage != damage_policy::repair || !damaged) return std::nullopt;
+  const auto now = settings.clock ? settings.clock->now_ms() : wall_clock().now_ms();
+  return repair_store(store_settings(settings), now).map([](repair_report&& done) {
+    return std::optional(std::move(done));
+  });
+}
+
 std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options settings, ports outside) {
   auto policy = value_or_throw(url_policy::make(settings.allow));
   // From here on it leads there whatever becomes of the working directory.
   settings.directory = value_or_throw(make_directory(settings.directory));
-  auto engine = value_or_throw(
-      open_rocksdb({settings.directory, settings.store_cache_bytes, settings.store_buffer_bytes,
-                    settings.max_inline_bytes, settings.lock_wait}));
-  if (outside.wrap_engine) engine = outside.wrap_engine(std::move(engine));
-  auto opened = store::open(std::move(engine), settings.directory, settings.max_inline_bytes,
-                            settings.body_memory_bytes);
+  auto repaired = value_or_throw(repair_if_damaged(settings, nullptr));
+  auto opened = open_store(settings, outside);
+  if (!opened && !repaired) {
+    repaired = value_or_throw(repair_if_damaged(settings, &opened.error()));
+    if (repaired) opened = open_store(settings, outside);
+  }
   if (!opened)
     throw failure({opened.error().code,
                    fmt::format("directory '{}': {}", settings.directory.string(), opened.error().message)});
-  return std::make_shared<runtime_core>(system, std::move(settings), std::move(outside), std::move(*opened),
-                                        std::move(policy));
+  auto core = std::make_shared<runtime_core>(system, std::move(settings), std::move(outside),
+                                             std::move(*opened), std::move(policy));
+  if (repaired)
+    core->log->warn(
+        "the store was damaged and has been repaired: {} rows were saved, {} ranges lost; the old "
+        "files are in '{}'{}",
+        repaired->rows, repaired->lost.size(), repaired->kept.string(),
+        repaired->log_was_cut ? "; the log was damaged: commits at its end may be missing" : "");
+  return core;
 }
 
 /// CAF itself starts at least four; more threads than cores only take turns.
@@ -411,8 +445,13 @@ runtime_stats runtime::stats() const {
     out.commits = core.store ? core.store->committer().commits() : self_->final_commits;
     out.syncs = core.store ? core.store->committer().syncs() : self_->final_syncs;
     if (core.store)
-      for (auto rows = core.store->scan(keys::all('U')); rows->valid(); rows->next())
+      for (auto rows = core.store->scan_readable(keys::all('U')); rows->valid(); rows->next())
         ++out.stuck_tasks;
+    if (core.store) {
+      out.damage = core.store->damage().count();
+      for (auto& each : core.store->damage().entries())
+        out.damaged_ranges.push_back({describe_rows(each.rows), std::move(each.reason)});
+    }
   }
   out.fetches = counts.fetches.get();
   out.attempts = counts.attempts.get();

@@ -55,7 +55,7 @@ std::vector<task_entry> tasks::list(const task_filter& which) const {
       range.first = std::max(range.first, (by_index ? keys::stuck_task(last) : keys::task(last)) + '\0');
     }
     std::vector<task_entry> out;
-    const auto rows = core.store->scan(range);
+    const auto rows = core.store->scan_readable(range);
     for (; rows->valid() && out.size() < which.limit; rows->next()) {
       auto id = keys::parse_task(rows->key());
       if (!id) continue; // nothing can be asked of it

@@ -24,6 +24,7 @@ namespace {
 constexpr std::uint32_t max_handler_failures = 5;
 constexpr std::chrono::milliseconds first_redelivery{100};
 constexpr std::chrono::milliseconds storage_retry{500};
+constexpr std::chrono::milliseconds damage_retry{30'000}; ///< it hardly ever mends itself
 
 /// Whether it keeps its place among the messages of its sender: what other objects send, and posts.
 bool is_ordered(const envelope& what) noexcept { return what.inbox_id != 0 && what.method != nullptr; }
@@ -197,7 +198,7 @@ void activation::process(envelope_ptr what) {
     if (object_.is_as_stored())
       if (auto row = core_.store->load_schedule(entry_.where, due.id)) {
         if (!*row || (*row)->due_ms != due.due_ms) { // nobody is woken, or even made, for what was cancelled
-          clear_away(core_, entry_.where, due.id, due.due_ms, nullptr);
+          (void)clear_away(core_, entry_.where, due.id, due.due_ms, nullptr);
           return finished(what);
         }
         due.row = std::move(**row);
@@ -288,7 +289,8 @@ void activation::run_firing(const envelope_ptr& what) {
     if (!row || !*row || (*row)->due_ms != due.due_ms) {
       if (object_.schedules().is_recent(due.id))
         return commit_handled(what, {}); // with what cancelled it: if that fails, it is still due
-      clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error());
+      if (!clear_away(core_, entry_.where, due.id, due.due_ms, row ? nullptr : &row.error()))
+        return try_again(what, damage_retry);
       return finished(what);
     }
     due.row = std::move(**row);

@@ -22,7 +22,7 @@ object_page list_objects(store& from, std::string_view binding, const object_lis
     first = std::max(first, keys::object({std::string(binding), which.cursor}) + '\0');
   object_page page;
   if (first >= end) return page;
-  auto row = from.scan(first, end);
+  auto row = from.scan_readable({first, end}, [&page](const key_range&) { ++page.damaged_ranges; });
   for (; row->valid() && page.ids.size() < which.limit; row->next())
     if (auto where = keys::parse_object(row->key())) page.ids.push_back(std::move(where->instance_id));
   value_or_throw(row->status());

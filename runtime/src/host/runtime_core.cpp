@@ -8,6 +8,7 @@
 #include <dormouse/actors/user_code.hpp>
 
 #include <caf/send.hpp>
+#include <fmt/format.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -56,6 +57,7 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
                        [this](const error& what) { note_thrown(counts.thrown_by_observers, what); })),
       policy(std::move(allowed)),
       log(make_log()),
+      trouble(log),
       directory(
           [this](directory_entry& entry) {
             caf_visit visit; // whoever calls an object may wake it
@@ -65,6 +67,10 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
       store(std::move(opened)) {
   queues_.try_emplace(std::string(), settings.max_in_flight,
                       std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
+  store->damage().tell([this](const damage_book::entry& what) {
+    trouble.error("damage", fmt::format("the store is damaged: {} cannot be read: {}",
+                                        describe_rows(what.rows), what.reason));
+  });
   for (const auto& [name, limits] : settings.queues)
     queues_.try_emplace(name, limits.max_in_flight, limits.max_queued);
 }

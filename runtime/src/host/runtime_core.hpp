@@ -7,6 +7,7 @@
 #include "host/counters.hpp"
 #include "host/directory.hpp"
 #include "host/inbox_walks.hpp"
+#include "host/limited_log.hpp"
 #include "host/present_address.hpp"
 #include "host/waiting_callers.hpp"
 #include "ports/ports.hpp"
@@ -79,6 +80,7 @@ struct runtime_core {
   const url_policy policy;
   const std::shared_ptr<spdlog::logger>
       log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
+  limited_log trouble; ///< the same, for what may be said again and again
   counters counts;
   waiting_callers callers;
   class directory directory;

@@ -3,7 +3,6 @@
 #include <dormouse/actors/runtime_methods.hpp>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <random>
@@ -335,7 +334,8 @@ void task_runner::get_stuck(task_run& run) {
   record.outcome = unexpected<error>(with_origin(*run.halted(), entry_.where));
   core_.store->put_task(effects_.writes, run.id(), record);
   effects_.writes.push_back({keys::stuck_task(run.id()), std::string()});
-  core_.log->error("task is stuck: {}", run.halted()->message);
+  core_.trouble.error(fmt::format("stuck {}.{}", entry_.where.binding, record.method),
+                      fmt::format("task is stuck: {}", run.halted()->message));
 }
 
 expected<void> task_runner::end(turn& in_turn, task_run& run) {
@@ -373,7 +373,9 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
              : core_.counts.tasks_failed)
       .add();
   if (!outcome && !cancelled && record.waiters.empty())
-    core_.log->warn("task {} ({}) failed: {}", to_string(run.id()), record.method, outcome.error().message);
+    core_.trouble.warn(
+        fmt::format("failed {}.{}", entry_.where.binding, record.method),
+        fmt::format("task {} ({}) failed: {}", to_string(run.id()), record.method, outcome.error().message));
   for (auto& each : record.waiters)
     effects_.replies.push_back({std::move(each), outcome});
   record.waiters.clear();
@@ -443,9 +445,11 @@ void task_runner::write_steps(task_run& run) {
 void task_runner::warn_if_long(task_run& run, std::size_t before, std::size_t now) const {
   const auto warn_at = core_.settings.max_task_steps * warning_percent / 100;
   if (before < warn_at && now >= warn_at)
-    core_.log->warn("task {} ({}) has {} steps; the limit is options::max_task_steps = {}; a loop that runs "
+    core_.trouble.warn(
+        fmt::format("steps {}.{}", entry_.where.binding, run.record().method),
+        fmt::format("task {} ({}) has {} steps; the limit is options::max_task_steps = {}; a loop that runs "
                     "for ever begins a new journal with continue_as()",
-                    to_string(run.id()), run.record().method, now, core_.settings.max_task_steps);
+                    to_string(run.id()), run.record().method, now, core_.settings.max_task_steps));
 }
 
 expected<void> task_runner::end_all() {

@@ -27,6 +27,15 @@ struct write_op {
 
 using write_set = std::vector<write_op>;
 
+/// Keys in [from, to).
+struct key_range {
+  std::string from;
+  std::string to;
+
+  bool is_empty() const noexcept { return to <= from; }
+  friend bool operator==(const key_range&, const key_range&) = default;
+};
+
 /// A walk over the keys of a range, over the store as it was when the walk began.
 class row_cursor {
 public:
@@ -36,6 +45,15 @@ public:
   virtual std::string_view value() const = 0; ///< until the next call
   virtual void next() = 0;
   virtual expected<void> status() const = 0; ///< what ended the walk
+
+  /// When damage has ended the walk (`status` says `corrupt`): goes on with the first row behind it that can
+  /// be read, or ends well if there is none. Returns the keys that were passed over, of which nothing is
+  /// known: whether there is a row, and what it says. Error: what it is that cannot be passed.
+  virtual expected<key_range> skip_damage() {
+    auto ended = status();
+    if (!ended) return unexpected<error>(ended.error());
+    return key_range{};
+  }
 };
 
 class storage_engine {

@@ -147,6 +147,11 @@ void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, 
   next.due_ms = due_ms;
   next.origin = std::move(origin);
   queue_.entered(*next.fetch, next.origin);
+  if (marks_of_unread_.erase(next.fetch->id) != 0) {
+    ++next.fetch->attempts;
+    next.state = job_state::waiting;
+    return lose_marked(next.fetch->id);
+  }
   if (auto mark = abort_of(*next.fetch))
     return end(next, &mark->reason); // aborted before it was asked for, or while nobody was there to hear it
   wait(next);
@@ -558,6 +563,7 @@ void dispatcher::tick() {
   recover();
   expire();
   inboxes_.recover_later();
+  queue_.look_again();
   queue_.top_up();
   pump();
   schedule_tick();
@@ -574,7 +580,8 @@ void dispatcher::schedule_tick() {
 }
 
 void dispatcher::replace_worker(std::size_t index, std::string_view why) {
-  core_.log->warn("proxy worker {} is replaced: {}", index, why);
+  core_.trouble.warn(fmt::format("worker {}", index),
+                     fmt::format("proxy worker {} is replaced: {}", index, why));
   auto& slot = workers_[index];
   slot.worker.revoke();
   try {
@@ -584,7 +591,8 @@ void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   } catch (const std::exception& e) {
     // Out of file descriptors or threads. The old one stays silent, so the next tick tries again; until then
     // it keeps what it was given.
-    core_.log->error("proxy worker {} cannot be replaced yet: {}", index, e.what());
+    core_.trouble.error(fmt::format("no worker {}", index),
+                        fmt::format("proxy worker {} cannot be replaced yet: {}", index, e.what()));
     return;
   }
   core_.counts.worker_restarts.add();

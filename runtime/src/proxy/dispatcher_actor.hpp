@@ -80,12 +80,19 @@ private:
   // Endings.
   void recover();
   bool recover_queues();
-  bool recover_marks();
+  bool recover_marks(const key_range& where);
+  void lose_marked(std::uint64_t id);
+  void look_at_marks_again();
   bool is_held_back(const fetch_message& fetch) const;
   void recover_aborts();
   void purge_aborts();
   void expire();
-  bool end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason);
+  enum class ending : std::uint8_t {
+    none,       ///< there is no such fetch: what leads to it can go
+    begun,      ///< or it is in hand
+    unreadable, ///< nobody knows whether there is one: what leads to it stays
+  };
+  ending end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason);
   void end(job& late, const std::string* abort_reason);
   sent_state sent_before(const fetch_message& fetch) const;
   void abort(const abort_request& what);
@@ -121,10 +128,14 @@ private:
   std::size_t in_flight_ = 0;
   std::int64_t next_deadline_ms_ = 0; ///< the first tick looks for it
   std::int64_t next_tick_ms_ = never;
-  std::int64_t next_purge_ms_ = 0; ///< of old aborts
-  bool marks_are_known_ = false;   ///< those that an earlier process left have been read whole
-  bool aborts_are_known_ = false;  ///< and the aborts that nobody has acted on yet
-  bool end_is_due_ = false; ///< of some fetch that could not be read: whoever looked for it looks again
+  std::int64_t next_purge_ms_ = 0;          ///< of old aborts
+  bool marks_are_known_ = false;            ///< those that an earlier process left have been read, but for
+  unread_ranges unread_marks_;              ///< these: what they may be of is held back
+  std::set<std::uint64_t> marks_of_unread_; ///< marks of fetches that were not found while part of the queue
+                                            ///< could not be read
+  unread_ranges unread_aborts_;
+  bool aborts_are_known_ = false; ///< and the aborts that nobody has acted on yet
+  bool end_is_due_ = false;       ///< of some fetch that could not be read: whoever looked for it looks again
   std::vector<std::uint64_t>
       held_back_; ///< fetches that wait for that: they must not be repeated, and may have a mark
   std::mt19937_64 random_;

@@ -4,7 +4,6 @@
 #include "proxy/fetch_commit.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <map>
@@ -17,6 +16,7 @@ constexpr std::size_t most_expired_per_tick = 1024;
 constexpr std::uint32_t most_lost_workers = 5;
 constexpr std::int64_t purge_every_ms = 3'600'000;
 constexpr std::int64_t read_again_ms = 500;
+constexpr std::int64_t damaged_again_ms = 30'000;
 
 } // namespace
 
@@ -24,7 +24,17 @@ constexpr std::int64_t read_again_ms = 500;
 /// cannot be read is left to the next tick; until all is counted nothing is taken out of the queue.
 void dispatcher::recover() {
   if (!queue_.has_begun() && !recover_queues()) return;
-  if (!marks_are_known_) (void)recover_marks();
+  if (!marks_are_known_)
+    (void)recover_marks({keys::all('A').first, keys::all('A').second});
+  else
+    look_at_marks_again();
+  unread_aborts_.look_again(now_ms(), [this](const key_range& rows) {
+    auto row = core_.store->scan(rows.from, rows.to);
+    while (row->valid())
+      row->next();
+    if (row->status()) aborts_are_known_ = false;
+    return row->status().has_value();
+  });
   if (!aborts_are_known_) recover_aborts();
 }
 
@@ -33,11 +43,12 @@ void dispatcher::recover() {
 bool dispatcher::recover_queues() {
   std::map<std::string, std::uint64_t> queued;
   expected<void> read;
+  const auto skipped = [this](const key_range& rows) { queue_.add_uncounted(rows); };
   const auto count = [&](const std::string& name) {
     queue_.open(name);
     auto& of_it = queued[name];
     for (auto priority : {fetch_priority::high, fetch_priority::normal, fetch_priority::low}) {
-      auto row = core_.store->scan(keys::queue_of(name, priority));
+      auto row = core_.store->scan_readable(keys::queue_of(name, priority), skipped);
       for (; row->valid(); row->next())
         if (auto parts = keys::parse_queue(row->key());
             !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
@@ -50,7 +61,7 @@ bool dispatcher::recover_queues() {
     count(name);
   const auto end = keys::all('N').second;
   for (std::string from = "N";;) {
-    auto row = core_.store->scan(from, end);
+    auto row = core_.store->scan_readable({from, end}, skipped);
     if (!row->valid()) {
       read = read.and_then([&row] { return row->status(); });
       break;
@@ -60,8 +71,10 @@ bool dispatcher::recover_queues() {
     from = name ? keys::behind_queue(*name) : std::string(row->key()) + '\0';
   }
   if (!read)
-    core_.log->error("what an earlier process has queued cannot be counted{}: {}",
-                     read.error().code == errc::corrupt ? " whole" : " yet", to_string(read.error()));
+    core_.trouble.error("queue count",
+                        fmt::format("what an earlier process has queued cannot be counted{}: {}",
+                                    read.error().code == errc::corrupt ? " whole" : " yet",
+                                    to_string(read.error())));
   if (!read &&
       read.error().code != errc::corrupt) // what is damaged will not be better later, and the rest can go on
     return false;
@@ -78,17 +91,18 @@ bool dispatcher::recover_queues() {
 
 /// A mark without a result: the process died while a request that must not be repeated was going out (R9).
 /// The mark is the key: its value may be damaged, and the request must not go out all the same. False if they
-/// could not be read whole: then nothing is erased, and what must not be repeated is held back until they
-/// are.
-bool dispatcher::recover_marks() {
+/// could not be read: then nothing is erased, and what must not be repeated is held back until they are. Of a
+/// part that is damaged the same holds for the fetches whose marks would be in it.
+bool dispatcher::recover_marks(const key_range& where) {
   auto leftover = std::make_unique<row_erasure>();
   std::map<std::uint64_t, std::string> marked; // fetch -> key of its queue row, if the value still says so
   const auto unreadable = [this](const error& why) {
-    core_.log->error("the marks of requests that must not be repeated cannot be read yet: {}",
-                     to_string(why));
+    core_.trouble.error("marks", "the marks of requests that must not be repeated cannot be read yet: " +
+                                     to_string(why));
     return false;
   };
-  auto mark = core_.store->scan(keys::all('A'));
+  auto mark = core_.store->scan_readable(
+      {where.from, where.to}, [this](const key_range& rows) { unread_marks_.add(rows, now_ms()); });
   for (; mark->valid(); mark->next()) {
     auto id = keys::parse_attempt(mark->key());
     if (!id)
@@ -97,18 +111,6 @@ bool dispatcher::recover_marks() {
       marked.emplace(*id, mark->value());
   }
   if (auto read = mark->status(); !read) return unreadable(read.error());
-  const auto lose = [this](std::uint64_t id) {
-    auto found = window_.find(id);
-    if (found == window_.end() || found->second.state != job_state::waiting) return;
-    auto& lost = found->second;
-    ready_.remove(place_of(lost), now_ms());
-    store_error(
-        lost, fetch_errc::fetch_failed,
-        fmt::format(
-            "the process ended while the {} was going out; it may have been received, so it is not repeated",
-            lost.fetch->method),
-        sent_state::maybe);
-  };
   const auto load = [this](std::uint64_t id, std::string_view key, std::string_view value) {
     auto parts = keys::parse_queue(key);
     if (!parts || parts->id != id) return false;
@@ -125,10 +127,11 @@ bool dispatcher::recover_marks() {
     return true;
   };
   bool look_everywhere = false;
+  bool all_is_read = true; // of the queue
   for (auto at = marked.begin(); at != marked.end();) {
     auto row = core_.store->get(at->second);
     if (row && *row && load(at->first, at->second, **row)) {
-      lose(at->first);
+      lose_marked(at->first);
       at = marked.erase(at);
     } else {
       look_everywhere = true;
@@ -136,16 +139,22 @@ bool dispatcher::recover_marks() {
     }
   }
   for (char kind : {'Q', 'N'}) {
-    auto row = core_.store->scan(keys::all(kind));
-    for (; look_everywhere && row->valid(); row->next())
+    if (!look_everywhere) break;
+    auto row = core_.store->scan_readable(keys::all(kind),
+                                          [&all_is_read](const key_range&) { all_is_read = false; });
+    for (; row->valid(); row->next())
       if (auto parts = keys::parse_queue(row->key()); parts && marked.contains(parts->id)) {
-        if (load(parts->id, row->key(), row->value())) lose(parts->id);
+        if (load(parts->id, row->key(), row->value())) lose_marked(parts->id);
         marked.erase(parts->id);
       }
-    if (auto read = row->status(); look_everywhere && !read) return unreadable(read.error());
+    if (auto read = row->status(); !read) return unreadable(read.error());
   }
-  for (const auto& [id, key] : marked) // of a fetch that was damaged and buried
-    leftover->writes.push_back({keys::attempt(id), std::nullopt});
+  for (const auto& [id, key] : marked) {
+    if (all_is_read) // of a fetch that was damaged and buried
+      leftover->writes.push_back({keys::attempt(id), std::nullopt});
+    else
+      marks_of_unread_.insert(id);
+  }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   marks_are_known_ = true;
   for (const auto id : std::exchange(held_back_, {}))
@@ -154,8 +163,39 @@ bool dispatcher::recover_marks() {
   return true;
 }
 
+/// It was going out when an earlier process ended.
+void dispatcher::lose_marked(std::uint64_t id) {
+  auto found = window_.find(id);
+  if (found == window_.end() || found->second.state != job_state::waiting) return;
+  auto& lost = found->second;
+  ready_.remove(place_of(lost), now_ms());
+  store_error(
+      lost, fetch_errc::fetch_failed,
+      fmt::format(
+          "the process ended while the {} was going out; it may have been received, so it is not repeated",
+          lost.fetch->method),
+      sent_state::maybe);
+}
+
+void dispatcher::look_at_marks_again() {
+  bool any_read = false;
+  unread_marks_.look_again(now_ms(), [this, &any_read](const key_range& rows) {
+    auto row = core_.store->scan(rows.from, rows.to);
+    while (row->valid())
+      row->next();
+    if (!row->status() || !recover_marks(rows)) return false;
+    any_read = true;
+    return true;
+  });
+  if (!any_read) return;
+  for (const auto id : std::exchange(held_back_, {}))
+    if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting)
+      wait(held->second);
+}
+
 bool dispatcher::is_held_back(const fetch_message& fetch) const {
-  return !marks_are_known_ && !fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id);
+  return !fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id) &&
+         (!marks_are_known_ || unread_marks_.contains(keys::attempt(fetch.id)));
 }
 
 /// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same
@@ -163,8 +203,9 @@ bool dispatcher::is_held_back(const fetch_message& fetch) const {
 /// walk that fails has not come to is found by the next.
 void dispatcher::recover_aborts() {
   auto leftover = std::make_unique<row_erasure>();
-  auto mark = core_.store->scan(keys::all('S'));
-  auto signal = core_.store->scan(keys::all('G'));
+  const auto skipped = [this](const key_range& rows) { unread_aborts_.add(rows, now_ms()); };
+  auto mark = core_.store->scan_readable(keys::all('S'), skipped);
+  auto signal = core_.store->scan_readable(keys::all('G'), skipped);
   while (mark->valid() && signal->valid()) {
     const auto aborted = mark->key().substr(1);
     const auto order = aborted.compare(signal->key().substr(1, aborted.size()));
@@ -177,14 +218,14 @@ void dispatcher::recover_aborts() {
                               .value_or(abort_mark{})
                               .reason; // a damaged one aborts all the same
       const auto id = keys::parse_signal(signal->key());
-      if (!id || !end_one(*id, std::string(signal->value()), &reason))
+      if (!id || end_one(*id, std::string(signal->value()), &reason) == ending::none)
         leftover->writes.push_back({std::string(signal->key()), std::nullopt});
     }
     signal->next();
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   const auto read = mark->status().and_then([&signal] { return signal->status(); });
-  if (!read) core_.log->error("aborts cannot be read: {}", to_string(read.error()));
+  if (!read) core_.trouble.error("aborts", "aborts cannot be read: " + to_string(read.error()));
   aborts_are_known_ = (read || read.error().code == errc::corrupt) && !std::exchange(end_is_due_, false);
 }
 
@@ -196,7 +237,7 @@ void dispatcher::purge_aborts() {
   next_purge_ms_ = now + purge_every_ms;
   const auto oldest = now - std::chrono::milliseconds(abort_memory).count();
   auto old = std::make_unique<row_erasure>();
-  for (auto row = core_.store->scan(keys::all('S')); row->valid(); row->next()) {
+  for (auto row = core_.store->scan_readable(keys::all('S')); row->valid(); row->next()) {
     auto mark = unseal_value<abort_mark>(frame_type::abort_mark, row->value());
     if (!mark && row->key().size() == keys::abort_mark({}).size())
       old->writes.push_back(
@@ -219,29 +260,35 @@ void dispatcher::expire() {
   }
   next_deadline_ms_ = never;
   auto leftover = std::make_unique<row_erasure>(); // deadlines of fetches that were damaged and buried
-  std::size_t seen = 0;
-  auto row = core_.store->scan(keys::all('E'));
+  std::size_t seen = 0; // but for those that stay where they are and would keep the others from their turn
+  bool skipped = false;
+  auto row = core_.store->scan_readable(keys::all('E'), [&skipped](const key_range&) { skipped = true; });
   for (; row->valid(); row->next()) {
     auto parts = keys::parse_deadline(row->key());
-    if (parts && (parts->deadline_ms > now || ++seen > most_expired_per_tick)) {
+    if (parts && (parts->deadline_ms > now || seen >= most_expired_per_tick)) {
       next_deadline_ms_ = parts->deadline_ms;
       break;
     }
-    if (!parts || !end_one(parts->id, std::string(row->value()), nullptr))
-      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+    const auto ended = parts ? end_one(parts->id, std::string(row->value()), nullptr) : ending::none;
+    if (ended != ending::unreadable) ++seen;
+    if (ended == ending::none) leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   const auto read = row->status();
-  if (!read) core_.log->error("the deadlines of what is queued cannot be read: {}", to_string(read.error()));
+  if (!read)
+    core_.trouble.error("deadlines",
+                        "the deadlines of what is queued cannot be read: " + to_string(read.error()));
+  if (skipped) next_deadline_ms_ = std::min(next_deadline_ms_, now + damaged_again_ms);
   if (std::exchange(end_is_due_, false) || !read) next_deadline_ms_ = now + read_again_ms;
 }
 
 void dispatcher::abort(const abort_request& what) {
   auto leftover = std::make_unique<row_erasure>();
-  auto row = core_.store->scan(keys::signal_of(what.id));
+  auto row = core_.store->scan_readable(
+      keys::signal_of(what.id), [this](const key_range& rows) { unread_aborts_.add(rows, now_ms()); });
   for (; row->valid(); row->next()) {
     auto id = keys::parse_signal(row->key());
-    if (!id || !end_one(*id, std::string(row->value()), &what.mark.reason))
+    if (!id || end_one(*id, std::string(row->value()), &what.mark.reason) == ending::none)
       leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
@@ -249,31 +296,33 @@ void dispatcher::abort(const abort_request& what) {
     aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
 }
 
-/// Because of an abort, or because its time is over. False if there is no such fetch.
-bool dispatcher::end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason) {
+/// Because of an abort, or because its time is over. Of one whose row is damaged nothing is known: when it
+/// can be read, what comes from the disk is asked for both.
+dispatcher::ending dispatcher::end_one(std::uint64_t id, const std::string& queue_key,
+                                       const std::string* abort_reason) {
   auto found = window_.find(id);
   if (found == window_.end() && !queue_.has_begun()) // perhaps not counted yet: who looks again then finds it
-    return true;
+    return ending::begun;
   if (found == window_.end()) { // it waits on disk
     auto parts = keys::parse_queue(queue_key);
-    if (!parts || parts->id != id) return false;
+    if (!parts || parts->id != id) return ending::none;
     auto row = core_.store->get(queue_key);
-    if (!row) { // storage is in trouble
-      end_is_due_ = true;
-      return true;
+    if (!row) {
+      if (row.error().code != errc::corrupt) end_is_due_ = true; // storage is in trouble
+      return ending::unreadable;
     }
-    if (!*row) return false;
+    if (!*row) return ending::none;
     auto fetch = read_queued(*core_.store, parts, **row);
-    if (!fetch) return true; // it is buried when the refill comes to it
+    if (!fetch) return ending::unreadable; // it is buried when the refill comes to it
     auto origin = origin_of(**fetch);
     add(std::move(*fetch), parts->due_ms, std::move(origin));
     found = window_.find(id);
   }
   auto& late = found->second;
-  if (late.ending) return true; // it ends when the commit comes that is under way for it
+  if (late.ending) return ending::begun; // it ends when the commit comes that is under way for it
   if (abort_reason != nullptr || late.state == job_state::waiting || late.state == job_state::following)
     end(late, abort_reason);
-  return true;
+  return ending::begun;
 }
 
 /// R9, of one that is not out now. Only what must not be repeated leaves a mark: of anything else that an

@@ -6,7 +6,6 @@
 
 #include <caf/send.hpp>
 #include <fmt/format.h>
-#include <spdlog/logger.h>
 
 #include <optional>
 #include <utility>
@@ -93,8 +92,9 @@ void inbox_delivery::recover_some(const std::string& binding) {
   auto& on = found->second;
   const auto outcome = on.stuck_tasks_only ? wake_tasks(on) : read_batch(on);
   if (!outcome) {
-    core_.log->error("what was left for the class of binding '{}' cannot be read yet: {}", binding,
-                     to_string(outcome.error()));
+    core_.trouble.error("inbox of " + binding,
+                        fmt::format("what was left for the class of binding '{}' cannot be read yet: {}",
+                                    binding, to_string(outcome.error())));
     later_.insert(binding);
   } else if (on.type == nullptr) {
     walks_.erase(found);
@@ -112,7 +112,7 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   core_.walks.read(binding);
   std::vector<delivery_order> batch;
   std::string last;
-  auto rows = core_.store->scan(on.from, keys::inbox_of(binding).second);
+  auto rows = core_.store->scan_readable({on.from, keys::inbox_of(binding).second});
   for (std::size_t taken = 0; rows->valid(); rows->next(), ++taken) {
     auto parts = keys::parse_inbox(rows->key());
     if (taken >= (parts && parts->id >= on.first_new_id ? most_in_batch : recovery_batch)) break;
@@ -145,7 +145,7 @@ expected<void> inbox_delivery::read_batch(walk& on) {
 /// R17: with this program's code they may go on.
 expected<void> inbox_delivery::wake_tasks(walk& on) {
   const auto place = std::make_shared<batch_place>(core_.dispatcher, std::string(on.type->binding));
-  auto rows = core_.store->scan(on.from, keys::stuck_tasks_of(on.type->binding).second);
+  auto rows = core_.store->scan_readable({on.from, keys::stuck_tasks_of(on.type->binding).second});
   for (std::size_t taken = 0; rows->valid() && taken < recovery_batch; rows->next(), ++taken) {
     on.from = std::string(rows->key()) + '\0';
     auto id = keys::parse_task(rows->key());

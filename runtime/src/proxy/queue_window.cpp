@@ -5,7 +5,6 @@
 
 #include <dormouse/serialization/url.hpp>
 
-#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <vector>
@@ -129,7 +128,9 @@ void queue_window::read(std::size_t least_room) {
 void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
   const auto now = core_.clock->now_ms();
   rest.next_due_ms = never;
-  auto row = core_.store->scan(rest.from, keys::queue_of(of.first, of.second).second);
+  auto row = core_.store->scan_readable(
+      {rest.from, keys::queue_of(of.first, of.second).second},
+      [now, &unread = rest.unread](const key_range& rows) { unread.add(rows, now); });
   for (; row->valid(); row->next()) {
     auto parts = keys::parse_queue(row->key());
     rest.from = row->key();
@@ -152,7 +153,7 @@ void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
   }
   rest.more_due = false;
   if (auto read = row->status(); !read) {
-    core_.log->error("the queue cannot be read: {}", to_string(read.error()));
+    core_.trouble.error("queue", "the queue cannot be read: " + to_string(read.error()));
     rest.more_due = true;
   }
 }
@@ -161,7 +162,9 @@ void queue_window::read_on(const backlogs::key_type& of, backlog& rest) {
 void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, const std::string& origin) {
   const auto now = core_.clock->now_ms();
   auto& from = rest.parked.at(origin);
-  auto row = core_.store->scan(from, keys::queue_of(of.first, of.second).second);
+  auto row = core_.store->scan_readable(
+      {from, keys::queue_of(of.first, of.second).second},
+      [now, &unread = rest.unread](const key_range& rows) { unread.add(rows, now); });
   for (; row->valid(); row->next()) {
     auto parts = keys::parse_queue(row->key());
     if (parts && parts->due_ms > now) break;
@@ -176,9 +179,38 @@ void queue_window::read_parked(const backlogs::key_type& of, backlog& rest, cons
     owner_.add(std::move(*fetch), parts->due_ms, origin);
   }
   if (auto read = row->status(); !read)
-    return core_.log->error("the queue cannot be read: {}",
-                            to_string(read.error())); // from there again when there is room
+    return core_.trouble.error("queue", "the queue cannot be read: " +
+                                            to_string(read.error())); // from there again when there is room
   rest.parked.erase(origin);
+}
+
+void queue_window::look_again() {
+  if (!has_begun_) return;
+  const auto now = core_.clock->now_ms();
+  uncounted_.look_again(now, [this](const key_range& rows) {
+    std::map<std::string, std::uint64_t> found;
+    auto row = core_.store->scan(rows.from, rows.to);
+    for (; row->valid(); row->next())
+      if (auto parts = keys::parse_queue(row->key());
+          !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
+        ++found[parts ? parts->queue : std::string()];
+    if (!row->status()) return false;
+    for (const auto& [name, fetches] : found) {
+      core_.counts.queued_fetches.add(fetches);
+      if (auto* places = core_.find_queue(name)) places->queued.add(fetches);
+    }
+    return true;
+  });
+  for (auto& [of, rest] : backlogs_)
+    rest.unread.look_again(now, [this, &to = rest](const key_range& rows) {
+      auto row = core_.store->scan(rows.from, rows.to);
+      while (row->valid())
+        row->next();
+      if (!row->status()) return false;
+      to.from = std::min(to.from, rows.from);
+      to.more_due = true;
+      return true;
+    });
 }
 
 /// Nobody can be told: who asked is in the row that cannot be read.
@@ -195,8 +227,8 @@ std::int64_t queue_window::next_due_ms() const noexcept {
   auto next = never;
   if (!has_begun_) return next;
   for (const auto& [of, rest] : backlogs_)
-    next = std::min(next, rest.next_due_ms);
-  return next;
+    next = std::min({next, rest.next_due_ms, rest.unread.next_ms()});
+  return std::min(next, uncounted_.next_ms());
 }
 
 } // namespace dormouse

@@ -11,6 +11,7 @@
 /// Belongs to the dispatcher.
 
 #include "host/runtime_core.hpp"
+#include "store/unread_ranges.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -67,7 +68,13 @@ public:
   /// Reads on where there is any room: now and then, for what is in the window may stay there for long.
   void top_up() { read(1); }
 
-  /// When a row on disk becomes due that is not in the window.
+  /// What could not be read when the queue was counted.
+  void add_uncounted(const key_range& rows) { uncounted_.add(rows, core_.clock->now_ms()); }
+
+  /// What could not be read before, and can be now, is counted and read: to be called now and then.
+  void look_again();
+
+  /// When a row on disk becomes due that is not in the window, or is to be looked at again.
   std::int64_t next_due_ms() const noexcept;
 
 private:
@@ -77,6 +84,7 @@ private:
     std::string from;     ///< every due row before this key is in the window, but for those of parked origins
     std::int64_t next_due_ms = never;          ///< a row that becomes due later
     std::map<std::string, std::string> parked; ///< origin -> its first row that was passed over
+    unread_ranges unread;                      ///< what cannot be read, and was passed over
   };
   using backlogs = std::map<std::pair<std::string, fetch_priority>, backlog>;
 
@@ -96,6 +104,7 @@ private:
   const callbacks owner_;
   backlogs backlogs_;
   std::unordered_map<std::string, std::size_t> by_origin_; ///< in the window
+  unread_ranges uncounted_;
   bool has_begun_ = false;
 };
 

@@ -29,6 +29,11 @@ void due_window::defined(const std::string& binding) {
   more_due_ = true;
 }
 
+void due_window::read_again(const std::string& from) {
+  from_ = std::min(from_, from);
+  more_due_ = true;
+}
+
 bool due_window::read(std::int64_t now_ms) {
   if (next_ms_ <= now_ms) more_due_ = true;
   if (!more_due_ || out_.size() > most_ / 2) return false;

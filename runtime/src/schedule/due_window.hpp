@@ -35,7 +35,8 @@ public:
   static constexpr std::size_t rows_per_read = 10'000;
 
   struct callbacks {
-    std::function<std::unique_ptr<row_cursor>(std::string_view from, std::string_view to)> scan;
+    std::function<std::unique_ptr<row_cursor>(std::string_view from, std::string_view to)>
+        scan; ///< passes over what is damaged
     std::function<bool(const keys::due_parts& row, keys::schedule_parts of)>
         hand_over; ///< false: its class is not defined
     std::function<void(const row_cursor& row, const std::string& why)> bury;
@@ -52,6 +53,9 @@ public:
 
   /// A firing is over. False if it was none of the window's.
   bool over(const keys::due_parts& row);
+
+  /// Rows at or behind this key can be read, which could not when the window came by.
+  void read_again(const std::string& from);
 
   /// What was passed over for this class is wanted now.
   void defined(const std::string& binding);

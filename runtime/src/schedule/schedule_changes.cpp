@@ -6,7 +6,7 @@
 
 #include <dormouse/serialization/codec.hpp>
 
-#include <spdlog/logger.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -71,20 +71,23 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   }
   out.more = -1;
   if (!again)
-    core.log->error("schedule {} of object {} ends, as its next tick is not known: {}", what.id.number,
-                    to_string(of), to_string(again.error()));
+    core.trouble.error(fmt::format("end of schedule {}.{}", of.binding, what.method),
+                       fmt::format("schedule {} of object {} ends, as its next tick is not known: {}",
+                                   what.id.number, to_string(of), to_string(again.error())));
   return out;
 }
 
-void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
+bool clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
                 const error* damage) {
   auto due = keys::due(due_ms, id.number);
-  if (auto row = core.store->get(due); !row || !*row) return; // it was cancelled, and this with it
-  core.counts.schedules.sub();
+  if (auto row = core.store->get(due); !row || !*row)
+    return row.has_value(); // it was cancelled, and this with it; or it cannot be read, and then it stays
   auto key = keys::schedule(of, id);
   auto damaged = damage != nullptr ? core.store->get(key) : std::nullopt;
+  if (!damaged) return false; // nobody knows what is there: only what is known to be gone is cleared away
+  core.counts.schedules.sub();
   std::unique_ptr<pending_commit> commit;
-  if (damaged && *damaged) {
+  if (*damaged) {
     commit = std::make_unique<row_burial>(core.counts);
     core.store->bury(commit->writes, std::move(key), std::move(**damaged), "schedule: " + to_string(*damage),
                      core.clock->now_ms());
@@ -93,6 +96,7 @@ void clear_away(runtime_core& core, const address& of, const schedule_id& id, st
   }
   commit->writes.push_back({std::move(due), std::nullopt});
   core.store->submit(std::move(commit));
+  return true;
 }
 
 } // namespace dormouse

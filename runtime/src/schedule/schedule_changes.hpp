@@ -38,8 +38,8 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
                                const error& why);
 
 /// A row of a due time that leads to no schedule, or to a damaged one, which becomes a dead letter. `damage`
-/// null: it is not there.
-void clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
+/// null: it is not there. False if one of the rows cannot be read: then both stay as they are.
+bool clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
                 const error* damage);
 
 } // namespace dormouse

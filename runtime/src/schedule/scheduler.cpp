@@ -3,10 +3,10 @@
 #include "host/runtime_core.hpp"
 #include "proxy/fetch_commit.hpp"
 #include "schedule/due_window.hpp"
+#include "store/unread_ranges.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
-#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <memory>
@@ -40,19 +40,24 @@ private:
 
 class scheduler final : public caf::event_based_actor {
 public:
-  scheduler(caf::actor_config& config, runtime_core& core, std::unique_ptr<row_cursor> to_count)
+  scheduler(caf::actor_config& config, runtime_core& core)
       : event_based_actor(config),
         core_(core),
-        to_count_(std::move(to_count)),
+        to_count_(core.store->scan_readable(
+            keys::all('W'), [this](const key_range& rows) { uncounted_.add(rows, core_.clock->now_ms()); })),
         window_(core.settings.max_firing_schedules,
-                {.scan = [this](std::string_view from,
-                                std::string_view to) { return core_.store->scan(from, to); },
+                {.scan =
+                     [this](std::string_view from, std::string_view to) {
+                       return core_.store->scan_readable(
+                           {std::string(from), std::string(to)},
+                           [this](const key_range& rows) { unread_.add(rows, core_.clock->now_ms()); });
+                     },
                  .hand_over = [this](const keys::due_parts& row,
                                      keys::schedule_parts of) { return hand_over(row, std::move(of)); },
                  .bury = [this](const row_cursor& row, const std::string& why) { bury(row, why); },
                  .unreadable =
                      [this](const error& why) {
-                       core_.log->error("the schedules cannot be read: {}", to_string(why));
+                       core_.trouble.error("schedules", "the schedules cannot be read: " + to_string(why));
                      }}) {}
 
   caf::behavior make_behavior() override {
@@ -82,13 +87,15 @@ private:
       window_.defined(binding);
     if (told.earliest) window_.written(*told.earliest);
     if (core_.stopping.load(std::memory_order_relaxed)) return;
+    look_again();
     const bool is_full = core_.counts.pending_messages.get() >=
                          core_.settings.max_pending_messages; // what waits with its objects among them
     const bool more = !is_full && window_.read(core_.clock->now_ms());
     if (count_some() || more)
       send(this, scheduler_look{});
     else
-      sleep(is_full ? 0 : window_.next_ms(), is_full ? longest_sleep_ms : 1);
+      sleep(is_full ? 0 : std::min({window_.next_ms(), unread_.next_ms(), uncounted_.next_ms()}),
+            is_full ? longest_sleep_ms : 1);
   }
 
   bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
@@ -110,6 +117,28 @@ private:
                       "due time of a schedule: " + why, core_.clock->now_ms());
     core_.store->submit(std::move(burial));
     core_.counts.schedules.sub();
+  }
+
+  /// What could not be read before.
+  void look_again() {
+    const auto now = core_.clock->now_ms();
+    uncounted_.look_again(now, [this](const key_range& rows) {
+      std::uint64_t found = 0;
+      auto row = core_.store->scan(rows.from, rows.to);
+      for (; row->valid(); row->next())
+        ++found;
+      if (!row->status()) return false;
+      core_.counts.schedules.add(found);
+      return true;
+    });
+    unread_.look_again(now, [this](const key_range& rows) {
+      auto row = core_.store->scan(rows.from, rows.to);
+      while (row->valid())
+        row->next();
+      if (!row->status()) return false;
+      window_.read_again(rows.from);
+      return true;
+    });
   }
 
   /// What an earlier process left; a bit at a time. Whether there is more.
@@ -134,6 +163,8 @@ private:
   }
 
   runtime_core& core_;
+  unread_ranges unread_;    ///< by the window
+  unread_ranges uncounted_; ///< when what an earlier process left was counted
   std::unique_ptr<row_cursor> to_count_;
   due_window window_;
   std::int64_t next_tick_ms_ = due_window::never;
@@ -142,7 +173,7 @@ private:
 } // namespace
 
 caf::actor spawn_scheduler(runtime_core& core) {
-  auto made = core.system.spawn<scheduler, caf::hidden>(core, core.store->scan(keys::all('W')));
+  auto made = core.system.spawn<scheduler, caf::hidden>(core);
   core.schedules->attach(made);
   return made;
 }

@@ -149,6 +149,8 @@ std::string blob(std::uint64_t id, char side) { return with_id('B', id) + side; 
 
 std::string dead_letter(std::uint64_t id) { return with_id('D', id); }
 
+std::string lost_range(std::uint64_t number) { return with_id('L', number); }
+
 std::string abort_mark(const abort_id& id) {
   std::string out("S");
   put_abort_id(out, id);
@@ -309,6 +311,13 @@ std::optional<queue_parts> parse_queue(std::string_view key) {
   out.due_ms = *due;
   out.id = get_u64(key.substr(9));
   return out;
+}
+
+std::optional<address> address_in(std::string_view key) {
+  constexpr std::string_view kinds("OIKCHTJUY");
+  if (key.empty() || kinds.find(key.front()) == std::string_view::npos) return std::nullopt;
+  key.remove_prefix(1);
+  return get_address(key);
 }
 
 std::optional<address> parse_object(std::string_view key) {

@@ -30,6 +30,7 @@ std::string deadline(std::int64_t deadline_ms, std::uint64_t id); ///< E deadlin
 std::string attempt(std::uint64_t id);                            ///< A id -> key of the queue row
 std::string blob(std::uint64_t id, char side);                    ///< B id side ('q' request, 'r' response)
 std::string dead_letter(std::uint64_t id);                        ///< D id
+std::string lost_range(std::uint64_t number);                     ///< L number
 std::string abort_mark(const abort_id& id);                       ///< S id
 std::string signal(const abort_id& id, std::uint64_t fetch_id);   ///< G id fetch -> key of the queue row
 std::string jar(const address& where, std::string_view name);     ///< C address name
@@ -72,6 +73,9 @@ struct queue_parts {
   std::uint64_t id;
 };
 std::optional<queue_parts> parse_queue(std::string_view key);
+
+/// Of the object that a row belongs to, or whose inbox it is in; nothing for other kinds.
+std::optional<address> address_in(std::string_view key);
 
 std::optional<address> parse_object(std::string_view key);
 

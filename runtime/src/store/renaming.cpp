@@ -116,7 +116,9 @@ expected<void> check_renaming(store& in, std::string_view old, std::string_view 
 
 expected<void> move_objects(store& in, std::string_view old, std::string_view present) {
   batch writes(in);
-  if (in.scan(rows_of('H', old))->valid()) // the due times of schedules, of which there may be many of others
+  auto schedules = in.scan(rows_of('H', old));
+  if (auto read = schedules->status(); !schedules->valid() && !read) return read;
+  if (schedules->valid()) // then their due times, among which there may be many of others
     if (auto moved = move_with_pointers(in, writes, 'W', 'H', old, present); !moved) return moved;
   if (auto written = writes.write(); !written) // the walk below must see that they have gone
     return written;

@@ -1,7 +1,10 @@
 #include "store/rocksdb_engine.hpp"
 
+#include "store/commit_number.hpp"
+#include "store/damage_skip.hpp"
 #include "store/directory_lock.hpp"
 #include "store/keys.hpp"
+#include "store/repair.hpp"
 #include "store/rocksdb_options.hpp"
 #include "store/wal_check.hpp"
 #include "store/watermark.hpp"
@@ -20,10 +23,6 @@ rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()};
 
 std::string_view view(rocksdb::Slice text) { return {text.data(), text.size()}; }
 
-unexpected<error> storage_failure(const rocksdb::Status& status) {
-  return fail(status.IsCorruption() ? errc::corrupt : errc::storage_error, "the store: " + status.ToString());
-}
-
 class rocksdb_cursor final : public row_cursor {
 public:
   enum class order : std::uint8_t { forward, backward };
@@ -40,18 +39,28 @@ public:
       rows_->SeekToLast();
   }
 
-  bool valid() const override { return rows_->Valid(); }
+  bool valid() const override { return !ended_ && rows_->Valid(); }
   std::string_view key() const override { return view(rows_->key()); }
   std::string_view value() const override { return view(rows_->value()); }
   void next() override {
-    if (order_ == order::forward)
+    if (order_ == order::forward) {
+      last_.assign(rows_->key().data(), rows_->key().size());
       rows_->Next();
-    else
+    } else {
       rows_->Prev();
+    }
   }
   expected<void> status() const override {
-    if (!rows_->status().ok()) return storage_failure(rows_->status());
+    if (!ended_ && !rows_->status().ok()) return storage_failure(rows_->status());
     return {};
+  }
+  expected<key_range> skip_damage() override {
+    if (order_ == order::backward || ended_ || !rows_->status().IsCorruption())
+      return row_cursor::skip_damage();
+    auto passed = pass_damage(*rows_, last_.empty() ? begin_ : last_ + '\0', end_);
+    if (!passed) return unexpected<error>(passed.error());
+    ended_ = passed->is_at_end;
+    return std::move(passed->lost);
   }
 
 private:
@@ -61,28 +70,9 @@ private:
   rocksdb::Slice end_slice_;
   order order_;
   std::unique_ptr<rocksdb::Iterator> rows_;
+  std::string last_;   ///< the row before this one, going forward: should the walk break off, that is known
+  bool ended_ = false; ///< what was passed over was the last
 };
-
-std::string encode_number(std::uint64_t number) {
-  std::string bytes(sizeof(number), '\0');
-  for (auto at = bytes.rbegin(); at != bytes.rend(); ++at, number >>= 8U)
-    *at = static_cast<char>(number & 0xffU);
-  return bytes;
-}
-
-/// Of the last commit; 0 if an earlier version has written the store.
-expected<std::uint64_t> read_number(rocksdb::DB& db) {
-  std::string bytes;
-  const auto status = db.Get(rocksdb::ReadOptions(), keys::last_commit(), &bytes);
-  if (status.IsNotFound()) return std::uint64_t{0};
-  if (!status.ok()) return storage_failure(status);
-  if (bytes.size() != sizeof(std::uint64_t))
-    return fail(errc::corrupt, "the number of the store's last commit cannot be read");
-  std::uint64_t number = 0;
-  for (char byte : bytes)
-    number = (number << 8U) | static_cast<unsigned char>(byte);
-  return number;
-}
 
 /// An open database, and what was found out about its log.
 struct open_database {
@@ -125,7 +115,7 @@ public:
     }
     // A number is used once, also if the write fails: what is on the disk then is not known.
     last_commit_ += sets.size();
-    batch_.Put(keys::last_commit(), encode_number(last_commit_));
+    batch_.Put(keys::last_commit(), commit_number::encode(last_commit_));
     rocksdb::WriteOptions options;
     options.sync = true;
     auto status = db_->Write(options, &batch_);
@@ -231,6 +221,7 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
   if (!directory) return unexpected<error>(directory.error());
   auto lock = directory_lock::take(*directory, settings.lock_wait);
   if (!lock) return unexpected<error>(lock.error());
+  if (auto finished = finish_repair(*directory); !finished) return unexpected<error>(finished.error());
   auto mark = watermark::open(*directory);
   if (!mark) return unexpected<error>(mark.error());
   std::error_code unknown;
@@ -238,7 +229,7 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
     return lost_commits(*directory, 0, mark->commits()); // before another one is made in its place
   auto opened = open_checked(settings, *directory);
   if (!opened) return unexpected<error>(opened.error());
-  const auto number = read_number(*opened->db);
+  const auto number = commit_number::read(*opened->db);
   if (!number) return unexpected<error>(number.error());
   if (*number < mark->commits()) return lost_commits(*directory, *number, mark->commits());
   if (opened->check->has_records())

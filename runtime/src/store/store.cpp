@@ -1,5 +1,6 @@
 #include "store/store.hpp"
 
+#include "store/watched_engine.hpp"
 #include "store/watermark.hpp"
 
 #include <dormouse/actors/storage.hpp>
@@ -50,6 +51,11 @@ expected<stored_body> read_body_row(std::string& row, std::uint64_t id, blob_sid
   return body;
 }
 
+std::string lost_text(const lost_range& what) {
+  return fmt::format("rows were lost when the store was repaired: {}: {}", describe_rows(what.rows()),
+                     what.reason);
+}
+
 constexpr std::uint64_t last_epoch = (std::uint64_t{1} << 24U) - 1;
 
 } // namespace
@@ -88,21 +94,27 @@ expected<std::unique_ptr<store>> store::open(std::unique_ptr<storage_engine> eng
   write_set writes{{keys::store_info(), seal_value(frame_type::store_info, info)}};
   const write_set* sets[] = {&writes};
   if (auto written = engine->write(sets); !written) return unexpected<error>(written.error());
+  auto lost = lost_rows::load(*engine);
+  if (!lost) return unexpected<error>(lost.error());
   auto blobs = blob_store::open(directory, info.epoch, body_memory_bytes);
   if (!blobs) return unexpected<error>(blobs.error());
-  return std::unique_ptr<store>(
-      new store(std::move(engine), std::move(*blobs), info.epoch, max_inline_bytes));
+  return std::unique_ptr<store>(new store(std::move(engine), std::move(*blobs), std::move(*lost), directory,
+                                          info.epoch, max_inline_bytes));
 }
 
-store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch,
-             std::size_t max_inline_bytes)
-    : engine_(std::move(engine)),
+store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, lost_rows lost,
+             const std::filesystem::path& directory, std::uint64_t epoch, std::size_t max_inline_bytes)
+    : engine_(std::make_unique<watched_engine>(std::move(engine), damage_)),
       blobs_(std::move(blobs)),
+      lost_(std::move(lost)),
       epoch_(epoch),
       max_inline_bytes_(max_inline_bytes),
       committer_(*engine_, blobs_) {
+  for (const auto& each : lost_.ranges())
+    damage_.note(each.rows(), {errc::corrupt, "it was lost when the store was repaired: " + each.reason});
+  damage_.write_down_in(directory / damage_note);
   blobs_->remove_orphans([this](const blob_ref& name) -> expected<bool> {
-    auto row = engine_->get(keys::blob(name.fetch_id, static_cast<char>(name.side)));
+    auto row = get(keys::blob(name.fetch_id, static_cast<char>(name.side)));
     if (!row) return unexpected<error>(row.error());
     if (!*row) return false;
     auto body = read_body_row(**row, name.fetch_id, name.side);
@@ -111,15 +123,25 @@ store::store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store>
   });
 }
 
+expected<std::optional<std::string>> store::get(std::string_view key) const {
+  auto row = engine_->get(key);
+  if (row && !*row && !lost_.empty())
+    if (const auto* range = lost_.find(key)) return fail(errc::corrupt, lost_text(*range));
+  return row;
+}
+
 store::~store() {
   committer_.drain();
   blobs_->close(); // it looks up rows, and others may hold it longer
 }
 
 expected<std::optional<stored_object>> store::load_object(const address& where) {
-  auto row = engine_->get(keys::object(where));
+  auto row = get(keys::object(where));
   if (!row)
     return fail(row.error().code, fmt::format("object {}: {}", to_string(where), row.error().message));
+  if (!lost_.empty())
+    if (const auto* range = lost_.find_of(where))
+      return fail(errc::corrupt, fmt::format("object {}: {}", to_string(where), lost_text(*range)));
   if (!*row) return std::nullopt;
   const auto unreadable = [&where](const error& why) {
     return fail(why.code, fmt::format("the stored state of object {} is unreadable: {}", to_string(where),
@@ -198,7 +220,7 @@ void store::put_abort(write_set& writes, const abort_id& id, const abort_mark& m
 }
 
 expected<std::optional<abort_mark>> store::load_abort(const abort_id& id) {
-  auto row = engine_->get(keys::abort_mark(id));
+  auto row = get(keys::abort_mark(id));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::nullopt;
   // That it is there is what counts: a damaged one aborts all the same.
@@ -206,7 +228,7 @@ expected<std::optional<abort_mark>> store::load_abort(const abort_id& id) {
 }
 
 expected<std::string> store::load_jar(const address& of, std::string_view name) {
-  auto row = engine_->get(keys::jar(of, name));
+  auto row = get(keys::jar(of, name));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::string();
   return unseal(frame_type::cookie_jar, **row).map([](std::string_view bytes) { return std::string(bytes); });
@@ -219,7 +241,7 @@ void store::put_jar(write_set& writes, const address& of, std::string_view name,
 }
 
 expected<std::optional<std::string>> store::load_row(const address& of, std::string_view key) {
-  auto row = engine_->get(keys::storage_row(of, key));
+  auto row = get(keys::storage_row(of, key));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::nullopt;
   return read_row(of, key, **row).map([](std::string&& value) { return std::optional(std::move(value)); });
@@ -248,7 +270,7 @@ void store::erase_rows(write_set& writes, const address& of) const {
 }
 
 expected<std::optional<task_record>> store::load_task(const task_id& id) {
-  auto row = engine_->get(keys::task(id));
+  auto row = get(keys::task(id));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::optional<task_record>();
   auto record = read_task(**row);
@@ -284,7 +306,7 @@ void store::put_step(write_set& writes, const task_id& id, std::uint64_t number,
 }
 
 expected<std::optional<remembered_call>> store::load_remembered(const address& of, std::string_view key) {
-  auto row = engine_->get(keys::remembered_call(of, key));
+  auto row = get(keys::remembered_call(of, key));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::nullopt;
   auto what = unseal_value<remembered_call>(frame_type::remembered_call, **row);
@@ -324,7 +346,7 @@ void store::erase_schedule(write_set& writes, const address& of, const schedule_
 }
 
 expected<std::optional<schedule_message>> store::load_schedule(const address& of, const schedule_id& id) {
-  auto row = engine_->get(keys::schedule(of, id));
+  auto row = get(keys::schedule(of, id));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::nullopt;
   auto found = read_schedule(**row);
@@ -354,7 +376,7 @@ void store::erase_body(pending_commit& commit, std::uint64_t id, blob_side side)
 
 void store::erase_bodies(pending_commit& commit, std::uint64_t fetch_id) const {
   for (auto side : {blob_side::request, blob_side::response})
-    if (auto row = engine_->get(keys::blob(fetch_id, static_cast<char>(side))); row && *row)
+    if (auto row = get(keys::blob(fetch_id, static_cast<char>(side))); row && *row)
       erase_body(commit, fetch_id, side);
 }
 
@@ -413,7 +435,7 @@ expected<task_record> store::read_task(std::string_view row) const {
 }
 
 expected<stored_body> store::find_body(std::uint64_t id, blob_side side) const {
-  auto row = engine_->get(keys::blob(id, static_cast<char>(side)));
+  auto row = get(keys::blob(id, static_cast<char>(side)));
   if (!row) return unexpected<error>(row.error());
   if (!*row) return fail(errc::corrupt, fmt::format("the body of fetch {} is missing", id));
   return read_body_row(**row, id, side);

@@ -14,9 +14,12 @@
 
 #include "store/blob_store.hpp"
 #include "store/committer.hpp"
+#include "store/damage_book.hpp"
 #include "store/dead_letter.hpp"
 #include "store/keys.hpp"
+#include "store/lost_rows.hpp"
 #include "store/object_record.hpp"
+#include "store/readable_cursor.hpp"
 #include "store/store_info.hpp"
 
 #include <dormouse/serialization/messages.hpp>
@@ -154,11 +157,19 @@ public:
   /// or not what was written.
   expected<std::string> load_response_body(std::uint64_t id) const;
 
-  expected<std::optional<std::string>> get(std::string_view key) { return engine_->get(key); }
+  /// Error: `corrupt`, also if there is none but a repair could not tell; `storage_error`.
+  expected<std::optional<std::string>> get(std::string_view key) const;
   std::unique_ptr<row_cursor> scan(const keys::range& rows) { return engine_->scan(rows.first, rows.second); }
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) {
     return engine_->scan(from, to);
   }
+  /// A walk that passes over what cannot be read, notes it in the damage book, and tells `skipped`.
+  std::unique_ptr<row_cursor> scan_readable(const keys::range& rows, readable_cursor::skipped skipped = {}) {
+    return std::make_unique<readable_cursor>(scan(rows), damage_, std::move(skipped));
+  }
+  damage_book& damage() noexcept { return damage_; }
+  const lost_rows& lost() const noexcept { return lost_; } ///< in repairs of this store
+
   std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) {
     return engine_->scan_back(from, to);
   }
@@ -169,14 +180,16 @@ public:
   std::uint64_t epoch() const noexcept { return epoch_; }
 
 private:
-  store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, std::uint64_t epoch,
-        std::size_t max_inline_bytes);
+  store(std::unique_ptr<storage_engine> engine, std::shared_ptr<blob_store> blobs, lost_rows lost,
+        const std::filesystem::path& directory, std::uint64_t epoch, std::size_t max_inline_bytes);
 
   void put_body(pending_commit& commit, blob_writer_ptr body) const;
   void erase_body(pending_commit& commit, std::uint64_t id, blob_side side) const;
 
+  damage_book damage_; ///< first: threads of all below note into it
   std::unique_ptr<storage_engine> engine_;
   std::shared_ptr<blob_store> blobs_;
+  const lost_rows lost_;
   std::uint64_t epoch_;
   std::size_t max_inline_bytes_;
   std::atomic<std::uint64_t> next_count_{1};

@@ -6,9 +6,9 @@
 
 namespace dormouse {
 
-/// 2: messages may carry extensions, and there are jars, aborts, named queues and rows of storage. Rows of
-/// format 1 are read as they are.
-inline constexpr std::uint32_t store_format = 2;
+/// 2: messages may carry extensions, and there are jars, aborts, named queues and rows of storage.
+/// 3: there may be a list of what was lost in a repair. Rows of earlier formats are read as they are.
+inline constexpr std::uint32_t store_format = 3;
 
 struct store_info {
   std::uint32_t format = store_format;

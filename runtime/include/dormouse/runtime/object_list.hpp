@@ -27,6 +27,8 @@ struct object_list_options {
 struct object_page {
   std::vector<std::string> ids;
   std::string cursor; ///< for the next page; empty if this is the last
+  std::size_t damaged_ranges =
+      0; ///< parts of the store that could not be read: the page may lack objects. See stats().damaged_ranges
 };
 
 } // namespace dormouse

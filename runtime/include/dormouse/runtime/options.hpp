@@ -54,6 +54,12 @@ struct queue_options {
   std::size_t max_queued = 1'000'000; ///< on disk; past it a fetch fails with `queue_full`
 };
 
+/// What becomes of a store in which damage has been found.
+enum class damage_policy : std::uint8_t {
+  report, ///< it is opened if it can be, and says in `stats()` what it cannot read
+  repair, ///< it is repaired when it is opened: what can be read is copied, the old files are kept beside it
+};
+
 struct options {
   /// Where everything durable lives; created if missing. One runtime per directory (R18).
   std::filesystem::path directory;
@@ -61,6 +67,10 @@ struct options {
   /// How long to wait for another runtime to let the directory go, for deployments that overlap; 0: a
   /// directory that is in use is `directory_locked` at once. 0..24 h
   std::chrono::milliseconds lock_wait{0};
+
+  /// R24: a repair costs a copy of the store, once; for a store of which neither an open nor an earlier process
+  /// has found damage, nothing. The command `dormouse repair` does the same.
+  damage_policy on_damage = damage_policy::report;
 
   /// The time of day; null: the system's. See clock.hpp
   std::shared_ptr<const wall_clock> clock = {};

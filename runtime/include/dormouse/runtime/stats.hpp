@@ -21,6 +21,13 @@ struct corrupt_object {
   std::string reason;
 };
 
+/// A part of the store that could not be read. What it holds is left out of what the runtime does, and is
+/// looked at again now and then.
+struct damaged_range {
+  std::string rows;   ///< kinds of rows, and the objects, fetches or times at its ends
+  std::string reason; ///< the storage's words, which name the file
+};
+
 /// Counts of durations by powers of two: bucket i counts those of less than 2^i ms that no bucket before it
 /// counts; the last one counts the rest.
 struct duration_histogram {
@@ -117,6 +124,8 @@ struct runtime_stats {
   std::uint64_t corrupt_rows =
       0; ///< queue and inbox rows that failed their checks, moved to the dead letters
   std::vector<corrupt_object> corrupt_objects; ///< at most 100 are listed
+  std::uint64_t damage = 0; ///< parts of the store that could not be read since it was opened: R24
+  std::vector<damaged_range> damaged_ranges; ///< those; at most 100 are listed
 };
 
 } // namespace dormouse

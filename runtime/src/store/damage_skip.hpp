@@ -1,0 +1,29 @@
+#pragma once
+
+/// The way past a damaged part of a table. An iterator that meets a block which fails its checksum stops, and
+/// says neither where the block ends nor which keys it holds. But it can be sought to any key, and a seek
+/// that ends behind the block works. So: seek to keys further and further away until one works, halve the
+/// distance until the end of the damage is found, and walk back over the good rows up to it. What is lost is
+/// the block and nothing else.
+
+#include "ports/storage_engine.hpp"
+
+#include <rocksdb/iterator.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace dormouse {
+
+struct damage_passed {
+  key_range lost;
+  bool is_at_end = false; ///< nothing behind the damage can be read: the iterator stands nowhere
+};
+
+/// Leaves `rows` on the first row behind the damage. `from` is the first key that may be damaged, `end` is
+/// where the walk ends, and the upper bound of the iterator. The keys before `from` are good. Error: the
+/// iterator fails otherwise than by damage.
+expected<damage_passed> pass_damage(rocksdb::Iterator& rows, std::string from, std::string_view end);
+
+} // namespace dormouse
