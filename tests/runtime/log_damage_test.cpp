@@ -5,6 +5,8 @@
 #include "outcome.hpp"
 #include "store/keys.hpp"
 #include "store/rocksdb_options.hpp"
+#include "store/store.hpp"
+#include "store/watermark.hpp"
 
 #include <dormouse/dormouse.hpp>
 
@@ -29,6 +31,19 @@ using test::error_thrown_by;
 using test::value_of;
 
 namespace {
+
+class counter : public durable_object {
+public:
+  int add(int amount) { return total_ += amount; }
+  int total() const { return total_; }
+  template <class Archive> void serialize(Archive& ar) { ar(total_); }
+
+  using methods =
+      dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>>;
+
+private:
+  int total_ = 0;
+};
 
 namespace fs = std::filesystem;
 using rows = std::map<std::string, std::string>;
@@ -291,6 +306,42 @@ TEST_CASE("R24: a database that is gone while its watermark is there is reported
   CHECK(found.error().code == errc::corrupt);
   CHECK(contains(found.error().message, "60 acknowledged commits"));
   CHECK(!fs::exists(copy / "CURRENT"));
+}
+
+TEST_CASE("R24: an id is not given out twice, also if the log lost the row of the epoch") {
+  test::scratch_directory scratch;
+  const auto open = [&scratch] {
+    return store::open(value_or_throw(open_rocksdb(settings_for(scratch.path()))), scratch.path(), 1024);
+  };
+  const auto first = value_or_throw(open())->next_id();
+  const auto second = value_or_throw(open())->next_id();
+  CHECK(second > first);
+  write(log_of(scratch.path()), "");
+  CHECK(open_rocksdb(settings_for(scratch.path())).error().code == errc::corrupt);
+  auto mark = value_or_throw(watermark::open(scratch.path()));
+  for (int copy = 0; copy < 2; ++copy)
+    mark.note_commits(0); // somebody accepts the loss
+  CHECK(value_or_throw(open())->next_id() > second);
+}
+
+TEST_CASE("R24: a runtime on a damaged log is refused by name") {
+  test::scratch_directory scratch;
+  {
+    runtime running({.directory = scratch.path()});
+    running.define<counter>();
+    CHECK(value_of(running.get<counter>("x").call<&counter::add>(1)) == 1);
+  }
+  const auto log = read(log_of(scratch.path()));
+  auto damaged = log;
+  damaged[log.size() / 2] = static_cast<char>(damaged[log.size() / 2] ^ 1);
+  write(log_of(scratch.path()), damaged);
+  const auto why = error_thrown_by([&] { runtime running({.directory = scratch.path()}); });
+  CHECK(why.code == errc::corrupt);
+  CHECK(contains(why.message, scratch.path().string()));
+  write(log_of(scratch.path()), log);
+  runtime running({.directory = scratch.path()});
+  running.define<counter>();
+  CHECK(value_of(running.get<counter>("x").call<&counter::total>()) == 1);
 }
 
 TEST_CASE("R18: a store of an earlier version, with recycled logs and no watermark, opens with all it has") {
