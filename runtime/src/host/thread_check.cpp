@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -24,7 +24,7 @@ expected<void> check_threads(std::size_t wanted) {
         std::unique_lock lock(mutex);
         opened.wait(lock, [&] { return open; });
       });
-  } catch (const std::system_error& e) {
+  } catch (const std::exception& e) { // no thread, or no memory for one
     why = error{errc::overloaded,
                 fmt::format("a runtime with these options needs {} threads and the system gives it {}: {} "
                             "(limits: pids.max of the control group, RLIMIT_NPROC, RLIMIT_AS; "
