@@ -5,9 +5,11 @@
 #include "host/runtime_core.hpp"
 #include "host/sweeper.hpp"
 #include "host/thread_check.hpp"
+#include "host/turn_watch.hpp"
 #include "ports/ports.hpp"
 #include "proxy/dispatcher.hpp"
 #include "schedule/scheduler.hpp"
+#include "store/awaited_commit.hpp"
 #include "store/directory_lock.hpp"
 #include "store/renaming.hpp"
 #include "store/repair.hpp"
@@ -29,6 +31,7 @@
 
 #include <algorithm>
 #include <future>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -59,6 +62,9 @@ options checked(options given) {
         {errc::invalid_option, "options::directory is empty; name the directory that holds the objects"});
   require("lock_wait", given.lock_wait, milliseconds(0), day);
   require("idle_after", given.idle_after, milliseconds(0), day * 366);
+  require<std::size_t>("max_deaths", given.max_deaths, 1, 1'000);
+  require("max_turn", given.max_turn, milliseconds(1), day * 366);
+  require("stop_grace", given.stop_grace, milliseconds(0), day * 366);
   require("default_timeout", given.default_timeout, milliseconds(1), day);
   require("connect_timeout", given.connect_timeout, milliseconds(1), day);
   require("worker_lease", given.worker_lease, milliseconds(100), day);
@@ -193,6 +199,11 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
         "files are in '{}'{}",
         repaired->rows, repaired->lost.size(), repaired->kept.string(),
         repaired->log_was_cut ? "; the log was damaged: commits at its end may be missing" : "");
+  if (!core->notes.survive())
+    core->log->warn("the file 'running' in directory '{}' cannot be used: should the process die, nobody "
+                    "knows what it died in",
+                    core->settings.directory.string());
+  core->suspects.begin(*core);
   return core;
 }
 
@@ -235,6 +246,7 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
   tell_dispatcher<binding_renamed>(core, &type);
   for (auto old : type.old_bindings)
     value_or_throw(move_objects(*core.store, old, type.binding));
+  core.suspects.read(core);
 }
 
 } // namespace
@@ -260,17 +272,22 @@ struct runtime::implementation {
     scheduler = spawn_scheduler(*core);
     spawn_dispatcher(*core);
     sweeper = spawn_sweeper(*core);
+    watch.emplace(*core);
   }
 
-  void stop() {
+  /// Those that did not end: then what they use stays, and the rest is told to end and not waited for.
+  std::vector<stuck_turn> stop() {
     std::lock_guard guard(stop_mutex);
-    if (stopped) return;
+    if (stopped) return unended;
     stopped = true;
     core->stopping = true;
     for (const auto& awake : core->directory.close())
       caf::anon_send(awake, stop_activation{});
     desk->close();
-    core->directory.wait_until_empty();
+    if (!core->directory.wait_until_empty(core->settings.stop_grace)) {
+      abandon();
+      return unended;
+    }
     core->activations.wait_for_all(); // they have left the directory, and may not have ended yet
     end(sweeper);
     core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
@@ -282,6 +299,23 @@ struct runtime::implementation {
     final_syncs = core->store->committer().syncs();
     std::lock_guard store_guard(store_mutex);
     core->store.reset();
+    return {};
+  }
+
+  void abandon() {
+    is_abandoned = true;
+    unended = stuck_turns(*core, std::chrono::milliseconds(-1));
+    core->log->error(
+        "the runtime stops, but {} objects have not come to rest within options::stop_grace = {} ms",
+        core->directory.active(), core->settings.stop_grace.count());
+    for (const auto& each : unended)
+      core->log->error("{}.{} of object {} has been running for {} ms", each.object.binding, each.method,
+                       to_string(each.object), each.since.count());
+    core->store->committer().drain();
+    for (auto* each : {&sweeper, &scheduler, &core->dispatcher})
+      caf::anon_send_exit(*each, caf::exit_reason::user_shutdown);
+    core->callers.fail_all(
+        {errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
   }
 
   static void end(caf::actor& one) {
@@ -309,6 +343,9 @@ struct runtime::implementation {
   bool stopped = false;
   std::uint64_t final_commits = 0;
   std::uint64_t final_syncs = 0;
+  bool is_abandoned = false;
+  std::vector<stuck_turn> unended;
+  std::optional<turn_watch> watch; ///< last: it uses the others
 };
 
 runtime::runtime(options settings)
@@ -332,9 +369,10 @@ runtime& runtime::operator=(runtime&& other) noexcept {
 
 runtime::~runtime() { leave(); }
 
-void runtime::stop() {
+std::vector<stuck_turn> runtime::stop() {
   refuse_to_wait("runtime::stop()");
-  if (self_ && !self_->is_of_another_process()) self_->stop();
+  if (!self_ || self_->is_of_another_process()) return {};
+  return self_->stop();
 }
 
 void runtime::leave() noexcept {
@@ -345,7 +383,30 @@ void runtime::leave() noexcept {
   }
   caf_visit visit;
   self_->stop();
-  self_.reset();
+  if (self_->is_abandoned) // what runs still, for ever perhaps, must find what it uses
+    (void)self_.release();
+  else
+    self_.reset();
+}
+
+void runtime::release(const address& object) {
+  value_or_throw(validate(object));
+  self_->desk->with_store([&](runtime_core& core) {
+    const auto present = core.present(object);
+    auto commit = std::make_unique<awaited_commit>();
+    std::vector<std::string> gone;
+    auto row = core.store->scan(keys::rows_of('X', present));
+    for (; row->valid(); row->next()) {
+      gone.emplace_back(row->key());
+      commit->writes.push_back({gone.back(), std::nullopt});
+    }
+    value_or_throw(row->status());
+    auto durable = commit->durable();
+    core.store->submit(std::move(commit));
+    value_or_throw(durable.get());
+    for (const auto& each : gone)
+      core.suspects.forget(each);
+  });
 }
 
 void runtime::define(std::initializer_list<const class_descriptor*> types) {
@@ -477,6 +538,10 @@ runtime_stats runtime::stats() const {
   out.fired_late = counts.fired_late.get();
   out.failed_firings = counts.failed_firings.get();
   out.origins = core.origins.all();
+  out.noted_deaths = counts.noted_deaths.get();
+  out.quarantined = counts.quarantined.get();
+  out.quarantined_objects = core.suspects.quarantined_objects(core.settings.max_deaths);
+  out.stuck_turns = stuck_turns(core, core.settings.max_turn);
   out.corrupt_rows = counts.corrupt_rows.get();
   out.corrupt_objects = core.corrupt_objects();
   return out;

@@ -63,6 +63,8 @@ std::string_view to_string(errc code) noexcept {
     return "cancelled";
   case errc::would_block:
     return "would_block";
+  case errc::quarantined:
+    return "quarantined";
   }
   return "unknown";
 }

@@ -336,12 +336,30 @@ TEST_CASE("keys: a range holds its own rows and no others") {
                                       high,
                                       keys::abort_mark({1, 1}),
                                       keys::schedule({"A", "x"}, {1, {}}),
-                                      keys::due(1, 1)};
-  const std::string kinds = "ABCDEGIMNOQSHW";
+                                      keys::due(1, 1),
+                                      keys::death_record({"A", "x"}, 1, 1)};
+  const std::string kinds = "ABCDEGIMNOQSHWX";
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       CAPTURE(kinds[k]);
       CHECK(holds(keys::all(kinds[k]), rows[i]) == (i == k));
     }
   CHECK(keys::blob(1, 'q') != keys::blob(1, 'r'));
+}
+
+TEST_CASE("R22: the key of a death record says whose it is, and is read back") {
+  using namespace std::string_literals;
+  CHECK(keys::death_record({"AB", "x"}, 3, 0x0102) == "XAB\0x\0\x01\x03\0\0\0\0\0\0\x01\x02"s);
+  for (const auto& id : ids) {
+    const auto key = keys::death_record({"THING", id}, 4, ~std::uint64_t{0});
+    CHECK(holds(keys::rows_of('X', {"THING", id}), key));
+    const auto parts = keys::parse_death_record(key);
+    REQUIRE(parts);
+    CHECK(parts->where == address{"THING", id});
+    CHECK(parts->kind == 4);
+    CHECK(parts->number == ~std::uint64_t{0});
+    CHECK_FALSE(keys::parse_death_record(key.substr(0, key.size() - 1)));
+    CHECK_FALSE(keys::parse_death_record(key + '\0'));
+    CHECK_FALSE(keys::parse_death_record('I' + key.substr(1)));
+  }
 }

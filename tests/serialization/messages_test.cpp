@@ -1,4 +1,5 @@
 #include "reference_frame.hpp"
+#include "store/death_record.hpp"
 
 #include <dormouse/serialization/codec.hpp>
 #include <dormouse/serialization/crc32c.hpp>
@@ -487,6 +488,13 @@ TEST_CASE("golden: a call that is remembered, one whose reply comes later, and o
   what.outcome = tl::unexpected<call_error>(call_error{errc::overloaded, "later", {"ACCOUNT", "a"}});
   comes_back(frame_type::remembered_call, what);
   comes_back(frame_type::remembered_call, remembered_call{.method = "add", .arguments_digest = 5});
+}
+
+TEST_CASE("R22: the death record of store format 2 is for ever") {
+  const death_record what{
+      .deaths = 2, .failures = 1, .epoch = 7, .history = {{1'700'000'000'004, "the process died"}}};
+  is_golden("v2_death_record", frame_type::death_record, what);
+  comes_back(frame_type::death_record, death_record{});
 }
 
 TEST_CASE("R18: a message that says nothing new has the bytes it had before there were extensions, and one "

@@ -8,6 +8,7 @@
 #include <dormouse/actors/object_ref.hpp>
 #include <dormouse/actors/proxy_fetch.hpp>
 #include <dormouse/runtime/clock.hpp>
+#include <dormouse/runtime/crash_notes.hpp>
 #include <dormouse/runtime/runtime.hpp>
 #include <dormouse/serialization/url.hpp>
 

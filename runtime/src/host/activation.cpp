@@ -4,6 +4,7 @@
 #include "host/burial.hpp"
 #include "host/late_results.hpp"
 #include "host/ready_gate.hpp"
+#include "proxy/fetch_commit.hpp"
 
 #include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/runtime/caf.hpp>
@@ -12,6 +13,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <fmt/format.h>
+#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <list>
@@ -63,6 +65,7 @@ private:
   void try_later(const envelope_ptr& what, const error& why);
   void watch_gate();
   void not_ready();
+  void set_aside(const envelope_ptr& what);
   void turn_away(const envelope_ptr& what, const error& why);
 
   readiness ensure_ready(error& why, const envelope* next = nullptr);
@@ -161,7 +164,10 @@ void activation::on_exit() {
 caf::result<caf_reply> activation::receive_call(caf_call& call) {
   error why;
   if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready && ready_.is_open()) {
+    std::optional<running_note> note(std::in_place, core_.notes, note_kind::call, 0, entry_.where,
+                                     call.method->name);
     auto answer = object_.run_read(*call.method, call.arguments);
+    note.reset();
     if (object_.is_usable() && object_.is_settled()) {
       core_.directory.finished(entry_);
       after_message();
@@ -218,8 +224,11 @@ void activation::process(envelope_ptr what) {
     return;
   case readiness::failed:
     if (what->sink) what->sink->resolve(unexpected<error>(with_origin(why, entry_.where)));
-    // The messages of an object that this program cannot read stay in its inbox.
-    if ((what->inbox_id == 0 && !what->firing) || object_.fault() == awake_object::load_fault::damage)
+    // The messages of an object that this program cannot read, or must not wake, stay in its inbox; another
+    // object that waits for an answer is told.
+    if (why.code == errc::quarantined && !what->path.empty()) return refuse(what, why);
+    if ((what->inbox_id == 0 && !what->firing) || object_.fault() == awake_object::load_fault::damage ||
+        object_.fault() == awake_object::load_fault::quarantine)
       return finished(what);
     if (object_.fault() == awake_object::load_fault::storage) return hold_back(what);
     if (retries_held_back_) not_awake_ = why;
@@ -231,8 +240,35 @@ void activation::process(envelope_ptr what) {
     return turn_away(what, {errc::stopped, "the runtime has stopped"});
   if (is_held(*what)) return ready_.wait(std::move(what));
   if (what->firing) return run_firing(what);
-  if (what->inbox_id != 0) return run_message(what);
-  run_call(*what);
+  if (what->inbox_id == 0) {
+    const running_note note(core_.notes, note_kind::call, 0, entry_.where, what->method->name);
+    run_call(*what);
+    return finished(what);
+  }
+  if (what->deaths >= core_.settings.max_deaths) return set_aside(what);
+  const auto* hop = what->result   ? what->result->path.top()
+                    : what->answer ? what->answer->path.top()
+                                   : nullptr;
+  const running_note note(core_.notes, note_kind::message, what->inbox_id, entry_.where,
+                          hop != nullptr ? std::string_view(hop->method) : what->method->name);
+  run_message(what);
+}
+
+/// It has killed the process too often (R22).
+void activation::set_aside(const envelope_ptr& what) {
+  auto record = core_.suspects.find(key_of(entry_.where, *what)).value_or(death_record{});
+  const auto why = why_quarantined(record, what->firing ? "the schedule" : "the message");
+  core_.log->error("of object {}: {}", to_string(entry_.where), why.message);
+  core_.counts.quarantined.add();
+  what->deaths = 0; // should its dead letter be retried, or the commit fail
+  if (!what->firing) {
+    what->history = std::move(record.history);
+    return give_up(what, why);
+  }
+  turn_commit::consequences then;
+  then.handled = what;
+  object_.commit(std::move(then),
+                 quarantine(core_, entry_.where, what->firing->row, why, std::move(record.history)));
   finished(what);
 }
 
@@ -296,6 +332,8 @@ void activation::run_firing(const envelope_ptr& what) {
     due.row = std::move(**row);
   }
   what->arguments = due.row.arguments;
+  if (core_.suspects.deaths(key_of(entry_.where, *what)) >= core_.settings.max_deaths) return set_aside(what);
+  const running_note note(core_.notes, note_kind::schedule, due.id.number, entry_.where, due.row.method);
   if (due.row.method == task_methods::hop) return run_task_message(what);
   if (due.row.method == call_methods::timeout) return time_out_call(what);
   if (due.row.method == call_methods::forget) return forget_call(what);
@@ -580,6 +618,14 @@ void activation::fail_to_wake(const envelope_ptr& what, const error& why) {
 void activation::try_later(const envelope_ptr& what, const error& why) {
   what->history.push_back({core_.clock->now_ms(), to_string(why)});
   if (++what->failures >= max_handler_failures) return give_up(what, why);
+  if (what->inbox_id != 0) { // so that the next start goes on counting; should it fail, it counts less
+    const auto key = key_of(entry_.where, *what);
+    death_record record{.failures = what->failures, .history = what->history};
+    auto commit = std::make_unique<row_erasure>();
+    commit->writes.push_back({key, seal_value(frame_type::death_record, record)});
+    core_.suspects.put(key, std::move(record));
+    core_.store->submit(std::move(commit));
+  }
   try_again(what, first_redelivery * (1 << what->failures));
 }
 
@@ -730,7 +776,8 @@ void activation::try_retire() {
       (ready_.is_closed() && !core_.stopping.load(std::memory_order_relaxed)) ||
       entry_.pending.load(std::memory_order_acquire) != 0 || !object_.settled_or_notified())
     return;
-  // First: once it has left the directory, another one may be made under its address (R1).
+  // First: once it has left the directory, another one may be made under its address (R1); and here its
+  // destructor can still be noted.
   object_.discard();
   if (!core_.directory.retire(entry_)) return; // something has come meanwhile: it is loaded again
   retired_ = true;

@@ -56,7 +56,8 @@ struct envelope {
   std::uint64_t inbox_id = 0;  ///< 0: not in the inbox
   std::uint64_t open_call = 0; ///< of an answer that was wanted when it was last looked at: the record of its
                                ///< call (open_calls.hpp); 0: none
-  bool has_blob = false; ///< the body of the result is not in it: it is loaded when the message is handled
+  bool has_blob = false;    ///< the body of the result is not in it: it is loaded when the message is handled
+  std::uint32_t deaths = 0; ///< how often in a row the process died in it (suspects.hpp)
   std::uint32_t failures = 0;           ///< how often the handler threw
   std::vector<dead_letter_try> history; ///< and what
 
@@ -142,7 +143,7 @@ struct classes_settled { ///< everything that was written before the classes wer
   std::vector<const class_descriptor*> types;
 };
 struct recovery_ready {
-  std::string binding;
+  std::string binding; ///< empty: what is delivered last, one at a time
 };
 struct dispatcher_tick {};
 struct worker_died {

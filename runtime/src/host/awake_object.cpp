@@ -1,6 +1,7 @@
 #include "host/awake_object.hpp"
 
 #include "host/late_results.hpp"
+#include "proxy/fetch_commit.hpp"
 
 #include <dormouse/actors/user_code.hpp>
 #include <dormouse/serialization/url.hpp>
@@ -43,6 +44,10 @@ std::optional<error> put_below(return_path& path, const return_path& those_who_w
 // --- there and not there -----------------------------------------------------------------------------------
 
 expected<bool> awake_object::load(const envelope* next) {
+  if (auto set_aside = core_.suspects.quarantine_of(core_, entry_.where)) {
+    fault_ = load_fault::quarantine;
+    return unexpected<error>(std::move(*set_aside));
+  }
   gate_ = std::make_shared<commit_gate>();
   rows_.follow(gate_);
   auto stored = core_.store->load_object(entry_.where);
@@ -57,6 +62,8 @@ expected<bool> awake_object::load(const envelope* next) {
   }
   const auto* state = *stored ? &(*stored)->state : nullptr;
   facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
+  const running_note note(core_.notes, note_kind::waking, 0, entry_.where,
+                          state == nullptr && entry_.type.has_on_create ? "on_create" : "on_wake");
   if (auto failed = make(state)) return unexpected<error>(std::move(*failed));
   facts_.state_version = entry_.type.state_version(); // of what is written from here on
   if (!std::exchange(woke_, true)) core_.counts.wakes.add();
@@ -70,6 +77,7 @@ expected<bool> awake_object::load(const envelope* next) {
   if (entry_.type.has_on_wake)
     if (auto failed = run_hook(&durable_object::on_wake, "on_wake", state, blocked))
       return unexpected<error>(std::move(*failed));
+  clear_deaths(note_kind::waking);
   blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
   if (blocked.count() == 0)
     ready_.open();
@@ -134,9 +142,25 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
   return std::nullopt;
 }
 
+/// It has run to its end.
+void awake_object::clear_deaths(note_kind what) {
+  if (core_.suspects.none()) return;
+  auto key = key_of(entry_.where, what, 0);
+  if (!core_.suspects.find(key)) return;
+  core_.suspects.forget(key);
+  auto commit = std::make_unique<row_erasure>();
+  commit->writes.push_back({std::move(key), std::nullopt});
+  core_.store->submit(std::move(commit));
+}
+
 void awake_object::discard() {
-  tasks_.reset(); // what they have done since may never be durable
-  destroy_object();
+  if (object_) {
+    const running_note note(core_.notes, note_kind::destructor, 0, entry_.where, "destructor");
+    tasks_.reset(); // what they have done since may never be durable
+    destroy_object();
+    clear_deaths(note_kind::destructor);
+  }
+  tasks_.reset();
   lost_.reset();
   is_stored_ = own_changes_ = false;
   jars_.clear();

@@ -76,6 +76,7 @@ public:
     storage, ///< it cannot be read now
     damage,  ///< what is stored of it is no state of its class: messages wait for a program that can read it
     program, ///< its constructor, its `serialize` or a hook threw: to be tried again
+    quarantine, ///< it has killed the process too often (R22): messages wait until it is released
   };
   load_fault fault() const noexcept { return fault_; }
 
@@ -146,6 +147,7 @@ private:
   void add_schedules(turn_commit& to);
   void submit(std::unique_ptr<turn_commit> next);
   void count_bytes(std::size_t bytes);
+  void clear_deaths(note_kind what);
 
   runtime_core& core_;
   directory_entry& entry_;

@@ -32,6 +32,7 @@ struct counters {
   counter aborted, shared, late_dropped;
   counter thrown_by_handlers, thrown_by_observers;
   counter schedules, firing_schedules, scheduled, fired, fired_late, failed_firings;
+  counter noted_deaths, quarantined;
   counter tasks_started, tasks_completed, tasks_failed, tasks_cancelled;
 };
 

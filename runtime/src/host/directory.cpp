@@ -103,9 +103,9 @@ std::vector<caf::actor> directory::close() {
   return awake;
 }
 
-void directory::wait_until_empty() {
+bool directory::wait_until_empty(std::chrono::milliseconds at_most) {
   std::unique_lock lock(empty_mutex_);
-  empty_.wait(lock, [this] { return active() == 0; });
+  return empty_.wait_for(lock, at_most, [this] { return active() == 0; });
 }
 
 void directory::note_active(std::ptrdiff_t change) {

@@ -76,8 +76,8 @@ public:
   /// No deliveries from now on; the activations there are.
   std::vector<caf::actor> close();
 
-  /// Until nobody is awake.
-  void wait_until_empty();
+  /// Until nobody is awake, for so long at most. Whether nobody is.
+  bool wait_until_empty(std::chrono::milliseconds at_most);
 
   std::size_t active() const noexcept { return active_.load(std::memory_order_relaxed); }
   std::size_t active_peak() const noexcept { return peak_.load(std::memory_order_relaxed); }

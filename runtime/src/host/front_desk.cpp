@@ -171,8 +171,7 @@ expected<std::size_t> front_desk::enqueue(fetch_message&& fetch) {
   {
     std::shared_lock guard(open_mutex_);
     if (!open_) return unexpected<error>(has_stopped());
-    if (auto aimed = aim_at_stored_life(*core_, fetch.path); !aimed)
-      return unexpected<error>(aimed.error());
+    if (auto aimed = aim_at_stored_life(*core_, fetch.path); !aimed) return unexpected<error>(aimed.error());
     auto admitted = admit_fetch(*core_, std::move(fetch));
     if (!admitted) return unexpected<error>(admitted.error());
     auto commit = std::make_unique<outside_fetch_commit>(*core_, std::move(*admitted));

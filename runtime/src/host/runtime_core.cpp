@@ -18,6 +18,7 @@
 #include <functional>
 #include <limits>
 #include <mutex>
+#include <thread>
 
 namespace dormouse {
 namespace {
@@ -58,6 +59,10 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
       policy(std::move(allowed)),
       log(make_log()),
       trouble(log),
+      notes(settings.directory,
+            std::clamp<std::size_t>(
+                2 * std::max<std::size_t>(settings.scheduler_threads, std::thread::hardware_concurrency()),
+                64, 4'096)),
       directory(
           [this](directory_entry& entry) {
             caf_visit visit; // whoever calls an object may wake it

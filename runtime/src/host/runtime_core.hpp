@@ -5,10 +5,12 @@
 
 #include "host/actor_messages.hpp"
 #include "host/counters.hpp"
+#include "host/death_notes.hpp"
 #include "host/directory.hpp"
 #include "host/inbox_walks.hpp"
 #include "host/limited_log.hpp"
 #include "host/present_address.hpp"
+#include "host/suspects.hpp"
 #include "host/waiting_callers.hpp"
 #include "ports/ports.hpp"
 #include "proxy/origin_book.hpp"
@@ -82,6 +84,8 @@ struct runtime_core {
       log; ///< the program's own logger "dormouse" if it has registered one, else to standard error
   limited_log trouble; ///< the same, for what may be said again and again
   counters counts;
+  death_notes notes;       ///< what runs now
+  class suspects suspects; ///< what has killed the process before
   waiting_callers callers;
   class directory directory;
   origin_book origins;

@@ -136,6 +136,7 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
     if (*run == nullptr || (*run)->ended() ||
         ((*run)->record().cancelled_at != 0 && (*run)->record().state != task_state::stuck))
       return task_reply{.value = encode(false)};
+    const running_note note(core_.notes, note_kind::task, what->first, entry_.where, (*run)->record().method);
     performer now_doing(*this, in_turn);
     auto& it = **run;
     if (!it.awake() && !it.halted()) it.advance(now_doing); // to where it waits
@@ -247,6 +248,10 @@ expected<task_run*> task_runner::find(std::uint64_t number) {
   } else if (method == nullptr || method->make_task == nullptr) {
     run->halt({errc::unknown_method,
                fmt::format("class {} has no task '{}'", entry_.type.binding, run->record().method)});
+  } else if (auto known = core_.suspects.find(key_of(entry_.where, note_kind::task, number));
+             known && known->deaths >= core_.settings.max_deaths) {
+    if (run->record().state != task_state::stuck) core_.counts.quarantined.add();
+    run->halt(why_quarantined(*known, "task " + to_string(run->id())));
   }
   if (steps != 0) stored_steps_[number] = steps;
   return runs_.emplace(number, std::move(run)).first->second.get();
@@ -294,6 +299,7 @@ expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::stri
 
 expected<void> task_runner::step_on(turn& in_turn, task_run& run) {
   if (!run.halted()) {
+    const running_note note(core_.notes, note_kind::task, run.id().number, entry_.where, run.record().method);
     performer now_doing(*this, in_turn);
     run.advance(now_doing);
   }
@@ -312,6 +318,7 @@ expected<void> task_runner::settle(turn& in_turn, task_run& run) {
     get_stuck(run);
     return {};
   }
+  clear_deaths(run); // it got to where it waits, or to its end
   if (run.ended()) return end(in_turn, run);
   auto& record = run.record();
   const bool was_stuck = record.state == task_state::stuck;
@@ -323,6 +330,14 @@ expected<void> task_runner::settle(turn& in_turn, task_run& run) {
   }
   write_steps(run);
   return {};
+}
+
+void task_runner::clear_deaths(const task_run& run) {
+  if (core_.suspects.none()) return;
+  auto key = key_of(entry_.where, note_kind::task, run.id().number);
+  if (!core_.suspects.find(key)) return;
+  core_.suspects.forget(key);
+  effects_.writes.push_back({std::move(key), std::nullopt});
 }
 
 void task_runner::get_stuck(task_run& run) {
@@ -367,6 +382,7 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
                            {errc::cancelled, task_cancelled(record.cancel_reason).what(), entry_.where}))
                      : run.take_outcome();
   if (!run.halted()) show_finished(run, outcome);
+  clear_deaths(run);
   erase_journal(in_turn, run);
   (cancelled ? core_.counts.tasks_cancelled
    : outcome ? core_.counts.tasks_completed

@@ -100,6 +100,7 @@ private:
   expected<void> step_on(turn& in_turn, task_run& run);
   expected<void> settle(turn& in_turn, task_run& run);
   expected<void> end(turn& in_turn, task_run& run);
+  void clear_deaths(const task_run& run);
   void get_stuck(task_run& run);
   void show_finished(task_run& run, const call_result<std::string>& outcome);
   void write_steps(task_run& run);

@@ -39,6 +39,13 @@ turn_commit::turn_commit(runtime_core& core, directory_entry& entry, std::shared
   if (then_.handled && then_.handled->inbox_id != 0)
     core_.store->erase_inbox(*this, entry_.where, then_.handled->inbox_id,
                              then_.handled->has_blob && !then_.keeps_body);
+  if (then_.handled && !core_.suspects.none()) {
+    auto key = key_of(entry_.where, *then_.handled);
+    if (!key.empty() && core_.suspects.find(key)) {
+      writes.push_back({key, std::nullopt});
+      cleared_ = std::move(key);
+    }
+  }
   if (const auto* waits = then_.reply_path.top(); waits != nullptr && !waiting_callers::is_caller(*waits))
     deliveries_.push_back(
         answer_object(core_, writes, std::exchange(then_.reply_path, {}), std::move(then_.reply)));
@@ -132,6 +139,7 @@ void turn_commit::settle(const expected<void>& outcome) noexcept {
 void turn_commit::let_out() {
   core_.counts.turns.add();
   core_.counts.late_dropped.add(then_.is_late ? 1 : 0);
+  if (!cleared_.empty()) core_.suspects.forget(cleared_);
   if (buried_)
     let_out_buried();
   else if (then_.handled && then_.handled->result) {

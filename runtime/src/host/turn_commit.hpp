@@ -69,6 +69,7 @@ private:
   std::vector<finished_task> finished_;
   std::vector<waiting_reply> told_; ///< callers outside who waited for tasks
   bool has_rows_ = false;
+  std::string cleared_; ///< the key of the death record of what it has handled, if there is one
   std::unique_ptr<schedule_changes> schedules_; ///< few turns have any
   std::unique_ptr<burial> buried_;              ///< or one
 };

@@ -106,7 +106,9 @@ caf::behavior dispatcher::make_behavior() {
       [this](binding_renamed& what) { rename(what); },
       [this](classes_defined& what) { define(what); },
       [this](classes_settled& what) { walk_inbox(what); },
-      [this](const recovery_ready& what) { inboxes_.recover_some(what.binding); },
+      [this](const recovery_ready& what) {
+        what.binding.empty() ? inboxes_.nursed() : inboxes_.recover_some(what.binding);
+      },
       [this](const worker_died& what) {
         if (workers_[what.worker].worker.generation() == what.generation)
           replace_worker(what.worker, what.reason);

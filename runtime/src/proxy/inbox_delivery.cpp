@@ -15,6 +15,8 @@ namespace dormouse {
 namespace {
 
 constexpr std::size_t recovery_batch = 512;
+constexpr std::chrono::milliseconds suspects_after{250};     ///< from the start
+constexpr std::chrono::milliseconds suspects_at_last{5'000}; ///< the same, whoever is not served yet
 constexpr std::size_t most_in_batch = 10'000; ///< if it goes on with new rows: whoever writes them may be as
                                               ///< fast as the walk, which would not get past them
 
@@ -34,6 +36,30 @@ private:
   const caf::weak_actor_ptr dispatcher_;
   const std::string binding_;
 };
+
+/// Of the one suspect that is under way; with the place it has besides.
+class suspect_place final : public held_place {
+public:
+  suspect_place(const caf::actor& dispatcher, std::shared_ptr<held_place> inner)
+      : dispatcher_(caf::actor_cast<caf::weak_actor_ptr>(dispatcher)), inner_(std::move(inner)) {}
+  ~suspect_place() override {
+    if (auto alive = caf::actor_cast<caf::actor>(dispatcher_)) caf::anon_send(alive, recovery_ready{{}});
+  }
+
+  std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place>) override {
+    return inner_ ? inner_->step_aside(inner_) : nullptr;
+  }
+
+private:
+  const caf::weak_actor_ptr dispatcher_;
+  const std::shared_ptr<held_place> inner_;
+};
+
+void note_deaths(envelope& what, const death_record& known) {
+  what.deaths = known.deaths;
+  what.failures = known.failures;
+  what.history = known.history;
+}
 
 } // namespace
 
@@ -102,6 +128,7 @@ void inbox_delivery::recover_some(const std::string& binding) {
 }
 
 void inbox_delivery::recover_later() {
+  nurse();
   for (const auto& binding : std::exchange(later_, {}))
     recover_some(binding);
 }
@@ -125,6 +152,13 @@ expected<void> inbox_delivery::read_batch(walk& on) {
                         "inbox row: " + to_string(what.error()), core_.clock->now_ms());
       core_.store->submit(std::move(burial));
       continue;
+    }
+    if (!core_.suspects.none()) {
+      if (auto known = core_.suspects.find(key_of(parts->where, **what))) note_deaths(**what, *known);
+      if (core_.suspects.is_suspect(parts->where, **what)) {
+        core_.suspects.hold({std::move(parts->where), on.type, std::string(rows->key()), nullptr});
+        continue;
+      }
     }
     (*what)->place = place;
     batch.push_back({std::move(parts->where), on.type, std::move(*what), nullptr});
@@ -153,12 +187,47 @@ expected<void> inbox_delivery::wake_tasks(walk& on) {
     auto what = std::make_shared<envelope>();
     what->method = &runtime_methods::wake_task;
     what->arguments = encode(id->number);
+    if (core_.suspects.is_suspect(id->object, *what)) {
+      core_.suspects.hold({id->object, on.type, {}, std::move(what)});
+      continue;
+    }
     what->place = place;
     core_.deliver(id->object, *on.type, std::move(what));
   }
   const auto outcome = rows->status();
   if (outcome && !rows->valid()) on.type = nullptr; // that was all
   return outcome;
+}
+
+/// The next suspect, when everybody else has been served, or has had the time for it (R22).
+void inbox_delivery::nurse() {
+  if (!core_.suspects.holds_any() || core_.stopping.load(std::memory_order_relaxed)) return;
+  const auto up = std::chrono::steady_clock::now() - began_;
+  if (up < suspects_after || (up < suspects_at_last && (!walks_.empty() || !announced_.empty() ||
+                                                        core_.counts.pending_messages.get() != 0)))
+    return;
+  auto next = core_.suspects.next();
+  if (!next) return;
+  if (!next->key.empty()) {
+    auto row = core_.store->get(next->key);
+    auto what =
+        row && *row ? read_inbox_row(core_, *next->type, next->key, **row) : expected<envelope_ptr>(nullptr);
+    if (!what || *what == nullptr) { // gone, or not to be read now: then it stays for the next start
+      if (!row)
+        core_.trouble.error("suspects", fmt::format("a message that is left for last cannot be read: {}",
+                                                    to_string(row.error())));
+      return core_.suspects.over();
+    }
+    next->what = std::move(*what);
+    if (auto known = core_.suspects.find(key_of(next->to, *next->what))) note_deaths(*next->what, *known);
+  }
+  next->what->place = std::make_shared<suspect_place>(core_.dispatcher, std::move(next->what->place));
+  core_.deliver(next->to, *next->type, std::move(next->what));
+}
+
+void inbox_delivery::nursed() {
+  core_.suspects.over();
+  nurse();
 }
 
 void inbox_delivery::deliver(std::unique_ptr<result_message> result) {

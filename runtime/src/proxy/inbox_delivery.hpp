@@ -9,9 +9,13 @@
 ///
 /// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is
 /// done, and none but by one of the two.
+///
+/// What has killed the process before (suspects.hpp) is left out of the batches, and delivered when all walks
+/// have ended, one at a time.
 
 #include "host/runtime_core.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -39,6 +43,10 @@ public:
   /// The same for those that had to wait; to be called every now and then.
   void recover_later();
 
+  /// The next of those that are delivered last, if it is time.
+  void nurse();
+  void nursed(); ///< the one before is done
+
   /// A result that has become durable.
   void deliver(std::unique_ptr<result_message> result);
 
@@ -59,7 +67,8 @@ private:
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
   std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
-  std::map<std::string, walk, std::less<>> walks_;              ///< classes whose inbox is being delivered
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
   std::set<std::string, std::less<>>
       later_; ///< of these, those that cannot go on now: storage is in trouble, or too much waits
 };

@@ -77,6 +77,20 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   return out;
 }
 
+schedule_changes quarantine(runtime_core& core, const address& of, const schedule_message& what,
+                            const error& why, std::vector<dead_letter_try> history) {
+  schedule_changes out;
+  out.erase(*core.store, of, what);
+  auto letter = what;
+  letter.id = {core.store->next_id(), {}};
+  letter.tries.clear();
+  core.store->bury(out.writes, keys::schedule(of, letter.id), seal_value(frame_type::schedule, letter),
+                   to_string(why), core.clock->now_ms(), std::move(history));
+  out.buried = 1;
+  out.more = -1;
+  return out;
+}
+
 bool clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,
                 const error* damage) {
   auto due = keys::due(due_ms, id.number);

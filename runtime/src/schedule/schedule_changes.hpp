@@ -37,6 +37,11 @@ struct schedule_changes {
 schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what,
                                const error& why);
 
+/// A tick has killed the process too often: the whole schedule becomes a dead letter (R22), for its next tick
+/// would do so again. Retried, it goes on, without its name, which may be another's by then.
+schedule_changes quarantine(runtime_core& core, const address& of, const schedule_message& what,
+                            const error& why, std::vector<dead_letter_try> history);
+
 /// A row of a due time that leads to no schedule, or to a damaged one, which becomes a dead letter. `damage`
 /// null: it is not there. False if one of the rows cannot be read: then both stay as they are.
 bool clear_away(runtime_core& core, const address& of, const schedule_id& id, std::int64_t due_ms,

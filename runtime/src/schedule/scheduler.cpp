@@ -107,8 +107,21 @@ private:
     of.id.number = row.number;
     what->firing = std::make_unique<firing>(firing{std::move(of.id), row.due_ms, {}});
     what->place = std::make_shared<firing_place>(core_.schedules, row);
+    if (!core_.suspects.none() && is_suspect(to.get(), *what)) {
+      core_.suspects.hold({to.get(), type, {}, std::move(what)});
+      return true;
+    }
     core_.deliver(to, *type, std::move(what));
     return true;
+  }
+
+  /// A task that sleeps is known by the arguments of its schedule.
+  bool is_suspect(const dormouse::address& where, const envelope& what) {
+    envelope with_row;
+    with_row.firing = std::make_unique<firing>(firing{what.firing->id, what.firing->due_ms, {}});
+    if (auto row = core_.store->load_schedule(where, what.firing->id); row && *row)
+      with_row.firing->row = std::move(**row);
+    return core_.suspects.is_suspect(where, with_row);
   }
 
   void bury(const row_cursor& row, const std::string& why) {

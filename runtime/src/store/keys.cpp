@@ -187,6 +187,15 @@ std::string remembered_call(const address& where, std::string_view key) {
   return out;
 }
 
+std::string death_record(const address& where, std::uint8_t kind, std::uint64_t number) {
+  std::string out("X");
+  out.reserve(where.binding.size() + where.instance_id.size() + 16);
+  put_address(out, where);
+  out += static_cast<char>(kind);
+  put_u64(out, number);
+  return out;
+}
+
 std::string schedule(const address& where, const schedule_id& id) {
   std::string out("H");
   out.reserve(where.binding.size() + where.instance_id.size() + id.name.size() + 16);
@@ -347,6 +356,14 @@ std::optional<task_id> parse_task(std::string_view key) {
   auto where = get_address(key);
   if (!where || key.size() != 8) return std::nullopt;
   return task_id{std::move(*where), get_u64(key)};
+}
+
+std::optional<death_parts> parse_death_record(std::string_view key) {
+  if (key.empty() || key[0] != 'X') return std::nullopt;
+  key.remove_prefix(1);
+  auto where = get_address(key);
+  if (!where || key.size() != 9) return std::nullopt;
+  return death_parts{std::move(*where), static_cast<std::uint8_t>(key[0]), get_u64(key.substr(1))};
 }
 
 std::optional<std::uint64_t> parse_attempt(std::string_view key) { return parse_with_id('A', key); }

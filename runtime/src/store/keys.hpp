@@ -43,6 +43,8 @@ std::string task_step(const task_id& id, std::uint64_t step); ///< J address num
 std::string stuck_task(const task_id& id);                    ///< U address number: an index, empty
 std::string remembered_call(const address& where,
                             std::string_view key); ///< Y address key: of a call with an idempotency key
+std::string death_record(const address& where, std::uint8_t kind,
+                         std::uint64_t number); ///< X address kind number
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 
@@ -97,6 +99,13 @@ std::optional<std::uint64_t> parse_dead_letter(std::string_view key);
 
 /// Of a 'T' or a 'U' row.
 std::optional<task_id> parse_task(std::string_view key);
+
+struct death_parts {
+  address where;
+  std::uint8_t kind;
+  std::uint64_t number;
+};
+std::optional<death_parts> parse_death_record(std::string_view key);
 
 /// The fetch of a signal row.
 std::optional<std::uint64_t> parse_signal(std::string_view key);

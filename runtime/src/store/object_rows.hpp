@@ -17,9 +17,9 @@
 
 namespace dormouse {
 
-/// Rows of storage, jars, schedules, tasks, their steps, the index of those that are stuck, and calls that
-/// are remembered.
-inline constexpr std::string_view object_row_kinds = "KCHTJUY";
+/// Rows of storage, jars, schedules, tasks, their steps, the index of those that are stuck, calls that are
+/// remembered, and how often something of it has killed the process.
+inline constexpr std::string_view object_row_kinds = "KCHTJUYX";
 
 enum class erasure : std::uint8_t {
   of_what_is_stored,   ///< nothing of the object is in flight: a few rows are erased one by one, which costs

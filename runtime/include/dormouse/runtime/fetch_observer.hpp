@@ -14,6 +14,7 @@
 /// with what the fetch had not reached: a fetch that was queued by an earlier process is not reported as
 /// queued again. A call must be short and must not throw, block or call into the runtime.
 
+#include <dormouse/runtime/stats.hpp>
 #include <dormouse/serialization/address.hpp>
 #include <dormouse/serialization/fetch_error.hpp>
 
@@ -50,6 +51,8 @@ public:
                                                 ///< neither status nor error), and another will be made
   virtual void stored(const fetch_event&) {}    ///< its result is durable
   virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable
+  virtual void turn_stuck(const stuck_turn&) {} ///< of no fetch: a turn has passed `options::max_turn` (R23);
+                                                ///< once for each, from a thread that watches
 };
 
 } // namespace dormouse

@@ -60,6 +60,12 @@ enum class damage_policy : std::uint8_t {
   repair, ///< it is repaired when it is opened: what can be read is copied, the old files are kept beside it
 };
 
+/// What becomes of a turn that does not end (R23).
+enum class stuck_turn_policy : std::uint8_t {
+  report, ///< it is named, and runs on
+  abort,  ///< it is named, and the process ends with SIGABRT; the next start counts a death for it (R22)
+};
+
 struct options {
   /// Where everything durable lives; created if missing. One runtime per directory (R18).
   std::filesystem::path directory;
@@ -92,6 +98,15 @@ struct options {
   /// R19: past these a call fails with `overloaded`.
   std::size_t max_mailbox_messages = 10'000;    ///< waiting for one object
   std::size_t max_pending_messages = 1'000'000; ///< waiting in the whole runtime
+
+  /// R22: what was running when the process died so often in a row is set aside: a message becomes a dead
+  /// letter, a task is stuck, an object whose hooks or destructor it was stays asleep. 1..1,000
+  std::uint32_t max_deaths = 3;
+
+  /// R23: a turn that runs for longer is named in the log, in `stats().stuck_turns` and to the observer.
+  std::chrono::milliseconds max_turn{30'000}; ///< 1 ms..366 days
+  stuck_turn_policy on_stuck_turn = stuck_turn_policy::report;
+  std::chrono::milliseconds stop_grace{60'000}; ///< for running turns, when the runtime stops; 0..366 days
 
   /// R12: sizes. Past them a call fails with `too_large` before anything is committed.
   std::size_t max_inline_bytes = 128 * 1024; ///< of a message; a larger body is kept beside it as a blob

@@ -24,6 +24,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace caf {
 class actor_system;
@@ -131,7 +132,16 @@ public:
   /// on disk, and closes the store. Does not wait for a slow server. When it returns, every object has been
   /// destroyed and no code of the program's runs any more (R28). Further calls do nothing. Throws
   /// `failure{would_block}` in a turn, a handler or an observer, which it would have to wait for.
-  void stop();
+  ///
+  /// R23: waits for `options::stop_grace` at most. What has not ended by then is named in the log, and here;
+  /// it runs on, with the directory locked and everything that it uses in memory until the process ends, even
+  /// behind the destructor.
+  std::vector<stuck_turn> stop();
+
+  /// R22: the object is no more quarantined, and no suspect: what has killed the process is forgotten. It
+  /// wakes with the next call; what is in its inbox, and its tasks, go on with the next start. Throws
+  /// `failure`: `invalid_binding`, `invalid_instance_id`, `storage_error`, `stopped`.
+  void release(const address& object);
 
   runtime_stats stats() const;
 

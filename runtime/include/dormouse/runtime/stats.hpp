@@ -56,6 +56,13 @@ struct origin_stats {
   duration_histogram durations; ///< of attempts
 };
 
+/// A turn that has been running for longer than `options::max_turn` and still does.
+struct stuck_turn {
+  address object;
+  std::string method;
+  std::chrono::milliseconds since{};
+};
+
 struct runtime_stats {
   // gauges
   std::uint64_t active_objects = 0;    ///< in memory
@@ -119,6 +126,12 @@ struct runtime_stats {
 
   /// The 1,000 origins that were used last; what the others have counted is under the name "other".
   std::vector<origin_stats> origins;
+
+  // poison (R22, R23)
+  std::uint64_t noted_deaths = 0; ///< what was running when an earlier process died, found by this start
+  std::uint64_t quarantined = 0;  ///< messages, ticks and tasks set aside because of `max_deaths`
+  std::vector<address> quarantined_objects; ///< kept asleep for the same reason; at most 100 are listed
+  std::vector<stuck_turn> stuck_turns;      ///< now
 
   // damage
   std::uint64_t corrupt_rows =

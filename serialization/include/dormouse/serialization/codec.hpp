@@ -56,6 +56,7 @@ enum class frame_type : std::uint8_t {
   task = 17,            ///< the record of a durable task
   task_step = 18,       ///< a step of its journal
   remembered_call = 20, ///< what a call with an idempotency key came to
+  death_record = 22,    ///< how often something has killed the process, or has failed
   lost_range = 24,      ///< keys of which a repair could save nothing
 };
 

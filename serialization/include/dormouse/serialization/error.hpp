@@ -47,6 +47,7 @@ enum class errc : std::uint8_t {
   not_found = 24,          ///< what was named is not there, or not any more
   cancelled = 25,          ///< a task was cancelled, or a call given up
   would_block = 26,        ///< a turn, a handler or an observer waited for what may need its own thread
+  quarantined = 27,        ///< it has killed the process several times and is set aside (R22)
 };
 
 /// The stable name of a code, e.g. `"storage_error"`.

@@ -1,0 +1,216 @@
+#include "host/suspects.hpp"
+
+#include "host/runtime_core.hpp"
+#include "store/awaited_commit.hpp"
+
+#include <dormouse/actors/runtime_methods.hpp>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <spdlog/logger.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <future>
+#include <utility>
+
+namespace dormouse {
+namespace {
+
+constexpr std::size_t most_listed = 100;
+constexpr std::size_t most_history = 100;
+
+std::string_view name_of(note_kind kind) {
+  switch (kind) {
+  case note_kind::message:
+    return "a message";
+  case note_kind::task:
+    return "a task";
+  case note_kind::schedule:
+    return "a tick of a schedule";
+  case note_kind::waking:
+    return "the waking of an object";
+  case note_kind::destructor:
+    return "the destructor of an object";
+  case note_kind::call:
+    return "a call from outside";
+  }
+  return "something";
+}
+
+std::string describe(const death_note& what) {
+  const auto* signal = what.signal != 0 ? ::sigabbrev_np(what.signal) : nullptr;
+  return fmt::format("the process died while {}, {}.{} of object {}, was running{}{}{}", name_of(what.kind),
+                     what.where.binding, what.method, to_string(what.where),
+                     signal != nullptr ? fmt::format("; signal {} (SIG{})", what.signal, signal) : "",
+                     what.place.empty() ? "" : "; at ", what.place);
+}
+
+std::string text_of(std::int64_t ms) {
+  std::tm parts{};
+  const auto seconds = static_cast<std::time_t>(ms / 1'000);
+  ::gmtime_r(&seconds, &parts);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", parts);
+}
+
+} // namespace
+
+std::string key_of(const address& where, note_kind kind, std::uint64_t number) {
+  return keys::death_record(where, static_cast<std::uint8_t>(kind), number);
+}
+
+std::string key_of(const address& where, const envelope& what) {
+  if (what.firing) return key_of(where, note_kind::schedule, what.firing->id.number);
+  return what.inbox_id != 0 ? key_of(where, note_kind::message, what.inbox_id) : std::string();
+}
+
+std::uint64_t task_of(const envelope& what) {
+  const return_address* hop = what.result   ? what.result->path.top()
+                              : what.answer ? what.answer->path.top()
+                                            : nullptr;
+  if (hop != nullptr || (what.firing && what.firing->row.method == task_methods::hop)) {
+    if (hop != nullptr && hop->method != task_methods::hop) return 0;
+    auto place = decode<step_place>(hop != nullptr ? hop->context : what.firing->row.arguments);
+    return place ? place->task : 0;
+  }
+  if (what.method == &runtime_methods::wake_task || what.method == &runtime_methods::restart_task)
+    return decode<std::uint64_t>(what.arguments).value_or(0);
+  if (what.method == &runtime_methods::cancel_task)
+    if (auto asked = decode<std::pair<std::uint64_t, std::string>>(what.arguments)) return asked->first;
+  if (what.method == &runtime_methods::settle_step)
+    if (auto asked = decode<std::pair<step_place, call_result<std::string>>>(what.arguments))
+      return asked->first.task;
+  return 0;
+}
+
+error why_quarantined(const death_record& record, std::string_view what) {
+  std::string last;
+  for (const auto& each : record.history)
+    last = fmt::format("; last at {}: {}", text_of(each.time_ms), each.failure);
+  return {errc::quarantined,
+          fmt::format("{} is quarantined: the process died {} times in a row while it was running{}", what,
+                      record.deaths, last)};
+}
+
+void suspects::read(runtime_core& core) {
+  std::map<std::string, death_record> found;
+  auto rows = core.store->scan(keys::all('X'));
+  for (; rows->valid(); rows->next())
+    if (auto record = unseal_value<death_record>(frame_type::death_record, rows->value()))
+      found.insert_or_assign(std::string(rows->key()), std::move(*record));
+    else
+      core.counts.corrupt_rows.add(); // it stays as it is; what it is of begins with no deaths
+  if (auto read = rows->status(); !read)
+    core.log->error("what has killed the process before cannot be read: {}", to_string(read.error()));
+  std::lock_guard guard(mutex_);
+  records_ = std::move(found);
+  count_ = records_.size();
+}
+
+void suspects::begin(runtime_core& core) {
+  read(core);
+  auto commit = std::make_unique<awaited_commit>();
+  const auto now = core.clock->now_ms();
+  for (const auto& each : core.notes.left()) {
+    auto text = describe(each);
+    core.log->error("{}", text);
+    core.counts.noted_deaths.add();
+    if (each.kind == note_kind::call) continue; // nobody calls again by himself
+    auto key = key_of(each.where, each.kind, each.number);
+    auto& record = records_[key];
+    if (record.epoch == core.store->epoch()) continue;
+    record.epoch = core.store->epoch();
+    ++record.deaths;
+    record.history.push_back({each.died_ms != 0 ? each.died_ms : now, std::move(text)});
+    if (record.history.size() > most_history) record.history.erase(record.history.begin());
+    commit->writes.push_back({std::move(key), seal_value(frame_type::death_record, record)});
+  }
+  count_ = records_.size();
+  if (commit->writes.empty()) return;
+  auto durable = commit->durable();
+  core.store->submit(std::move(commit));
+  if (auto written = durable.get(); !written)
+    core.log->error("the deaths of this start are not counted: {}", to_string(written.error()));
+}
+
+std::optional<death_record> suspects::find(const std::string& key) const {
+  if (none()) return std::nullopt;
+  std::lock_guard guard(mutex_);
+  auto found = records_.find(key);
+  return found == records_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::uint32_t suspects::deaths(const std::string& key) const {
+  if (none()) return 0;
+  std::lock_guard guard(mutex_);
+  auto found = records_.find(key);
+  return found == records_.end() ? 0 : found->second.deaths;
+}
+
+void suspects::put(const std::string& key, death_record what) {
+  std::lock_guard guard(mutex_);
+  records_.insert_or_assign(key, std::move(what));
+  count_ = records_.size();
+}
+
+void suspects::forget(const std::string& key) {
+  std::lock_guard guard(mutex_);
+  records_.erase(key);
+  count_ = records_.size();
+}
+
+std::optional<error> suspects::quarantine_of(const runtime_core& core, const address& where) const {
+  if (none()) return std::nullopt;
+  for (const auto kind : {note_kind::waking, note_kind::destructor})
+    if (auto record = find(key_of(where, kind, 0)); record && record->deaths >= core.settings.max_deaths)
+      return why_quarantined(*record, "object " + to_string(where));
+  return std::nullopt;
+}
+
+std::vector<address> suspects::quarantined_objects(std::uint32_t max_deaths) const {
+  std::vector<address> out;
+  std::lock_guard guard(mutex_);
+  for (const auto& [key, record] : records_) {
+    if (record.deaths < max_deaths || out.size() >= most_listed) continue;
+    auto parts = keys::parse_death_record(key);
+    if (!parts) continue;
+    const auto kind = static_cast<note_kind>(parts->kind);
+    if (kind != note_kind::waking && kind != note_kind::destructor) continue;
+    if (out.empty() || out.back() != parts->where) out.push_back(std::move(parts->where));
+  }
+  return out;
+}
+
+bool suspects::is_suspect(const address& where, const envelope& what) const {
+  if (none()) return false;
+  if (deaths(key_of(where, note_kind::waking, 0)) + deaths(key_of(where, note_kind::destructor, 0)) != 0)
+    return true;
+  if (auto key = key_of(where, what); !key.empty() && deaths(key) != 0) return true;
+  const auto task = task_of(what);
+  return task != 0 && deaths(key_of(where, note_kind::task, task)) != 0;
+}
+
+void suspects::hold(one what) {
+  std::lock_guard guard(mutex_);
+  held_.push_back(std::move(what));
+  held_count_ = held_.size();
+}
+
+std::optional<suspects::one> suspects::next() {
+  std::lock_guard guard(mutex_);
+  if (under_way_ || held_.empty()) return std::nullopt;
+  under_way_ = true;
+  auto out = std::move(held_.front());
+  held_.pop_front();
+  held_count_ = held_.size();
+  return out;
+}
+
+void suspects::over() {
+  std::lock_guard guard(mutex_);
+  under_way_ = false;
+}
+
+} // namespace dormouse
