@@ -26,7 +26,8 @@ struct dead_letter {
   std::int64_t time_ms = 0;
 
   struct extension {
-    std::vector<dead_letter_try> history; ///< since the last start: how the handler failed each time
+    std::vector<dead_letter_try>
+        history; ///< how the handler failed each time, and how the process died in it
 
     friend bool operator==(const extension&, const extension&) = default;
 

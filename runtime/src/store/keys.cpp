@@ -323,7 +323,7 @@ std::optional<queue_parts> parse_queue(std::string_view key) {
 }
 
 std::optional<address> address_in(std::string_view key) {
-  constexpr std::string_view kinds("OIKCHTJUY");
+  constexpr std::string_view kinds("OIKCHTJUYX");
   if (key.empty() || kinds.find(key.front()) == std::string_view::npos) return std::nullopt;
   key.remove_prefix(1);
   return get_address(key);

@@ -37,7 +37,7 @@ struct dead_letter_entry {
   std::string reason;   ///< of the last failure
   std::chrono::system_clock::time_point time;
   std::vector<dead_letter_failure>
-      history; ///< how the handler failed each time since the start of the process that gave up
+      history; ///< how the handler failed each time, and how the process died in it
 
   std::optional<request_summary> request; ///< of a fetch
   std::optional<fetch_result> result;     ///< of a fetch; a large body is left out by `list`
