@@ -34,6 +34,7 @@ struct module_range {
 std::array<std::atomic<note_page*>, most_pages> pages;
 std::array<module_range, most_modules> modules;
 std::size_t module_count = 0;
+pid_t process = 0; ///< a child that it forks has the pages too, and no say in them
 std::array<struct sigaction, signals.size()> before;
 std::atomic<bool> is_installed{false};
 std::once_flag installing;
@@ -100,20 +101,24 @@ void write_place(note_slot& to) noexcept {
   }
 }
 
-void on_signal(int signal, siginfo_t* info, void*) {
-  const auto saved = errno;
+void note_signal(int signal) noexcept {
   for (auto& each : pages)
     if (auto* page = each.load(std::memory_order_acquire)) {
       std::int32_t none = 0;
       page->culprit.compare_exchange_strong(none, signal); // the watch may have said it before
     }
-  if (auto* mine = running_note::current(); mine != nullptr && mine->signal == 0) {
-    mine->signal = signal;
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    mine->died_ms = std::int64_t{now.tv_sec} * 1'000 + now.tv_nsec / 1'000'000;
-    write_place(*mine);
-  }
+  auto* mine = running_note::current();
+  if (mine == nullptr || mine->signal != 0) return;
+  mine->signal = signal;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  mine->died_ms = std::int64_t{now.tv_sec} * 1'000 + now.tv_nsec / 1'000'000;
+  write_place(*mine);
+}
+
+void on_signal(int signal, siginfo_t* info, void*) {
+  const auto saved = errno;
+  if (::getpid() == process) note_signal(signal);
   for (std::size_t i = 0; i < signals.size(); ++i)
     if (signals[i] == signal) ::sigaction(signal, &before[i], nullptr);
   errno = saved;
@@ -178,6 +183,7 @@ void install_crash_notes() {
     void* frame[1];
     (void)::backtrace(frame, 1); // the first one loads a library
     ::dl_iterate_phdr(&note_module, nullptr);
+    process = ::getpid();
     struct sigaction ours {};
     ours.sa_sigaction = &on_signal;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;

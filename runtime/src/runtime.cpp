@@ -267,12 +267,12 @@ struct runtime::implementation {
     }
     core = open_core(*given, std::move(settings), std::move(outside));
     leave_forked_children();
+    watch.emplace(*core); // before there are actors: there may be no thread for it
     desk = std::make_shared<front_desk>(core);
     queue = std::make_unique<outside_queue>(*desk, *core);
     scheduler = spawn_scheduler(*core);
     spawn_dispatcher(*core);
     sweeper = spawn_sweeper(*core);
-    watch.emplace(*core);
   }
 
   /// Those that did not end: then what they use stays, and the rest is told to end and not waited for.

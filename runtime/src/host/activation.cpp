@@ -260,7 +260,6 @@ void activation::set_aside(const envelope_ptr& what) {
   const auto why = why_quarantined(record, what->firing ? "the schedule" : "the message");
   core_.log->error("of object {}: {}", to_string(entry_.where), why.message);
   core_.counts.quarantined.add();
-  what->deaths = 0; // should its dead letter be retried, or the commit fail
   if (!what->firing) {
     what->history = std::move(record.history);
     return give_up(what, why);

@@ -44,12 +44,12 @@ std::optional<error> put_below(return_path& path, const return_path& those_who_w
 // --- there and not there -----------------------------------------------------------------------------------
 
 expected<bool> awake_object::load(const envelope* next) {
+  gate_ = std::make_shared<commit_gate>();
+  rows_.follow(gate_);
   if (auto set_aside = core_.suspects.quarantine_of(core_, entry_.where)) {
     fault_ = load_fault::quarantine;
     return unexpected<error>(std::move(*set_aside));
   }
-  gate_ = std::make_shared<commit_gate>();
-  rows_.follow(gate_);
   auto stored = core_.store->load_object(entry_.where);
   if (!stored) {
     fault_ = stored.error().code == errc::storage_error ? load_fault::storage : load_fault::damage;

@@ -1,0 +1,192 @@
+// Deaths of the process without one: a directory that is copied while a turn runs is what a kill -9 leaves.
+
+#include "eventually.hpp"
+#include "gate.hpp"
+
+#include <dormouse/dormouse.hpp>
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+using namespace dormouse;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct happenings {
+  std::mutex mutex;
+  std::vector<std::string> order; ///< what was handled
+  test::gate blocks;              ///< in the handling of "poison"
+  bool fails = false;             ///< it throws
+  bool blocks_wakes = false;      ///< on_wake does not return
+
+  std::vector<std::string> taken() {
+    std::lock_guard guard(mutex);
+    return order;
+  }
+};
+happenings* here = nullptr;
+
+class taker : public durable_object {
+public:
+  void take(std::string what) {
+    {
+      std::lock_guard guard(here->mutex);
+      here->order.push_back(what);
+    }
+    if (here->fails) throw std::runtime_error("will not take " + what);
+    if (what == "poison") here->blocks.pass();
+    ++taken_;
+  }
+  std::uint32_t taken() const { return taken_; }
+
+  template <class Archive> void serialize(Archive& ar) { ar(taken_); }
+  using methods = dormouse::methods<"TAKER", method<"take", &taker::take>, method<"taken", &taker::taken>>;
+
+private:
+  std::uint32_t taken_ = 0;
+};
+
+class waker : public durable_object {
+public:
+  void on_wake() override {
+    if (here->blocks_wakes) here->blocks.pass();
+  }
+  std::uint32_t work() { return ++works_; }
+
+  template <class Archive> void serialize(Archive& ar) { ar(works_); }
+  using methods = dormouse::methods<"WAKER", method<"work", &waker::work>>;
+
+private:
+  std::uint32_t works_ = 0;
+};
+
+/// A runtime of one life.
+struct life {
+  explicit life(const std::filesystem::path& directory, std::uint32_t max_deaths = 3)
+      : host({.directory = directory, .max_deaths = max_deaths}) {
+    host.define<taker, waker>();
+  }
+  object_ref<taker> object(const std::string& id = "t") { return host.get<taker>(id); }
+  std::vector<dead_letter_entry> letters() { return host.dead_letters().list(); }
+
+  runtime host;
+};
+
+/// Copies the directory of a life when it would die of the poison.
+void die(const std::filesystem::path& from, const std::filesystem::path& to) {
+  REQUIRE(test::eventually([] { return here->blocks.waiting() == 1; }, 10s));
+  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+}
+
+struct fixture {
+  fixture() { here = &seen; }
+  ~fixture() { here = nullptr; }
+  std::filesystem::path directory(int number) const { return scratch.path() / std::to_string(number); }
+
+  test::scratch_directory scratch;
+  happenings seen;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(fixture, "R22: what ran when the process died is delivered behind all that was left") {
+  {
+    const test::gate::closing closed(seen.blocks);
+    life first(directory(1));
+    for (const std::string what : {"poison", "a", "b", "c"})
+      first.object().post<&taker::take>(what).get();
+    die(directory(1), directory(2));
+    CHECK(seen.taken() == std::vector<std::string>{"poison"});
+    seen.blocks.open();
+  }
+  seen.order.clear();
+  {
+    life second(directory(2));
+    CHECK(second.host.stats().noted_deaths == 1);
+    REQUIRE(test::eventually([&] { return second.object().call<&taker::taken>().get() == 4; }, 10s));
+    CHECK(seen.taken() == std::vector<std::string>{"a", "b", "c", "poison"});
+    CHECK(second.letters().empty());
+  }
+  life third(directory(2)); // which is clean
+  CHECK(third.host.stats().noted_deaths == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: a message is a dead letter with its history when the process has died in it "
+                           "max_deaths times in a row, and can be retried") {
+  for (int number = 1; number <= 2; ++number) {
+    const test::gate::closing closed(seen.blocks);
+    life dying(directory(number), 2);
+    if (number == 1) dying.object().post<&taker::take>("poison").get();
+    die(directory(number), directory(number + 1));
+    seen.blocks.open();
+  }
+  life last(directory(3), 2);
+  REQUIRE(test::eventually([&] { return last.letters().size() == 1; }, 10s));
+  const auto letter = last.letters().front();
+  CHECK(letter.object == address{"TAKER", "t"});
+  CHECK(letter.method == "take");
+  CHECK(letter.reason.find("quarantined: the message is quarantined: the process died 2 times in a row") ==
+        0);
+  REQUIRE(letter.history.size() == 2);
+  for (const auto& each : letter.history)
+    CHECK(each.what.find("TAKER.take of object") != std::string::npos);
+  CHECK(seen.taken().size() == 2);
+  CHECK(last.host.stats().quarantined == 1);
+  CHECK(last.object().call<&taker::taken>().get() == 0);
+  last.host.dead_letters().retry(letter.id);
+  CHECK(test::eventually([&] { return last.object().call<&taker::taken>().get() == 1; }, 10s));
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: an object that wakes has no deaths any more, and one that does not is kept "
+                           "asleep") {
+  // In the lives 1, 3 and 4 the process dies in on_wake, in the life 2 it wakes.
+  for (int number = 1; number <= 4; ++number) {
+    CAPTURE(number);
+    life dying(directory(number), 2);
+    const test::gate::closing closed(seen.blocks);
+    seen.blocks_wakes = number != 2;
+    auto done = dying.host.get<waker>("w").call<&waker::work>();
+    if (number != 2) die(directory(number), directory(number + 1));
+    seen.blocks.open();
+    done.get();
+    dying.host.stop();
+    if (number == 2)
+      std::filesystem::copy(directory(2), directory(3), std::filesystem::copy_options::recursive);
+  }
+  seen.blocks_wakes = false;
+  life last(directory(5), 2);
+  const address where{"WAKER", "w"};
+  CHECK(last.host.stats().quarantined_objects == std::vector<address>{where});
+  try {
+    last.host.get<waker>("w").call<&waker::work>().get();
+    FAIL("it was woken");
+  } catch (const failure& e) {
+    CHECK(e.code() == errc::quarantined);
+    CHECK(e.what_failed().message.find("object WAKER") == 0);
+  }
+  last.host.release(where);
+  CHECK(last.host.stats().quarantined_objects.empty());
+  CHECK(last.host.get<waker>("w").call<&waker::work>().get() == 2); // of the life 2, and now
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: tries of a handler count across restarts") {
+  constexpr int tries = 5;
+  seen.fails = true;
+  for (int start = 1; start <= tries; ++start) {
+    CAPTURE(start);
+    life next(directory(1));
+    if (start == 1) next.object().post<&taker::take>("salt").get();
+    REQUIRE(test::eventually([&] { return next.host.stats().failed_turns == 1; }, 10s));
+    if (start == tries) {
+      REQUIRE(test::eventually([&] { return next.letters().size() == 1; }, 10s));
+      CHECK(next.letters().front().history.size() == tries);
+    }
+    next.host.stop();
+  }
+  CHECK(seen.taken().size() == tries);
+}
