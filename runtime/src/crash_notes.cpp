@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -76,7 +77,7 @@ int note_module(dl_phdr_info* info, std::size_t, void*) {
                                                       info->dlpi_phdr[i].p_memsz);
   std::string_view name = info->dlpi_name != nullptr ? info->dlpi_name : "";
   if (const auto slash = name.rfind('/'); slash != std::string_view::npos) name.remove_prefix(slash + 1);
-  if (name.empty()) name = module_count == 0 ? "program" : "?";
+  if (name.empty()) name = module_count == 0 ? ::program_invocation_short_name : "?";
   std::memcpy(out.name, name.data(), std::min(name.size(), sizeof out.name - 1));
   ++module_count;
   return 0;

@@ -51,10 +51,12 @@ private:
 
 /// Reads, as far as there is something.
 std::string contents(int file, std::size_t most) {
-  std::string out(most, '\0');
+  struct stat what {};
+  if (::fstat(file, &what) != 0 || what.st_size < 0) return {};
+  std::string out(std::min(static_cast<std::size_t>(what.st_size), most), '\0');
   std::size_t size = 0;
-  while (size < most) {
-    const auto got = ::pread(file, out.data() + size, most - size, static_cast<off_t>(size));
+  while (size < out.size()) {
+    const auto got = ::pread(file, out.data() + size, out.size() - size, static_cast<off_t>(size));
     if (got <= 0) break;
     size += static_cast<std::size_t>(got);
   }
