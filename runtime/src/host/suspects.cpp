@@ -55,6 +55,30 @@ std::string text_of(std::int64_t ms) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", parts);
 }
 
+/// Whether what the record is of is still to be handled: the process may have died when its commit was
+/// durable already. In doubt it is.
+bool is_there(store& in, const keys::death_parts& what) {
+  const auto has = [&in](const std::string& key) {
+    auto row = in.get(key);
+    return !row || row->has_value();
+  };
+  switch (static_cast<note_kind>(what.kind)) {
+  case note_kind::message:
+    return has(keys::inbox(what.where, what.number));
+  case note_kind::task:
+    return has(keys::task({what.where, what.number}));
+  case note_kind::schedule: {
+    if (has(keys::schedule(what.where, {what.number, {}}))) return true;
+    auto row = in.scan(keys::schedules_of(what.where)); // one with a name has that in its key
+    for (; row->valid(); row->next())
+      if (auto found = in.read_schedule(row->value()); !found || found->id.number == what.number) return true;
+    return !row->status();
+  }
+  default:
+    return true;
+  }
+}
+
 } // namespace
 
 std::string key_of(const address& where, note_kind kind, std::uint64_t number) {
@@ -126,6 +150,15 @@ void suspects::begin(runtime_core& core) {
     record.history.push_back({each.died_ms != 0 ? each.died_ms : now, std::move(text)});
     if (record.history.size() > most_history) record.history.erase(record.history.begin());
     commit->writes.push_back({std::move(key), seal_value(frame_type::death_record, record)});
+  }
+  for (auto it = records_.begin(); it != records_.end();) {
+    const auto parts = keys::parse_death_record(it->first);
+    if (!parts || is_there(*core.store, *parts)) {
+      ++it;
+      continue;
+    }
+    commit->writes.push_back({it->first, std::nullopt}); // behind what counted it: the later one counts
+    it = records_.erase(it);
   }
   count_ = records_.size();
   if (commit->writes.empty()) return;
