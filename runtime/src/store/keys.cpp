@@ -112,7 +112,10 @@ void put_abort_id(std::string& out, const abort_id& id) {
 
 std::string store_info() { return "Minfo"; }
 
-std::string last_commit() { return "Zcommit"; }
+std::string last_commit() {
+  return "\xff\xff"
+         "commit";
+}
 
 std::string object(const address& where) {
   std::string out("O");

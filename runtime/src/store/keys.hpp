@@ -21,7 +21,7 @@
 namespace dormouse::keys {
 
 std::string store_info();                                  ///< M info
-std::string last_commit();                                 ///< Z commit
+std::string last_commit();                                 ///< FF FF commit, behind all others
 std::string object(const address& where);                  ///< O address
 std::string inbox(const address& where, std::uint64_t id); ///< I address id
 std::string queue(std::string_view name, fetch_priority priority, std::int64_t due_ms,
