@@ -10,6 +10,7 @@ namespace {
 /// How many bytes behind what all keys of the walk have in common are told apart. Less than a key has is
 /// enough: the walk back finds the exact end.
 constexpr std::size_t most_digits = 64;
+constexpr std::size_t least_digits = 32; ///< where the walk begins may be a shorter key than those behind it
 
 /// Between the start of what is lost and its end, other rows may be good: so many places are tried.
 constexpr std::size_t probes = 32;
@@ -38,6 +39,19 @@ public:
       carry >>= 8U;
     }
     return carry == 0;
+  }
+
+  /// Subtracts 2 to the power of `exponent`. False if the difference is below 0.
+  bool subtract_power_of_2(std::size_t exponent) {
+    const auto place = exponent / 8;
+    if (place >= bytes_.size()) return false;
+    unsigned borrow = 1U << (exponent % 8);
+    for (std::size_t i = bytes_.size() - place; i-- > 0 && borrow != 0;) {
+      const unsigned digit = at(i);
+      bytes_[i] = static_cast<char>((digit - borrow) & 0xffU);
+      borrow = digit < borrow ? 1 : 0;
+    }
+    return borrow == 0;
   }
 
   /// `part` of `parts` of the way from `low` to `high`.
@@ -82,7 +96,7 @@ public:
                       end_.begin())
             .first -
         from_.begin());
-    count_ = std::min(most_digits, std::max(from_.size(), end_.size()) - common_ + 1);
+    count_ = std::clamp(std::max(from_.size(), end_.size()) - common_ + 1, least_digits, most_digits);
   }
 
   expected<damage_passed> run() {
@@ -91,7 +105,7 @@ public:
     std::optional<digits> good = gallop(bad);
     if (other_) return unexpected<error>(*other_);
     halve(bad, good);
-    // Nearer ones that the gallop has jumped over.
+    // Nearer ones that the gallop has jumped over: other blocks are damaged too.
     for (unsigned i = 1; i < probes; ++i) {
       auto probe = digits::between(first, bad, i, probes);
       if (!(first < probe) || !works(probe) || !rows_.Valid() || rows_.key().compare(key_of(bad)) >= 0)
@@ -101,6 +115,8 @@ public:
       halve(bad, good);
       break;
     }
+    for (std::size_t rounds = 0; rounds < probes && gallop_back(first, bad, good); ++rounds)
+      halve(bad, good);
     if (other_) return unexpected<error>(*other_);
     return walk_back(good);
   }
@@ -127,6 +143,30 @@ private:
       bad = std::move(next);
     }
     return std::nullopt;
+  }
+
+  /// From `bad` towards `first`: whether it works anywhere between. `good` is the furthest such place in a
+  /// row, and `bad` the next one, where it does not.
+  bool gallop_back(const digits& first, digits& bad, std::optional<digits>& good) {
+    const auto start = bad;
+    std::optional<digits> found;
+    bad = first;
+    for (std::size_t exponent = 0; !other_; ++exponent) {
+      auto next = start;
+      if (!next.subtract_power_of_2(exponent) || !(first < next)) break;
+      if (works(next) && rows_.Valid() && rows_.key().compare(key_of(start)) < 0) {
+        found = std::move(next);
+      } else if (found) {
+        bad = std::move(next);
+        break;
+      }
+    }
+    if (!found) {
+      bad = start;
+      return false;
+    }
+    good = std::move(found);
+    return true;
   }
 
   void halve(digits& bad, std::optional<digits>& good) {
