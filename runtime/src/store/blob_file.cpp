@@ -112,7 +112,9 @@ expected<int> blob_writer::open() {
 expected<void> blob_writer::write(int descriptor, std::string_view bytes, std::uint64_t at) {
   while (!bytes.empty()) {
     const auto written = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(at));
-    if (written < 0 && errno != EINTR) return lose(failed_call("written", file_.path(), errno).value());
+    if (written == 0)
+      return failed_call("written", file_.path(), ENOSPC); // it takes nothing and says nothing
+    if (written < 0 && errno != EINTR) return failed_call("written", file_.path(), errno);
     if (written > 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
       at += static_cast<std::uint64_t>(written);
@@ -136,7 +138,7 @@ expected<void> blob_writer::append(std::string_view bytes) {
   auto descriptor = open();
   if (!descriptor) return lose(descriptor.error());
   state_ = state::written;
-  if (auto written = write(*descriptor, bytes, ref_.bytes); !written) return written;
+  if (auto written = write(*descriptor, bytes, ref_.bytes); !written) return lose(written.error());
   ref_.crc = crc32c(bytes, ref_.crc);
   ref_.bytes += bytes.size();
   file_.used();
@@ -159,6 +161,7 @@ bool blob_writer::grow(std::size_t bytes_in_all) {
 expected<void> blob_writer::let_go() {
   auto written = write_out();
   std::lock_guard guard(writing_);
+  if (!written && !is_lost()) written = lose(written.error());
   holds_ = false;
   held_.let_go();
   return written;
@@ -178,14 +181,19 @@ void blob_writer::write_ahead(std::size_t upto) noexcept {
   if (holds_ && state_ == state::held) (void)write_held(upto);
 }
 
-/// Under the lock. Looks at where the bytes are and not at how many: more may be coming.
+/// Under the lock. Looks at where the bytes are and not at how many: more may be coming. What could not be
+/// written is held still, and can be written once more when the disk takes it.
 expected<void> blob_writer::write_held(std::size_t upto) {
   auto descriptor = open();
-  if (!descriptor) return lose(descriptor.error());
+  if (!descriptor && descriptor.error().code != errc::storage_error) return lose(descriptor.error());
+  if (!descriptor) return unexpected<error>(descriptor.error());
   const std::string_view whole(held_.bytes().data(), upto);
   while (written_ < upto) {
     const auto piece = whole.substr(written_, piece_bytes);
-    if (auto written = write(*descriptor, piece, written_); !written) return written;
+    if (auto written = write(*descriptor, piece, written_); !written) {
+      file_.close();
+      return written;
+    }
     ::sync_file_range(*descriptor, static_cast<off_t>(written_), static_cast<off_t>(piece.size()),
                       SYNC_FILE_RANGE_WRITE); // a hint, as in `begin_sync`
     written_ += piece.size();
@@ -214,8 +222,17 @@ expected<void> blob_writer::sync() {
   if (auto written = write_out(); !written) return written;
   if (state_ != state::written) return {};
   auto descriptor = file_.open(O_WRONLY);
-  if (!descriptor) return lose(descriptor.error());
-  if (::fdatasync(*descriptor) != 0) return lose(failed_call("synced", file_.path(), errno).value());
+  if (!descriptor && descriptor.error().code != errc::storage_error) return lose(descriptor.error());
+  if (!descriptor) return unexpected<error>(descriptor.error()); // the kernel has the bytes still
+  if (::fdatasync(*descriptor) != 0) {
+    auto failed = failed_call("synced", file_.path(), errno);
+    std::lock_guard guard(writing_);
+    if (!holds_) return lose(failed.value());
+    state_ = state::held; // all of it is written again
+    written_ = 0;
+    file_.close();
+    return failed;
+  }
   state_ = state::synced;
   file_.close();
   return {};

@@ -114,8 +114,8 @@ public:
   /// Begins to put on the disk what was appended or is held, and does not wait for it.
   void begin_sync() noexcept;
 
-  /// The bytes are on the disk on return; blocks as long as that takes. A failure is final, because the
-  /// kernel reports it once and then forgets the bytes: `storage_error`.
+  /// The bytes are on the disk on return; blocks as long as that takes. Error: `storage_error`; final, for
+  /// the kernel forgets the bytes, unless they are held here or only a descriptor was missing.
   expected<void> sync();
 
   /// The folder is on the disk as well.
