@@ -97,7 +97,7 @@ caf::behavior dispatcher::make_behavior() {
         pump();
       },
       [this](const store_again& what) {
-        if (auto found = window_.find(what.fetch_id); found != window_.end()) write_result(found->second);
+        if (auto found = window_.find(what.fetch_id); found != window_.end()) write_again(found->second);
       },
       [this](const fetch_moved& what) {
         moved(what);
@@ -480,11 +480,21 @@ void dispatcher::move(job& again, milliseconds delay) {
   land(again, nullptr, nullptr);
   again.state = job_state::moving;
   again.next_due_ms = now_ms() + delay.count();
+  write_move(again);
+}
+
+void dispatcher::write_move(const job& again) {
   auto commit = std::make_unique<fetch_commit<fetch_moved>>(core_.dispatcher, again.fetch->id);
   auto stored = *again.fetch;
   if (stored.body_is_blob != 0) stored.body.clear(); // it is in its blob
   core_.store->move_fetch(*commit, stored, again.due_ms, again.next_due_ms);
   core_.store->submit(std::move(commit));
+}
+
+/// What could not be written a moment ago.
+void dispatcher::write_again(job& what) {
+  if (what.state == job_state::storing) write_result(what);
+  if (what.state == job_state::moving) write_move(what);
 }
 
 void dispatcher::stored(const result_stored& what) {
@@ -513,8 +523,10 @@ void dispatcher::moved(const fetch_moved& what) {
   auto& again = found->second;
   if (what.durable) again.due_ms = again.next_due_ms;
   if (again.ending) return end(again, &*again.ending);
-  if (!what.durable) // it is still where it was
-    return wait(again);
+  if (!what.durable) { // it is still where it was: who sent it from there would not wait between its attempts
+    if (!core_.stopping.load()) delayed_send(this, store_again_after, store_again{what.fetch_id});
+    return;
+  }
   queue_.moved(*again.fetch, again.due_ms);
   if (const auto end_ms = again.fetch->end_ms(); end_ms != 0)
     next_deadline_ms_ = std::min(next_deadline_ms_, end_ms); // as in `wait`

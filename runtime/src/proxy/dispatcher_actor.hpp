@@ -73,6 +73,8 @@ private:
   void body_lost(job& over);
   void write_result(job& over);
   void move(job& again, std::chrono::milliseconds delay);
+  void write_move(const job& again);
+  void write_again(job& what);
   void stored(const result_stored& what);
   void moved(const fetch_moved& what);
   void forget(window::iterator over);
