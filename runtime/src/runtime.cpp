@@ -1,6 +1,7 @@
 #include "host/caf_visit.hpp"
 #include "host/forked_exit.hpp"
 #include "host/front_desk.hpp"
+#include "host/log.hpp"
 #include "host/object_list.hpp"
 #include "host/runtime_core.hpp"
 #include "host/sweeper.hpp"
@@ -154,7 +155,9 @@ options checked(options given) {
 }
 
 rocksdb_settings store_settings(const options& of) {
-  return {of.directory, of.store_cache_bytes, of.store_buffer_bytes, of.max_inline_bytes, of.lock_wait};
+  return {of.directory,        of.store_cache_bytes, of.store_buffer_bytes,
+          of.max_inline_bytes, of.lock_wait,         nullptr,
+          make_log()};
 }
 
 expected<std::unique_ptr<store>> open_store(const options& settings, const ports& outside) {

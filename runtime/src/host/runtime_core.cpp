@@ -3,6 +3,7 @@
 #include "host/activation.hpp"
 #include "host/caf_visit.hpp"
 #include "host/guarded_clock.hpp"
+#include "host/log.hpp"
 
 #include <dormouse/actors/replay.hpp>
 #include <dormouse/actors/user_code.hpp>
@@ -10,8 +11,6 @@
 #include <caf/send.hpp>
 #include <fmt/format.h>
 #include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
@@ -22,14 +21,6 @@
 
 namespace dormouse {
 namespace {
-
-/// Standard output belongs to the program. Not registered: a library leaves nothing behind in spdlog's
-/// registry.
-std::shared_ptr<spdlog::logger> make_log() {
-  if (auto own = spdlog::get("dormouse")) return own;
-  return std::make_shared<spdlog::logger>("dormouse",
-                                          std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-}
 
 std::string_view name_of(void (fetch_observer::*what)(const fetch_event&)) {
   return what == &fetch_observer::queued    ? "fetch_observer::queued"

@@ -1,9 +1,10 @@
 #include "store/rocksdb_engine.hpp"
 
 #include "store/commit_number.hpp"
-#include "store/damage_skip.hpp"
 #include "store/directory_lock.hpp"
+#include "store/file_size_signal.hpp"
 #include "store/keys.hpp"
+#include "store/reopening_db.hpp"
 #include "store/repair.hpp"
 #include "store/rocksdb_options.hpp"
 #include "store/wal_check.hpp"
@@ -21,87 +22,19 @@ namespace {
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
-std::string_view view(rocksdb::Slice text) { return {text.data(), text.size()}; }
-
-class rocksdb_cursor final : public row_cursor {
-public:
-  enum class order : std::uint8_t { forward, backward };
-
-  rocksdb_cursor(rocksdb::DB& db, std::string_view from, std::string_view to, order which)
-      : begin_(from), end_(to), begin_slice_(slice(begin_)), end_slice_(slice(end_)), order_(which) {
-    rocksdb::ReadOptions options;
-    options.iterate_lower_bound = &begin_slice_;
-    options.iterate_upper_bound = &end_slice_;
-    rows_.reset(db.NewIterator(options));
-    if (order_ == order::forward)
-      rows_->SeekToFirst();
-    else
-      rows_->SeekToLast();
-  }
-
-  bool valid() const override { return !ended_ && rows_->Valid(); }
-  std::string_view key() const override { return view(rows_->key()); }
-  std::string_view value() const override { return view(rows_->value()); }
-  void next() override {
-    if (order_ == order::forward) {
-      last_.assign(rows_->key().data(), rows_->key().size());
-      rows_->Next();
-    } else {
-      rows_->Prev();
-    }
-  }
-  expected<void> status() const override {
-    if (!ended_ && !rows_->status().ok()) return storage_failure(rows_->status());
-    return {};
-  }
-  expected<key_range> skip_damage() override {
-    if (order_ == order::backward || ended_ || !rows_->status().IsCorruption())
-      return row_cursor::skip_damage();
-    auto passed = pass_damage(*rows_, last_.empty() ? begin_ : last_ + '\0', end_);
-    if (!passed) return unexpected<error>(passed.error());
-    ended_ = passed->is_at_end;
-    return std::move(passed->lost);
-  }
-
-private:
-  std::string begin_;
-  std::string end_;
-  rocksdb::Slice begin_slice_;
-  rocksdb::Slice end_slice_;
-  order order_;
-  std::unique_ptr<rocksdb::Iterator> rows_;
-  std::string last_;   ///< the row before this one, going forward: should the walk break off, that is known
-  bool ended_ = false; ///< what was passed over was the last
-};
-
-/// An open database, and what was found out about its log.
-struct open_database {
-  std::unique_ptr<wal_check> check; ///< the options of the database refer to it
-  std::unique_ptr<rocksdb::DB> db;
-};
-
 class rocksdb_engine final : public storage_engine {
 public:
-  rocksdb_engine(directory_lock lock, watermark mark, open_database opened, std::uint64_t last_commit)
+  rocksdb_engine(directory_lock lock, watermark mark, std::unique_ptr<wal_check> check,
+                 std::unique_ptr<reopening_db> db, std::uint64_t last_commit)
       : lock_(std::move(lock)),
         watermark_(std::move(mark)),
-        check_(std::move(opened.check)),
-        db_(std::move(opened.db)),
+        check_(std::move(check)),
+        db_(std::move(db)),
         last_commit_(last_commit) {}
 
-  expected<std::optional<std::string>> get(std::string_view key) override {
-    std::string value;
-    auto status = db_->Get(rocksdb::ReadOptions(), slice(key), &value);
-    if (status.IsNotFound()) return std::nullopt;
-    if (!status.ok()) return storage_failure(status);
-    return value;
-  }
+  expected<std::optional<std::string>> get(std::string_view key) override { return db_->get(key); }
 
   expected<void> write(std::span<const write_set* const> sets) override {
-    if (broken_ && !db_->Resume().ok())
-      return fail(errc::storage_error,
-                  "the store stopped writing after an earlier failure and cannot resume");
-    broken_ = false;
     batch_.Clear();
     for (const auto* set : sets) {
       for (const auto& op : *set) {
@@ -113,59 +46,43 @@ public:
           batch_.Delete(slice(op.key));
       }
     }
-    // A number is used once, also if the write fails: what is on the disk then is not known.
+    // A number is used once, also if the write fails.
     last_commit_ += sets.size();
     batch_.Put(keys::last_commit(), commit_number::encode(last_commit_));
-    rocksdb::WriteOptions options;
-    options.sync = true;
-    auto status = db_->Write(options, &batch_);
-    if (status.ok()) {
-      watermark_.note_commits(last_commit_);
-      return {};
-    }
-    broken_ = true;
-    return storage_failure(status);
+    auto written = db_->write(batch_);
+    if (written) watermark_.note_commits(last_commit_);
+    return written;
   }
 
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
-    return std::make_unique<rocksdb_cursor>(*db_, from, to, rocksdb_cursor::order::forward);
+    return db_->scan(from, to, scan_order::forward);
   }
 
   std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) override {
-    return std::make_unique<rocksdb_cursor>(*db_, from, to, rocksdb_cursor::order::backward);
+    return db_->scan(from, to, scan_order::backward);
   }
 
 private:
   directory_lock lock_; ///< first: until the database is closed
   watermark watermark_;
-  std::unique_ptr<wal_check> check_;
-  std::unique_ptr<rocksdb::DB> db_;
+  std::unique_ptr<wal_check> check_; ///< the options of the first opening refer to it
+  std::unique_ptr<reopening_db> db_;
   rocksdb::WriteBatch batch_; ///< one writer: kept for its capacity
   std::uint64_t last_commit_; ///< its number
-  bool broken_ = false;
 };
 
-/// Replays the log, and changes nothing if that is damaged.
-expected<open_database> open_checked(const rocksdb_settings& settings,
-                                     const std::filesystem::path& directory) {
-  open_database opened{std::make_unique<wal_check>(directory), nullptr};
-  auto options = rocksdb_options(settings);
-  options.wal_filter = opened.check.get();
-  rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(options, directory.string(), &db);
-  opened.db.reset(db);
-  if (const auto& problem = opened.check->problem())
-    return fail(errc::corrupt,
-                fmt::format("the log of the store in '{}' is damaged: {}", directory.string(), *problem));
-  if (status.ok()) return opened;
+/// Why the database does not open.
+error why_not_opened(const std::string& directory, const rocksdb::Status& status) {
   const auto text = status.ToString();
-  if (text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos)
-    return fail(errc::directory_locked,
-                fmt::format("directory '{}' is in use by another runtime (one runtime per directory): {}",
-                            directory.string(), text));
+  // Not "while open a file for lock": there a descriptor or room is missing.
+  if (text.find("While lock file") != std::string::npos ||
+      text.find("lock hold by current process") != std::string::npos)
+    return {errc::directory_locked,
+            fmt::format("directory '{}' is in use by another runtime (one runtime per directory): {}",
+                        directory, text)};
   const bool damaged = status.IsCorruption() || status.IsPathNotFound(); // a file that another one names
-  return fail(damaged ? errc::corrupt : errc::directory_unusable,
-              fmt::format("the store in '{}' cannot be opened: {}", directory.string(), text));
+  return {damaged ? errc::corrupt : errc::directory_unusable,
+          fmt::format("the store in '{}' cannot be opened: {}", directory, text)};
 }
 
 /// `found` commits, but `acknowledged` ones were promised.
@@ -177,6 +94,52 @@ unexpected<error> lost_commits(const std::filesystem::path& directory, std::uint
                   "its watermark is at {}",
                   directory.string(), acknowledged - found, found, acknowledged));
 }
+
+/// The first opening of the database: whether all that was acknowledged is in it.
+class checked_opening {
+public:
+  checked_opening(const std::filesystem::path& directory, const watermark& mark)
+      : directory_(directory), mark_(mark), check_(std::make_unique<wal_check>(directory)) {}
+
+  /// Changes nothing if the log is damaged, or ends too early.
+  rocksdb::Status open(rocksdb::Options options, std::unique_ptr<rocksdb::DB>& out) {
+    options.wal_filter = check_.get();
+    rocksdb::DB* opened = nullptr;
+    auto status = rocksdb::DB::Open(options, directory_.string(), &opened);
+    std::unique_ptr<rocksdb::DB> db(opened);
+    if (const auto& problem = check_->problem())
+      return refuse({errc::corrupt, fmt::format("the log of the store in '{}' is damaged: {}",
+                                                directory_.string(), *problem)});
+    if (!status.ok()) return status;
+    const auto number = commit_number::read(*db);
+    if (!number) return refuse(number.error());
+    if (*number < mark_.commits()) return refuse(lost_commits(directory_, *number, mark_.commits()).value());
+    number_ = *number;
+    if (check_->has_records()) status = db->Flush(rocksdb::FlushOptions());
+    if (status.ok()) out = std::move(db);
+    return status;
+  }
+
+  /// Of a status that is not ok.
+  error why(const rocksdb::Status& status) const {
+    return refused_ ? *refused_ : why_not_opened(directory_.string(), status);
+  }
+
+  std::unique_ptr<wal_check> take_check() { return std::move(check_); }
+  std::uint64_t last_commit() const noexcept { return number_; }
+
+private:
+  rocksdb::Status refuse(error why) {
+    refused_ = std::move(why);
+    return rocksdb::Status::Aborted(refused_->message);
+  }
+
+  const std::filesystem::path& directory_;
+  const watermark& mark_;
+  std::unique_ptr<wal_check> check_;
+  std::optional<error> refused_;
+  std::uint64_t number_ = 0;
+};
 
 } // namespace
 
@@ -227,15 +190,17 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
   std::error_code unknown;
   if (mark->commits() != 0 && !std::filesystem::exists(*directory / "CURRENT", unknown))
     return lost_commits(*directory, 0, mark->commits()); // before another one is made in its place
-  auto opened = open_checked(settings, *directory);
-  if (!opened) return unexpected<error>(opened.error());
-  const auto number = commit_number::read(*opened->db);
-  if (!number) return unexpected<error>(number.error());
-  if (*number < mark->commits()) return lost_commits(*directory, *number, mark->commits());
-  if (opened->check->has_records())
-    if (const auto flushed = opened->db->Flush(rocksdb::FlushOptions()); !flushed.ok())
-      return storage_failure(flushed);
-  return std::make_unique<rocksdb_engine>(std::move(*lock), std::move(*mark), std::move(*opened), *number);
+  ignore_file_size_signal();
+  checked_opening first(*directory, *mark);
+  std::unique_ptr<reopening_db> db;
+  const auto status =
+      reopening_db::open({directory->string(), rocksdb_options(settings), settings.files, settings.log}, db,
+                         [&first](const rocksdb::Options& options, std::unique_ptr<rocksdb::DB>& out) {
+                           return first.open(options, out);
+                         });
+  if (!status.ok()) return unexpected<error>(first.why(status));
+  return std::make_unique<rocksdb_engine>(std::move(*lock), std::move(*mark), first.take_check(),
+                                          std::move(db), first.last_commit());
 }
 
 } // namespace dormouse

@@ -1,0 +1,169 @@
+#include "store/db_generation.hpp"
+
+#include "store/damage_skip.hpp"
+
+#include <fmt/format.h>
+
+#include <string>
+
+namespace dormouse {
+namespace {
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+
+} // namespace
+
+/// What it stands on is its own, so that closing cannot take it away: the key is copied at each step, the
+/// value when it is asked for, or when the cursor is cut off.
+class generation_cursor final : public row_cursor {
+public:
+  generation_cursor(std::shared_ptr<db_generation> of, std::string_view from, std::string_view to,
+                    scan_order order)
+      : of_(std::move(of)),
+        begin_(from),
+        end_(to),
+        begin_slice_(slice(begin_)),
+        end_slice_(slice(end_)),
+        order_(order) {}
+  generation_cursor(const generation_cursor&) = delete;
+  generation_cursor& operator=(const generation_cursor&) = delete;
+  ~generation_cursor() override {
+    {
+      std::lock_guard guard(mutex_);
+      rows_.reset();
+    }
+    of_->forget(*this);
+  }
+
+  void begin(rocksdb::DB& db) {
+    rocksdb::ReadOptions options;
+    options.iterate_lower_bound = &begin_slice_;
+    options.iterate_upper_bound = &end_slice_;
+    rows_.reset(db.NewIterator(options));
+    if (order_ == scan_order::forward)
+      rows_->SeekToFirst();
+    else
+      rows_->SeekToLast();
+    take_key();
+  }
+
+  bool valid() const override { return valid_; }
+  std::string_view key() const override { return key_; }
+  std::string_view value() const override {
+    std::lock_guard guard(mutex_);
+    take_value();
+    return value_;
+  }
+
+  void next() override {
+    std::lock_guard guard(mutex_);
+    value_taken_ = false;
+    valid_ = false;
+    if (!rows_) return;
+    if (order_ == scan_order::forward) {
+      last_ = key_;
+      rows_->Next();
+    } else {
+      rows_->Prev();
+    }
+    take_key();
+  }
+
+  expected<key_range> skip_damage() override {
+    {
+      std::lock_guard guard(mutex_);
+      if (rows_ && order_ == scan_order::forward && status_.IsCorruption()) {
+        auto passed = pass_damage(*rows_, last_.empty() ? begin_ : last_ + '\0', end_);
+        if (!passed) return unexpected<error>(passed.error());
+        status_ = rocksdb::Status::OK();
+        ended_ = passed->is_at_end;
+        if (!ended_) take_key();
+        return std::move(passed->lost);
+      }
+    }
+    return row_cursor::skip_damage();
+  }
+
+  expected<void> status() const override {
+    std::lock_guard guard(mutex_);
+    if (!rows_ && !valid_ && !ended_)
+      return fail(errc::storage_error,
+                  "the store was opened anew after a failure while its rows were walked; walk again");
+    if (!status_.ok()) return storage_failure(status_);
+    return {};
+  }
+
+  /// The database closes.
+  void cut() noexcept {
+    std::lock_guard guard(mutex_);
+    if (valid_) take_value();
+    rows_.reset();
+  }
+
+private:
+  void take_key() {
+    valid_ = rows_->Valid();
+    if (valid_) {
+      const auto key = rows_->key();
+      key_.assign(key.data(), key.size());
+    } else {
+      ended_ = true;
+      status_ = rows_->status();
+    }
+  }
+
+  void take_value() const {
+    if (value_taken_ || !rows_) return;
+    const auto value = rows_->value();
+    value_.assign(value.data(), value.size());
+    value_taken_ = true;
+  }
+
+  const std::shared_ptr<db_generation> of_;
+  const std::string begin_;
+  const std::string end_;
+  const rocksdb::Slice begin_slice_;
+  const rocksdb::Slice end_slice_;
+  const scan_order order_;
+
+  mutable std::mutex mutex_; ///< the walk, against closing
+  std::unique_ptr<rocksdb::Iterator> rows_;
+  bool valid_ = false;
+  bool ended_ = false; ///< before it was cut off
+  rocksdb::Status status_;
+  std::string key_;
+  std::string last_; ///< the row before this one, going forward: should the walk break off, that is known
+  mutable std::string value_;
+  mutable bool value_taken_ = false;
+};
+
+std::unique_ptr<row_cursor> db_generation::scan(std::string_view from, std::string_view to,
+                                                scan_order order) {
+  auto cursor = std::make_unique<generation_cursor>(shared_from_this(), from, to, order);
+  const bool begun = with([&](rocksdb::DB& db) {
+    cursor->begin(db);
+    std::lock_guard guard(cursors_mutex_);
+    cursors_.insert(cursor.get());
+  });
+  if (!begun) return nullptr;
+  return cursor;
+}
+
+void db_generation::forget(generation_cursor& over) noexcept {
+  std::lock_guard guard(cursors_mutex_);
+  cursors_.erase(&over);
+}
+
+void db_generation::close() noexcept {
+  std::unique_lock alone(in_use_);
+  if (!db_) return;
+  {
+    std::lock_guard guard(cursors_mutex_);
+    for (auto* cursor : cursors_)
+      cursor->cut();
+  }
+  db_->Close().PermitUncheckedError();
+  db_.reset();
+}
+
+} // namespace dormouse
