@@ -53,6 +53,12 @@ std::uint64_t pick_seed() {
   return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
 }
 
+/// More of them in a long run.
+int flips() {
+  const char* given = std::getenv("DORMOUSE_TEST_FLIPS");
+  return given != nullptr ? std::atoi(given) : 60;
+}
+
 std::string read(const fs::path& file) {
   std::ifstream from(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(from), {}};
@@ -158,15 +164,16 @@ TEST_CASE("R24: a flipped bit in the log is reported, never passed over") {
   const auto seed = pick_seed();
   INFO("repeat with DORMOUSE_TEST_SEED=", seed);
   std::mt19937_64 random(seed);
+  const int all = flips();
   int refused = 0;
-  for (int flip = 0; flip < 60; ++flip) {
+  for (int flip = 0; flip < all; ++flip) {
     const auto bit = random() % (store.log.size() * 8);
     CAPTURE(bit);
     auto damaged = store.log;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ 1 << bit % 8);
     refused += store.is_refused(damaged) ? 1 : 0;
   }
-  CHECK(refused >= 58); // the rest of a block may be unused
+  CHECK(refused >= all - 2); // the rest of a block may be unused
 }
 
 TEST_CASE("R24: every bit of the header of a record in the log counts") {
