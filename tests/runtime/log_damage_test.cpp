@@ -290,6 +290,23 @@ TEST_CASE("R24: a log whose end is torn opens with all that was acknowledged") {
   }
 }
 
+TEST_CASE("R24: a log of which only a torn record was written harms none of the logs behind it") {
+  const written_store store;
+  test::scratch_directory scratch;
+  const auto put = [&scratch](const std::string& key) {
+    auto engine = value_or_throw(open_rocksdb(settings_for(scratch.path())));
+    const write_set writes{{key, "value"}};
+    const write_set* sets[] = {&writes};
+    value_or_throw(engine->write(sets));
+  };
+  CHECK(open_rocksdb(settings_for(scratch.path())));
+  for (const auto& each : fs::directory_iterator(scratch.path()))
+    if (each.path().extension() == ".log") write(each.path(), store.log.substr(0, 100));
+  put("O1");
+  put("O2");
+  CHECK((value_or_throw(open_and_read(scratch.path())) == rows{{"O1", "value"}, {"O2", "value"}}));
+}
+
 TEST_CASE("R24: a watermark that is behind, or not there, refuses nothing") {
   const written_store store;
   for (std::size_t whole : {0, 30, 58}) {
