@@ -116,7 +116,7 @@ TEST_CASE(
   const auto seen = live("post", "hang");
   CHECK(seen.died == deaths);
   CHECK(seen.count("letter VICTIM.eat 3 quarantined: ") == 1);
-  CHECK(seen.first("letter").find("options::max_turn = 200 ms") != std::string::npos);
+  CHECK(seen.first("letter").find("options::max_turn = 500 ms") != std::string::npos);
   CHECK(seen.count("works 1") == 1);
 }
 
