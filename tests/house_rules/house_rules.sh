@@ -13,7 +13,7 @@ cd "$1"
 export LC_ALL=C
 
 # Numbers that a test must carry in the name of a TEST_CASE.
-rules=(R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15 R16 R17 R18 R19 R20 R21 R22 R23)
+rules=(R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15 R16 R17 R18 R19 R20 R21 R22 R23 R24 R25 R32 R33)
 
 violations=0
 

@@ -45,7 +45,7 @@ make_clean_tree() {
     '    "R10 R11 R12 "' \
     '    "R13 R14 R15"' \
     '    "R16 R17") {}' \
-    'TEST_CASE("R18/R19-R20: R21") { asleep(1); hibernate_sleep(2); }'
+    'TEST_CASE("R18/R19-R20: R21, R22 to R25: R22 R23 R24 R25 R32 R33") { asleep(1); hibernate_sleep(2); }'
   put build/dev/copy.cpp '#include <caf/all.hpp>' 'auto f = [=] {};'
 }
 

@@ -43,7 +43,8 @@ struct store_on_faulty_files {
 
   /// With write buffers that are full soon, so that the log is switched and tables are written all the time.
   expected<std::unique_ptr<storage_engine>> open() {
-    return open_rocksdb({directory.path(), std::size_t{1} << 20U, std::size_t{64} << 10U, 1U << 20U, {}, files});
+    return open_rocksdb(
+        {directory.path(), std::size_t{1} << 20U, std::size_t{64} << 10U, 1U << 20U, {}, files});
   }
 
   expected<void> write(const write_set& writes) {

@@ -113,7 +113,7 @@ using texts = std::vector<std::string>;
 
 } // namespace
 
-TEST_CASE("R28: when stop() returns every object has been destroyed") {
+TEST_CASE("R33: when stop() returns every object has been destroyed") {
   for (int round = 0; round < 20; ++round) {
     test::scratch_directory directory;
     const auto begun = counted().begun.load();
@@ -142,7 +142,7 @@ TEST_CASE("R1: an object has been destroyed before it is made again") {
   CHECK(counted().at_once == 0);
 }
 
-TEST_CASE("R28: the turn behind one that aborts sees it") {
+TEST_CASE("R33: the turn behind one that aborts sees it") {
   test::scratch_directory directory;
   auto valve = std::make_shared<test::storage_valve>();
   runtime running({.directory = directory.path()}, {.wrap_engine = valve->wrap()});
@@ -163,7 +163,7 @@ TEST_CASE("R28: the turn behind one that aborts sees it") {
   CHECK(value_of(it.call<&reader::is_stopped>()));
 }
 
-TEST_CASE("R28: an abort whose commit failed has not happened") {
+TEST_CASE("R33: an abort whose commit failed has not happened") {
   test::scratch_directory directory;
   auto valve = std::make_shared<test::storage_valve>();
   runtime running({.directory = directory.path()}, {.wrap_engine = valve->wrap()});
@@ -176,7 +176,7 @@ TEST_CASE("R28: an abort whose commit failed has not happened") {
   CHECK_FALSE(value_of(it.call<&reader::is_stopped>()));
 }
 
-TEST_CASE("R28: what storage does not give costs a post no try, nor its place") {
+TEST_CASE("R33: what storage does not give costs a post no try, nor its place") {
   struct kind_of_row {
     std::string name;
     char kind;

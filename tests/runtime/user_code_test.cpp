@@ -160,7 +160,7 @@ const std::vector<thrown> all_kinds{thrown::number, thrown::text, thrown::except
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "R26: a constructor may throw anything, and its object is none the worse") {
+TEST_CASE_FIXTURE(fixture, "R32: a constructor may throw anything, and its object is none the worse") {
   value_of(it().call<&moody::say>("a"));
   for (auto kind : all_kinds) {
     CAPTURE(static_cast<int>(kind));
@@ -181,7 +181,7 @@ TEST_CASE_FIXTURE(fixture, "R26: a constructor may throw anything, and its objec
   running->stop(); // which nothing hinders
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: posts wait in their order for an object whose constructor throws") {
+TEST_CASE_FIXTURE(fixture, "R32: posts wait in their order for an object whose constructor throws") {
   for (auto kind : all_kinds) {
     CAPTURE(static_cast<int>(kind));
     auto object = running->get<moody>("waits" + std::to_string(static_cast<int>(kind)));
@@ -203,7 +203,7 @@ TEST_CASE_FIXTURE(fixture, "R26: posts wait in their order for an object whose c
   CHECK(running->stats().dead_letters == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: a tick comes again when the constructor has thrown") {
+TEST_CASE_FIXTURE(fixture, "R32: a tick comes again when the constructor has thrown") {
   value_of(it().call<&moody::say_in>(1'000, "tick"));
   now_thrown().constructor = thrown::number;
   clock->advance(1s);
@@ -213,7 +213,7 @@ TEST_CASE_FIXTURE(fixture, "R26: a tick comes again when the constructor has thr
   CHECK(has_said({"tick"}));
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: serialize() may throw anything") {
+TEST_CASE_FIXTURE(fixture, "R32: serialize() may throw anything") {
   value_of(it().call<&moody::say>("a"));
   for (auto kind : {thrown::number, thrown::text, thrown::exception}) {
     CAPTURE(static_cast<int>(kind));
@@ -232,7 +232,7 @@ TEST_CASE_FIXTURE(fixture, "R26: serialize() may throw anything") {
   CHECK(running->stats().corrupt_objects.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: decoding arguments and results may throw anything") {
+TEST_CASE_FIXTURE(fixture, "R32: decoding arguments and results may throw anything") {
   CHECK(error_of(it().call<&moody::take>(prickly{42})).code == errc::handler_failed);
   auto why = error_of(it().call<&moody::give>(42));
   CHECK(why.code == errc::handler_failed);
@@ -243,7 +243,7 @@ TEST_CASE_FIXTURE(fixture, "R26: decoding arguments and results may throw anythi
   CHECK(error_of(it().call<&moody::throw_now>()).type == "int");
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: a task whose step does not decode is stuck, and its object goes on") {
+TEST_CASE_FIXTURE(fixture, "R32: a task whose step does not decode is stuck, and its object goes on") {
   auto stuck = it().start<&moody::read>(42);
   const auto id = value_of(std::move(stuck));
   CHECK(eventually([&] { return running->stats().stuck_tasks == 1; }, 10s));
@@ -252,14 +252,14 @@ TEST_CASE_FIXTURE(fixture, "R26: a task whose step does not decode is stuck, and
   CHECK(has_said({"a"}));
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: an object that cannot be put back after a call of its task fails the turn") {
+TEST_CASE_FIXTURE(fixture, "R32: an object that cannot be put back after a call of its task fails the turn") {
   value_of(it().call<&moody::say>("a"));
   CHECK(error_of(it().call<&moody::try_to_say>()).code == errc::handler_failed);
   now_thrown().constructor = thrown::nothing;
   CHECK(has_said({"a"}));
 }
 
-TEST_CASE_FIXTURE(fixture, "R26: what the handler of an asynchronous call throws harms nobody") {
+TEST_CASE_FIXTURE(fixture, "R32: what the handler of an asynchronous call throws harms nobody") {
   for (int i = 0; i < 3; ++i)
     it().async_call<&moody::say>([](const expected<void>&) { throw 42; }, "x");
   it().async_call<&moody::said>([](const expected<texts>&) { throw std::runtime_error("no"); });
@@ -332,7 +332,7 @@ public:
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "R26: what observers throw is counted, and stops nothing") {
+TEST_CASE_FIXTURE(fixture, "R32: what observers throw is counted, and stops nothing") {
   auto watching = std::make_shared<unruly>();
   auto ticking = std::make_shared<throwing_clock>();
   running.reset();
@@ -359,7 +359,7 @@ TEST_CASE_FIXTURE(fixture, "R26: what observers throw is counted, and stops noth
   running->stop();
 }
 
-TEST_CASE_FIXTURE(fixture, "R27: who waits for one of our futures in a turn is told so at once") {
+TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is told so at once") {
   running->define<waiter>();
   auto waits = running->get<waiter>("w");
   const std::vector<std::pair<std::string, std::function<std::string()>>> ways{
@@ -394,7 +394,7 @@ TEST_CASE_FIXTURE(fixture, "R27: who waits for one of our futures in a turn is t
   CHECK(value_of(waits.call<&waiter::wait>()) == "1");
 }
 
-TEST_CASE_FIXTURE(fixture, "R27: who waits in a handler or an observer is told so at once") {
+TEST_CASE_FIXTURE(fixture, "R23: who waits in a handler or an observer is told so at once") {
   auto watching = std::make_shared<unruly>();
   start({.tasks = watching});
   running->define<asker>();

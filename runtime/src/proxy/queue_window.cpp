@@ -5,7 +5,6 @@
 
 #include <dormouse/serialization/url.hpp>
 
-
 #include <algorithm>
 #include <vector>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The one place where the runtime calls code of the program's: handlers, hooks, constructors, `serialize`,
-/// tasks, the handlers of asynchronous calls, observers (R26).
+/// tasks, the handlers of asynchronous calls, observers (R32).
 ///
 /// Such code may throw anything, and may do what it must not, like waiting for a future whose turn needs the
 /// very thread that waits. So whoever calls it says what it is, `run_user_code({&where, "COUNTER", "add"},

@@ -74,8 +74,8 @@ struct options {
   /// directory that is in use is `directory_locked` at once. 0..24 h
   std::chrono::milliseconds lock_wait{0};
 
-  /// R24: a repair costs a copy of the store, once; for a store of which neither an open nor an earlier process
-  /// has found damage, nothing. The command `dormouse repair` does the same.
+  /// R24: a repair costs a copy of the store, once; for a store of which neither an open nor an earlier
+  /// process has found damage, nothing. The command `dormouse repair` does the same.
   damage_policy on_damage = damage_policy::report;
 
   /// The time of day; null: the system's. See clock.hpp

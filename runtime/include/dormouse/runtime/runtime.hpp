@@ -130,7 +130,7 @@ public:
 
   /// R20: refuses new calls (`stopped`), lets running turns finish and commits drain, leaves fetches queued
   /// on disk, and closes the store. Does not wait for a slow server. When it returns, every object has been
-  /// destroyed and no code of the program's runs any more (R28). Further calls do nothing. Throws
+  /// destroyed and no code of the program's runs any more (R33). Further calls do nothing. Throws
   /// `failure{would_block}` in a turn, a handler or an observer, which it would have to wait for.
   ///
   /// R23: waits for `options::stop_grace` at most. What has not ended by then is named in the log, and here;
