@@ -150,6 +150,12 @@ struct fixture {
     running->define<moody>();
   }
 
+  /// Makes the constructor throw from the next message on: nobody is awake any more.
+  void throw_in_constructor(thrown kind) const {
+    REQUIRE(eventually([&] { return running->stats().active_objects == 0; }, 10s));
+    now_thrown().constructor = kind;
+  }
+
   object_ref<moody> it() const { return running->get<moody>("m"); }
   bool has_said(const texts& all) const {
     return eventually([&] { return value_of(it().call<&moody::said>()) == all; }, 10s);
@@ -164,7 +170,7 @@ TEST_CASE_FIXTURE(fixture, "R32: a constructor may throw anything, and its objec
   value_of(it().call<&moody::say>("a"));
   for (auto kind : all_kinds) {
     CAPTURE(static_cast<int>(kind));
-    now_thrown().constructor = kind;
+    throw_in_constructor(kind);
     const auto why = error_of(it().call<&moody::say>("b"));
     CHECK(why.code == (kind == thrown::corrupt ? errc::corrupt : errc::handler_failed));
     if (kind != thrown::corrupt) CHECK(contains(why.message, "the constructor of object MOODY/m threw"));
@@ -176,7 +182,7 @@ TEST_CASE_FIXTURE(fixture, "R32: a constructor may throw anything, and its objec
     CHECK(value_of(it().call<&moody::said>()) == texts{"a"});
   }
   CHECK(running->stats().corrupt_objects.empty());
-  now_thrown().constructor = thrown::number;
+  throw_in_constructor(thrown::number);
   CHECK(error_of(it().call<&moody::say>("c")).code == errc::handler_failed);
   running->stop(); // which nothing hinders
 }
@@ -205,7 +211,7 @@ TEST_CASE_FIXTURE(fixture, "R32: posts wait in their order for an object whose c
 
 TEST_CASE_FIXTURE(fixture, "R32: a tick comes again when the constructor has thrown") {
   value_of(it().call<&moody::say_in>(1'000, "tick"));
-  now_thrown().constructor = thrown::number;
+  throw_in_constructor(thrown::number);
   clock->advance(1s);
   REQUIRE(eventually([&] { return running->stats().failed_firings == 1; }, 10s));
   now_thrown().constructor = thrown::nothing;
@@ -324,10 +330,12 @@ public:
 
   std::string wait() { return wait_for(); }
   std::string look() const { return wait_for(); }
+  int idle() const { return 0; }
 
   template <class Archive> void serialize(Archive&) {}
 
-  using methods = dormouse::methods<"WAITER", method<"wait", &waiter::wait>, method<"look", &waiter::look>>;
+  using methods = dormouse::methods<"WAITER", method<"wait", &waiter::wait>, method<"look", &waiter::look>,
+                                    method<"idle", &waiter::idle>>;
 };
 
 } // namespace
@@ -366,8 +374,8 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is t
       {"get", [this] { return it().call<&moody::said>().get().front(); }},
       {"wait", [this] { return it().call<&moody::say>("x").wait(), std::string(); }},
       {"post", [this] { return it().post<&moody::say>("x").get(), std::string(); }},
-      {"start", [this] { return to_string(it().start<&moody::try_to_say>().get()); }},
-      {"own", [&waits] { return waits.call<&waiter::look>().get(); }},
+      {"start", [this] { return to_string(it().start<&moody::read>(1).get()); }},
+      {"own", [&waits] { return std::to_string(waits.call<&waiter::idle>().get()); }},
       {"tasks",
        [this] {
          return running->tasks().result<std::string>({{"MOODY", "m"}, 7}).get();
@@ -386,12 +394,13 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is t
   }
   waiter::wait_for = [this] { return it().call<&moody::said>().get().front(); };
   CHECK(contains(error_of(waits.call<&waiter::look>()).message, "WAITER.look"));
-  waiter::wait_for = [this] { // to ask is allowed, and to wait for a while
+  waiter::wait_for = [this] { // to ask is allowed; to take what has come is not, for it comes by chance
     auto reply = it().call<&moody::give>(1);
-    return eventually([&] { return test::is_ready(reply); }, 10s) ? std::to_string(reply.get().value)
-                                                                  : std::string();
+    const bool has_come = eventually([&] { return test::is_ready(reply); }, 10s);
+    const auto refused = test::error_thrown_by([&] { (void)reply.get(); }).code == errc::would_block;
+    return std::string(has_come && refused ? "asked" : "");
   };
-  CHECK(value_of(waits.call<&waiter::wait>()) == "1");
+  CHECK(value_of(waits.call<&waiter::wait>()) == "asked");
 }
 
 TEST_CASE_FIXTURE(fixture, "R23: who waits in a handler or an observer is told so at once") {

@@ -165,8 +165,8 @@ public:
   /// Calls a method. The future is ready when the turn's commit is durable, or holds a `failure`:
   /// `handler_failed` (the turn left no trace), `storage_error`, `overloaded`, `corrupt`, `too_large`,
   /// `stopped`. Its `what_failed()` tells the object and the type of the exception too. Never blocks. Inside
-  /// a turn, a handler or an observer the future's `get()` and `wait()` throw `failure{would_block}` unless
-  /// it is ready.
+  /// a turn, a handler or an observer the future's `get()` and `wait()` throw
+  /// `failure{would_block}`.
   template <auto Method, class... Args> std::future<result_of<Method>> call(Args&&... args) const {
     auto sink = std::make_unique<detail::promise_sink<result_of<Method>>>();
     auto future = sink->future();

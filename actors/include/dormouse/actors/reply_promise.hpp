@@ -1,16 +1,16 @@
 #pragma once
 
 /// A `std::promise` whose futures know where they must not be waited for: in a turn, a handler or an observer
-/// (user_code.hpp). There `get()` and `wait()` of one that is not ready throw `failure{would_block}`, for the
-/// reply may need the very thread that waits, and a few such waits stall the whole runtime. `wait_for` and
-/// `wait_until` go on as ever: they come back by themselves.
+/// (user_code.hpp). There `get()` and `wait()` throw `failure{would_block}`, for the reply may need the very
+/// thread that waits, and a few such waits stall the whole runtime. They do so even if the reply is there: a
+/// mistake that shows under load only is worse. `wait_for` with no time to wait may be asked anywhere; one
+/// that has waited, and then has its reply, throws too.
 ///
 /// The futures are plain `std::future`s, so whoever has one need not know. It takes the shared state of
 /// libstdc++; with another standard library this is just a `std::promise`.
 
 #include <dormouse/actors/user_code.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <future>
 #include <memory>
@@ -22,12 +22,9 @@ namespace dormouse::detail {
 
 using plain_state = std::__future_base::_State_baseV2;
 
-/// libstdc++ calls this before a thread waits for the state without a limit.
+/// libstdc++ calls this before a thread waits for the state, or when it has waited with a limit.
 class reply_state final : public plain_state {
-  void _M_complete_async() override {
-    if (running_user_code() != nullptr && wait_for(std::chrono::seconds(0)) != std::future_status::ready)
-      refuse_to_wait("a future of the runtime's");
-  }
+  void _M_complete_async() override { refuse_to_wait("a future of the runtime's"); }
 };
 static_assert(sizeof(reply_state) == sizeof(plain_state) && alignof(reply_state) == alignof(plain_state));
 
