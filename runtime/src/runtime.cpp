@@ -176,7 +176,7 @@ expected<std::optional<repair_report>> repair_if_damaged(const options& settings
                            : std::filesystem::exists(settings.directory / damage_note, unseen);
   if (settings.on_damage != damage_policy::repair || !damaged) return std::nullopt;
   const auto now = settings.clock ? settings.clock->now_ms() : wall_clock().now_ms();
-  return repair_store(store_settings(settings), now).map([](repair_report&& done) {
+  return repair_store(store_settings(settings), now, missing_commits::refuse).map([](repair_report&& done) {
     return std::optional(std::move(done));
   });
 }
@@ -199,9 +199,8 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   if (repaired)
     core->log->warn(
         "the store was damaged and has been repaired: {} rows were saved, {} ranges lost; the old "
-        "files are in '{}'{}",
-        repaired->rows, repaired->lost.size(), repaired->kept.string(),
-        repaired->log_was_cut ? "; the log was damaged: commits at its end may be missing" : "");
+        "files are in '{}'",
+        repaired->rows, repaired->lost.size(), repaired->kept.string());
   if (!core->notes.survive())
     core->log->warn("the file 'running' in directory '{}' cannot be used: should the process die, nobody "
                     "knows what it died in",

@@ -200,6 +200,22 @@ TEST_CASE_FIXTURE(fixture, "R24: what a repair cannot mend is left as it is") {
   CHECK_FALSE(has_kept_files());
 }
 
+TEST_CASE_FIXTURE(fixture, "R24: acknowledged commits are given up by the command only, never by an open") {
+  for (const auto& each : std::filesystem::directory_iterator(directory.path()))
+    if (each.path().extension() == ".log" && each.file_size() > 4'096)
+      std::filesystem::resize_file(each.path(), each.file_size() / 2);
+  auto mending = settings();
+  mending.on_damage = damage_policy::repair;
+  const auto refused = error_thrown_by([&] { runtime running(mending); });
+  CHECK(refused.code == errc::corrupt);
+  CHECK(contains(refused.message, "dormouse repair"));
+  CHECK_FALSE(has_kept_files());
+  CHECK(value_or_throw(repair_store(table_settings(directory.path()), 1'000)).log_was_cut);
+  runtime running(settings());
+  running.define<ledger>();
+  CHECK(running.get<ledger>("new").call<&ledger::add>(1).get() == 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "R24: lost due times and marks are made anew") {
   {
     write_set writes;

@@ -74,6 +74,7 @@ private:
   void give_up(const envelope_ptr& what, const error& why, fault of = fault::handler);
   void try_again(const envelope_ptr& what, std::chrono::milliseconds after);
   void fail_to_wake(const envelope_ptr& what, const error& why);
+  bool count_failure(const envelope_ptr& what, const error& why);
   void hold_back(envelope_ptr what, std::chrono::milliseconds retry = storage_retry);
   void take_stash();
 
@@ -608,24 +609,30 @@ void activation::refuse(const envelope_ptr& what, const error& why) {
 /// all of them have been tried once more then, whichever of them was the first.
 void activation::fail_to_wake(const envelope_ptr& what, const error& why) {
   if (what->firing || !what->path.empty() || !is_ordered(*what)) return fail_message(what, why);
-  what->history.push_back({core_.clock->now_ms(), to_string(why)});
-  if (++what->failures >= max_handler_failures) return give_up(what, why);
-  hold_back(what, first_redelivery * (1 << what->failures));
+  if (count_failure(what, why)) hold_back(what, first_redelivery * (1 << what->failures));
 }
 
 /// Its handler failed, or it could not get to it.
 void activation::try_later(const envelope_ptr& what, const error& why) {
+  if (count_failure(what, why)) try_again(what, first_redelivery * (1 << what->failures));
+}
+
+/// False if that was the last try: it has been given up.
+bool activation::count_failure(const envelope_ptr& what, const error& why) {
   what->history.push_back({core_.clock->now_ms(), to_string(why)});
-  if (++what->failures >= max_handler_failures) return give_up(what, why);
-  if (what->inbox_id != 0) { // so that the next start goes on counting; should it fail, it counts less
-    const auto key = key_of(entry_.where, *what);
-    death_record record{.failures = what->failures, .history = what->history};
-    auto commit = std::make_unique<row_erasure>();
-    commit->writes.push_back({key, seal_value(frame_type::death_record, record)});
-    core_.suspects.put(key, std::move(record));
-    core_.store->submit(std::move(commit));
+  if (++what->failures >= max_handler_failures) {
+    give_up(what, why);
+    return false;
   }
-  try_again(what, first_redelivery * (1 << what->failures));
+  if (what->inbox_id == 0) return true;
+  // So that the next start goes on counting; should the commit fail, it counts less.
+  const auto key = key_of(entry_.where, *what);
+  death_record record{.failures = what->failures, .history = what->history};
+  auto commit = std::make_unique<row_erasure>();
+  commit->writes.push_back({key, seal_value(frame_type::death_record, record)});
+  core_.suspects.put(key, std::move(record));
+  core_.store->submit(std::move(commit));
+  return true;
 }
 
 /// A timer keeps what is left of an activation that has retired, and the time may be long: so it is looked at

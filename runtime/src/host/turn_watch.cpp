@@ -1,5 +1,7 @@
 #include "host/turn_watch.hpp"
 
+#include <dormouse/actors/user_code.hpp>
+
 #include <fmt/format.h>
 #include <pthread.h>
 #include <spdlog/logger.h>
@@ -49,11 +51,10 @@ void turn_watch::look() {
                                   each.what.where.binding, each.what.method, to_string(each.what.where),
                                   each.since.count(), core_.settings.max_turn.count());
     core_.log->error("{}", text);
-    if (core_.settings.observer) try {
-        core_.settings.observer->turn_stuck(shown(each));
-      } catch (...) {
-        core_.log->error("turn_stuck of options::observer threw");
-      }
+    if (core_.settings.observer)
+      if (auto failed = run_user_code({.name = "fetch_observer::turn_stuck"},
+                                      [&] { core_.settings.observer->turn_stuck(shown(each)); }))
+        core_.note_thrown(core_.counts.thrown_by_observers, *failed);
     if (core_.settings.on_stuck_turn != stuck_turn_policy::abort) continue;
     core_.notes.blame(each, SIGABRT, text);
     core_.log->flush();

@@ -106,7 +106,8 @@ expected<opened_copy> open_copy(rocksdb::Options options, const fs::path& direct
 
 } // namespace
 
-expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms) {
+expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms,
+                                     missing_commits lost) {
   const auto& directory = settings.directory;
   if (std::error_code unseen; !fs::is_directory(directory, unseen))
     return fail(errc::directory_unusable, fmt::format("there is no directory '{}'", directory.string()));
@@ -127,6 +128,11 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
     const auto old_mark = watermark::open(work); // damaged itself, it tells nothing
     report.log_was_cut = damaged->log_was_cut ||
                          (old_mark && commit_number::read(*damaged->db).value_or(0) < old_mark->commits());
+    if (report.log_was_cut && lost == missing_commits::refuse)
+      return fail(
+          errc::corrupt,
+          "the log of the store is damaged, and a repair would give up the commits behind the damage; "
+          "`dormouse repair` does so");
     auto into = settings;
     into.directory = fresh;
     auto engine = open_rocksdb(into);

@@ -27,9 +27,15 @@ struct repair_report {
   bool log_was_cut = false;     ///< the log was damaged: commits at its end may be missing
 };
 
+/// What becomes of commits at the end of a damaged log: those behind the damage, which the world may have
+/// seen.
+enum class missing_commits : std::uint8_t { refuse, give_up };
+
 /// Of a store that nobody has open. Errors: `directory_locked`, `directory_unusable`, `storage_error`; the
-/// store is then as it was. `corrupt` if the database is so damaged that it cannot be opened at all.
-expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms);
+/// store is then as it was. `corrupt` if the database is so damaged that it cannot be opened at all, or if
+/// commits are missing and are not to be given up.
+expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms,
+                                     missing_commits lost = missing_commits::give_up);
 
 /// Finishes the exchange of files of a repair that was interrupted, if there is one. Errors as above.
 expected<void> finish_repair(const std::filesystem::path& directory);
