@@ -88,8 +88,9 @@ private:
 
 class search {
 public:
-  search(rocksdb::Iterator& rows, std::string from, std::string_view end)
-      : rows_(rows), from_(std::move(from)), end_(end) {
+  search(const iterator_maker& another, std::unique_ptr<rocksdb::Iterator>& rows, std::string from,
+         std::string_view end)
+      : another_(another), rows_(rows), from_(std::move(from)), end_(end) {
     common_ = static_cast<std::size_t>(
         std::mismatch(from_.begin(),
                       from_.begin() + static_cast<std::ptrdiff_t>(std::min(from_.size(), end_.size())),
@@ -108,7 +109,7 @@ public:
     // Nearer ones that the gallop has jumped over: other blocks are damaged too.
     for (unsigned i = 1; i < probes; ++i) {
       auto probe = digits::between(first, bad, i, probes);
-      if (!(first < probe) || !works(probe) || !rows_.Valid() || rows_.key().compare(key_of(bad)) >= 0)
+      if (!(first < probe) || !works(probe) || !rows_->Valid() || rows_->key().compare(key_of(bad)) >= 0)
         continue;
       bad = digits::between(first, bad, i - 1, probes);
       good = probe;
@@ -124,12 +125,17 @@ public:
 private:
   std::string key_of(const digits& at) const { return from_.substr(0, common_) + at.bytes(); }
 
+  void seek(const std::string& key) {
+    rows_ = another_();
+    rows_->Seek(key);
+  }
+
   /// Whether the walk could go on from there.
   bool works(const digits& at) {
-    rows_.Seek(key_of(at));
-    if (rows_.Valid() || rows_.status().ok()) return true;
-    if (!rows_.status().IsCorruption())
-      other_ = error{errc::storage_error, "the store: " + rows_.status().ToString()};
+    seek(key_of(at));
+    if (rows_->Valid() || rows_->status().ok()) return true;
+    if (!rows_->status().IsCorruption())
+      other_ = error{errc::storage_error, "the store: " + rows_->status().ToString()};
     return false;
   }
 
@@ -154,7 +160,7 @@ private:
     for (std::size_t exponent = 0; !other_; ++exponent) {
       auto next = start;
       if (!next.subtract_power_of_2(exponent) || !(first < next)) break;
-      if (works(next) && rows_.Valid() && rows_.key().compare(key_of(start)) < 0) {
+      if (works(next) && rows_->Valid() && rows_->key().compare(key_of(start)) < 0) {
         found = std::move(next);
       } else if (found) {
         bad = std::move(next);
@@ -181,27 +187,31 @@ private:
     }
   }
 
-  bool is_behind() const { return rows_.Valid() && rows_.key().compare(from_) >= 0; }
+  bool is_behind() const { return rows_->Valid() && rows_->key().compare(from_) >= 0; }
 
   expected<damage_passed> walk_back(const std::optional<digits>& good) {
-    if (good) rows_.Seek(key_of(*good));
-    if (!good || !rows_.Valid()) rows_.SeekToLast(); // of rows whose keys differ in their last bytes only
+    if (good) seek(key_of(*good));
+    if (!good || !rows_->Valid()) {
+      rows_ = another_();
+      rows_->SeekToLast();
+    } // of rows whose keys differ in their last bytes only
     damage_passed out{{from_, end_}, !is_behind()};
-    for (; is_behind(); rows_.Prev())
-      out.lost.to = rows_.key().ToString();
-    if (rows_.Valid() || rows_.status().ok()) // it can be read now
+    for (; is_behind(); rows_->Prev())
+      out.lost.to = rows_->key().ToString();
+    if (rows_->Valid() || rows_->status().ok()) // it can be read now
       out = {{from_, from_}, false};
-    else if (!rows_.status().IsCorruption())
-      return fail(errc::storage_error, "the store: " + rows_.status().ToString());
+    else if (!rows_->status().IsCorruption())
+      return fail(errc::storage_error, "the store: " + rows_->status().ToString());
     if (out.is_at_end) return out;
-    rows_.Seek(out.lost.to);
-    if (!rows_.Valid() && !rows_.status().ok())
-      return fail(rows_.status().IsCorruption() ? errc::corrupt : errc::storage_error,
-                  "the store: " + rows_.status().ToString());
+    seek(out.lost.to);
+    if (!rows_->Valid() && !rows_->status().ok())
+      return fail(rows_->status().IsCorruption() ? errc::corrupt : errc::storage_error,
+                  "the store: " + rows_->status().ToString());
     return out;
   }
 
-  rocksdb::Iterator& rows_;
+  const iterator_maker& another_;
+  std::unique_ptr<rocksdb::Iterator>& rows_;
   const std::string from_;
   const std::string end_;
   std::size_t common_ = 0;
@@ -211,8 +221,9 @@ private:
 
 } // namespace
 
-expected<damage_passed> pass_damage(rocksdb::Iterator& rows, std::string from, std::string_view end) {
-  return search(rows, std::move(from), end).run();
+expected<damage_passed> pass_damage(const iterator_maker& another, std::unique_ptr<rocksdb::Iterator>& rows,
+                                    std::string from, std::string_view end) {
+  return search(another, rows, std::move(from), end).run();
 }
 
 } // namespace dormouse

@@ -10,6 +10,8 @@
 
 #include <rocksdb/iterator.h>
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +23,15 @@ struct damage_passed {
   bool is_at_end = false; ///< nothing behind the damage can be read: the iterator stands nowhere
 };
 
-/// Leaves `rows` on the first row behind the damage. `from` is the first key that may be damaged, `end` is
-/// where the walk ends, and the upper bound of the iterator. The keys before `from` are good. Error: the
-/// iterator fails otherwise than by damage.
-expected<damage_passed> pass_damage(rocksdb::Iterator& rows, std::string from, std::string_view end);
+/// Another iterator with the same bounds. Each place is tried with one of its own: one that has met a damaged
+/// block may say so again of the next one that it is sought to (RocksDB 7.8 takes that for the block it was
+/// at).
+using iterator_maker = std::function<std::unique_ptr<rocksdb::Iterator>()>;
+
+/// Makes `rows` one that stands on the first row behind the damage, and sees the database as it is now.
+/// `from` is the first key that may be damaged, `end` is where the walk ends, and the upper bound of the
+/// iterators. The keys before `from` are good. Error: an iterator fails otherwise than by damage.
+expected<damage_passed> pass_damage(const iterator_maker& another, std::unique_ptr<rocksdb::Iterator>& rows,
+                                    std::string from, std::string_view end);
 
 } // namespace dormouse

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 
 namespace dormouse {
@@ -36,10 +37,7 @@ public:
   }
 
   void begin(rocksdb::DB& db) {
-    rocksdb::ReadOptions options;
-    options.iterate_lower_bound = &begin_slice_;
-    options.iterate_upper_bound = &end_slice_;
-    rows_.reset(db.NewIterator(options));
+    rows_ = iterator_over(db);
     if (order_ == scan_order::forward)
       rows_->SeekToFirst();
     else
@@ -70,18 +68,12 @@ public:
   }
 
   expected<key_range> skip_damage() override {
-    {
+    std::optional<expected<key_range>> skipped;
+    of_->with([&](rocksdb::DB& db) { // before our lock: closing takes them in this order
       std::lock_guard guard(mutex_);
-      if (rows_ && order_ == scan_order::forward && status_.IsCorruption()) {
-        auto passed = pass_damage(*rows_, last_.empty() ? begin_ : last_ + '\0', end_);
-        if (!passed) return unexpected<error>(passed.error());
-        status_ = rocksdb::Status::OK();
-        ended_ = passed->is_at_end;
-        if (!ended_) take_key();
-        return std::move(passed->lost);
-      }
-    }
-    return row_cursor::skip_damage();
+      if (rows_ && order_ == scan_order::forward && status_.IsCorruption()) skipped = skip(db);
+    });
+    return skipped ? std::move(*skipped) : row_cursor::skip_damage();
   }
 
   expected<void> status() const override {
@@ -101,6 +93,23 @@ public:
   }
 
 private:
+  std::unique_ptr<rocksdb::Iterator> iterator_over(rocksdb::DB& db) const {
+    rocksdb::ReadOptions options;
+    options.iterate_lower_bound = &begin_slice_;
+    options.iterate_upper_bound = &end_slice_;
+    return std::unique_ptr<rocksdb::Iterator>(db.NewIterator(options));
+  }
+
+  expected<key_range> skip(rocksdb::DB& db) {
+    auto passed =
+        pass_damage([&] { return iterator_over(db); }, rows_, last_.empty() ? begin_ : last_ + '\0', end_);
+    if (!passed) return unexpected<error>(passed.error());
+    status_ = rocksdb::Status::OK();
+    ended_ = passed->is_at_end;
+    if (!ended_) take_key();
+    return std::move(passed->lost);
+  }
+
   void take_key() {
     valid_ = rows_->Valid();
     if (valid_) {

@@ -73,19 +73,20 @@ using row_seen = std::function<expected<void>(rocksdb::Iterator& at)>;
 using part_lost = std::function<void(const key_range& rows, const rocksdb::Status& why)>;
 
 /// All rows in [from, end) that can be read. Error: of `row`, or the database fails otherwise than by damage.
-expected<void> walk(rocksdb::Iterator& rows, std::string from, const std::string& end, const row_seen& row,
+expected<void> walk(const iterator_maker& make, std::string from, const std::string& end, const row_seen& row,
                     const part_lost& lost) {
-  for (rows.Seek(from);;) {
-    for (; rows.Valid(); rows.Next()) {
-      from.assign(rows.key().data(), rows.key().size());
+  auto rows = make();
+  for (rows->Seek(from);;) {
+    for (; rows->Valid(); rows->Next()) {
+      from.assign(rows->key().data(), rows->key().size());
       from += '\0';
-      if (auto taken = row(rows); !taken) return taken;
+      if (auto taken = row(*rows); !taken) return taken;
     }
-    const auto status = rows.status();
+    const auto status = rows->status();
     if (status.ok()) return {};
     if (!status.IsCorruption())
       return fail(errc::storage_error, "the repair of the store: " + status.ToString());
-    auto passed = pass_damage(rows, from, end);
+    auto passed = pass_damage(make, rows, from, end);
     if (!passed) return unexpected<error>(passed.error());
     if (!passed->lost.is_empty()) lost(passed->lost, status);
     if (passed->is_at_end) return {};
@@ -136,9 +137,9 @@ private:
     rocksdb::ReadOptions read;
     read.iterate_upper_bound = &upper;
     read.fill_cache = false;
-    std::unique_ptr<rocksdb::Iterator> rows(from_.NewIterator(read));
+    const auto make = [&] { return std::unique_ptr<rocksdb::Iterator>(from_.NewIterator(read)); };
     return walk(
-        *rows, {}, last_key,
+        make, {}, last_key,
         [this](rocksdb::Iterator& at) {
           ++out_.rows;
           return writer_.put(at.key().ToString(), at.value().ToString());
@@ -183,9 +184,9 @@ private:
       damaged.push_back({from, to});
       return {};
     }
-    std::unique_ptr<rocksdb::Iterator> rows(reader.NewIterator(read));
+    const auto make = [&] { return std::unique_ptr<rocksdb::Iterator>(reader.NewIterator(read)); };
     return walk(
-        *rows, from, to, [this](rocksdb::Iterator& at) { return save(at.key().ToString()); },
+        make, from, to, [this](rocksdb::Iterator& at) { return save(at.key().ToString()); },
         [&damaged](const key_range& part, const rocksdb::Status&) { damaged.push_back(part); });
   }
 
