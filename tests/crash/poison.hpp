@@ -187,6 +187,7 @@ private:
 inline options worker_options(const std::filesystem::path& directory) {
   auto out = poison_options(directory);
   out.idle_after = std::chrono::milliseconds(0);
+  out.task_results_kept_for = std::chrono::milliseconds(0); // each one kept is a schedule
   return out;
 }
 

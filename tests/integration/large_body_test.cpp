@@ -422,7 +422,9 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(
     fixture,
     "R9: a large response that the disk does not take is asked for again, or is a QUEUE_ERROR that says so") {
-  runtime running(settings());
+  auto streamed = settings();
+  streamed.body_memory_bytes = 0;
+  runtime running(streamed);
   auto mine = object(running);
   auto once = get("once", 2 * mib);
   once.max_retries = 0;
@@ -442,46 +444,60 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
+    fixture, "R8: a large response that is held in memory waits for the disk, and is not asked for again") {
+  runtime running(settings());
+  auto mine = object(running);
+  auto once = get("held", 2 * mib);
+  once.max_retries = 0;
+  {
+    const no_blob_folder away(directory.path());
+    value_of(mine.call<&carrier::send>(once, std::uint64_t{0}, std::uint64_t{0}));
+    REQUIRE(eventually([this] { return upstream.hits("held") == 1; }));
+  }
+  is_body_of(receipt_of(mine, "held"), "held", 2 * mib);
+  CHECK(upstream.hits("held") == 1);
+}
+
+TEST_CASE_FIXTURE(
     fixture,
     "browser: a result that is a QUEUE_ERROR brings the cookies that came with the response which was lost") {
-  for (const std::size_t room :
-       {std::size_t{0}, std::size_t{64 * mib}}) { // lost while it comes, or when it is committed
-    CAPTURE(room);
-    auto chosen = settings();
-    chosen.body_memory_bytes = room;
-    runtime running(chosen);
-    auto mine = upstream_fixture::object(running, "room " + std::to_string(room));
-    const auto last = get("last" + std::to_string(room), 2 * mib, "&set_cookie=last%3D2%3B%20Path%3D%2F").url;
-    const order all{.tag = "all",
-                    .url = at("/redirect?set_cookie=first%3D1%3B%20Path%3D%2F&to=" + url_encoded(last)),
-                    .max_retries = 0,
-                    .jar = "jar"};
-    {
-      const no_blob_folder away(directory.path());
-      CHECK(failed(fetched(mine, all)).code == fetch_errc::queue_error);
-    }
-    CHECK(answered(fetched(mine, {.tag = "sent", .url = at("/cookies"), .jar = "jar"})).text() ==
-          R"([["first","1"],["last","2"]])");
+  auto chosen = settings();
+  chosen.body_memory_bytes = 0;
+  runtime running(chosen);
+  auto mine = upstream_fixture::object(running, "o");
+  const auto last = get("last", 2 * mib, "&set_cookie=last%3D2%3B%20Path%3D%2F").url;
+  const order all{.tag = "all",
+                  .url = at("/redirect?set_cookie=first%3D1%3B%20Path%3D%2F&to=" + url_encoded(last)),
+                  .max_retries = 0,
+                  .jar = "jar"};
+  {
+    const no_blob_folder away(directory.path());
+    CHECK(failed(fetched(mine, all)).code == fetch_errc::queue_error);
   }
+  CHECK(answered(fetched(mine, {.tag = "sent", .url = at("/cookies"), .jar = "jar"})).text() ==
+        R"([["first","1"],["last","2"]])");
 }
 
 TEST_CASE_FIXTURE(fixture,
                   "circuit: trouble with the disk of this machine does not count against the origin") {
-  for (const std::size_t room : {std::size_t{0}, std::size_t{64 * mib}}) {
+  for (const std::size_t room :
+       {std::size_t{0}, std::size_t{64 * mib}}) { // lost, or held until the disk takes it
     CAPTURE(room);
     auto chosen = settings();
     chosen.body_memory_bytes = room;
     chosen.circuit_breaker = {.failures = 1, .open_for = 1h};
     runtime running(chosen);
     auto mine = object(running);
-    const auto tag = "lost " + std::to_string(room);
     auto once = get("k" + std::to_string(room), 2 * mib);
-    once.tag = tag;
+    once.tag = "big " + std::to_string(room);
     once.max_retries = 0;
     {
       const no_blob_folder away(directory.path());
-      CHECK(carried(mine, once).code == "QUEUE_ERROR");
+      value_of(mine.call<&carrier::send>(once, std::uint64_t{0}, std::uint64_t{0}));
+      REQUIRE(eventually([&] { return upstream.hits("k" + std::to_string(room)) == 1; }));
+      if (room == 0) CHECK(receipt_of(mine, once.tag).code == "QUEUE_ERROR");
     }
+    if (room != 0) CHECK(receipt_of(mine, once.tag).status == 200);
     for (const auto& each : running.stats().origins)
       CHECK(each.circuit == circuit_state::closed);
     CHECK(carried(mine, key("small " + std::to_string(room))).status == 200);

@@ -75,8 +75,10 @@ struct fixture {
     for (int i = 0; i < all; ++i) {
       auto object = running.get<ledger>(id_of(i));
       try {
-        CHECK(object.call<&ledger::total>().get() == i);
-        CHECK(object.call<&ledger::add>(0).get() == i);
+        const int total = object.call<&ledger::total>().get(); // CHECK itself would catch what this throws
+        const int written = object.call<&ledger::add>(0).get();
+        CHECK(total == i);
+        CHECK(written == i);
       } catch (const failure& why) {
         CHECK(why.code() == errc::corrupt);
         CHECK(contains(why.what(), "LEDGER/" + id_of(i)));
