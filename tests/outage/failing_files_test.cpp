@@ -99,7 +99,8 @@ const std::vector<trouble> troubles{{fault::append, failure_kind::no_space, "No 
 
 TEST_CASE("R25: a write that fails names the cause, leaves nothing behind, and the store goes on by itself") {
   for (const auto& [what, how, text] : troubles) {
-    CAPTURE(text);
+    const auto& this_text = text; // clang 14 captures no structured binding
+    CAPTURE(this_text);
     store_on_faulty_files store;
     REQUIRE(store.put("a", "1"));
     store.files->fail({.what = what, .how = how});
@@ -122,7 +123,8 @@ TEST_CASE("R25: a write that fails names the cause, leaves nothing behind, and t
 
 TEST_CASE("R25: one error that does not come back costs one write") {
   for (const auto& [what, how, text] : troubles) {
-    CAPTURE(text);
+    const auto& this_text = text; // clang 14 captures no structured binding
+    CAPTURE(this_text);
     store_on_faulty_files store;
     REQUIRE(store.put("a", "1"));
     store.files->fail({.what = what, .how = how, .times = 1});
