@@ -159,7 +159,8 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
                            const fetch_result* result, std::chrono::microseconds attempt,
                            std::chrono::milliseconds delay) {
   if (!settings.observer) return;
-  fetch_event event{.fetch_id = fetch.id, .object = present(fetch.path.top()->object)};
+  const auto to = present(fetch.path.top()->object); // the event refers to it
+  fetch_event event{.fetch_id = fetch.id, .object = to};
   event.queue = fetch.extra.queue;
   event.method = fetch.method;
   event.url = fetch.url;
@@ -178,7 +179,8 @@ void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), con
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const result_message& result) {
   if (!settings.observer) return;
   const auto& asked = result.extra.request;
-  fetch_event event{.fetch_id = result.fetch_id, .object = present(result.path.top()->object)};
+  const auto to = present(result.path.top()->object); // the event refers to it
+  fetch_event event{.fetch_id = result.fetch_id, .object = to};
   event.queue = asked.queue;
   event.method = asked.method;
   event.url = asked.url;
