@@ -5,8 +5,8 @@ set -euo pipefail
 
 root=$1
 if ! command -v clang-query >/dev/null && ! command -v clang-query-14 >/dev/null; then
-  echo "skipped: clang-query is not installed"
-  exit 77
+  echo "clang-query is not installed; scripts/setup installs it" >&2
+  exit 1
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
