@@ -206,23 +206,31 @@ void inbox_delivery::nurse() {
   if (up < suspects_after || (up < suspects_at_last && (!walks_.empty() || !announced_.empty() ||
                                                         core_.counts.pending_messages.get() != 0)))
     return;
-  auto next = core_.suspects.next();
-  if (!next) return;
-  if (!next->key.empty()) {
-    auto row = core_.store->get(next->key);
-    auto what =
-        row && *row ? read_inbox_row(core_, *next->type, next->key, **row) : expected<envelope_ptr>(nullptr);
-    if (!what || *what == nullptr) { // gone, or not to be read now: then it stays for the next start
-      if (!row)
-        core_.trouble.error("suspects", fmt::format("a message that is left for last cannot be read: {}",
-                                                    to_string(row.error())));
-      return core_.suspects.over();
+  while (auto next = core_.suspects.next()) {
+    const auto found = next->key.empty() ? expected<bool>(true) : read_suspect(*next);
+    if (found && *found) {
+      next->what->place = std::make_shared<suspect_place>(core_.dispatcher, std::move(next->what->place));
+      return core_.deliver(next->to, *next->type, std::move(next->what));
     }
-    next->what = std::move(*what);
-    if (auto known = core_.suspects.find(key_of(next->to, *next->what))) note_deaths(*next->what, *known);
+    if (!found) core_.suspects.hold(std::move(*next)); // it comes again
+    core_.suspects.over();
+    if (!found) return;
   }
-  next->what->place = std::make_shared<suspect_place>(core_.dispatcher, std::move(next->what->place));
-  core_.deliver(next->to, *next->type, std::move(next->what));
+}
+
+/// False if its row is gone, or says nothing that can be read. Error: `storage_error`.
+expected<bool> inbox_delivery::read_suspect(suspects::one& next) {
+  auto row = core_.store->get(next.key);
+  if (!row && row.error().code == errc::storage_error) return unexpected<error>(row.error());
+  if (!row)
+    core_.trouble.error("suspects", fmt::format("a message that is left for last cannot be read: {}",
+                                                to_string(row.error())));
+  if (!row || !*row) return false;
+  auto what = read_inbox_row(core_, *next.type, next.key, **row);
+  if (!what || *what == nullptr) return false;
+  next.what = std::move(*what);
+  if (auto known = core_.suspects.find(key_of(next.to, *next.what))) note_deaths(*next.what, *known);
+  return true;
 }
 
 void inbox_delivery::nursed() {

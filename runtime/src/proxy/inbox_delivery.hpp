@@ -63,6 +63,7 @@ private:
   // A batch. Error: `storage_error`; what was not read is read later.
   expected<void> read_batch(walk& on);
   expected<void> wake_tasks(walk& on);
+  expected<bool> read_suspect(suspects::one& next);
 
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
