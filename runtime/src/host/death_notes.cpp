@@ -1,6 +1,7 @@
 #include "host/death_notes.hpp"
 
 #include "host/crash_pages.hpp"
+#include "store/file_descriptor.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -34,20 +35,6 @@ std::string boot_id() {
   id.resize(sizeof(note_page::boot) - 1);
   return id;
 }
-
-class descriptor {
-public:
-  explicit descriptor(int number) noexcept : number_(number) {}
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const noexcept { return number_; }
-
-private:
-  int number_;
-};
 
 /// Reads, as far as there is something.
 std::string contents(int file, std::size_t most) {
@@ -86,7 +73,7 @@ std::optional<death_note> note_of(const note_slot& slot) {
 /// The file, as large as need be and with its blocks taken: a store into a mapped hole of a full disk would
 /// be a SIGBUS. Null: there is none.
 void* map_file(const std::filesystem::path& path, std::size_t bytes) {
-  const descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const file_descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (file.number() < 0) return nullptr;
   if (::ftruncate(file.number(), static_cast<off_t>(bytes)) != 0 ||
       ::posix_fallocate(file.number(), 0, static_cast<off_t>(bytes)) != 0)
@@ -128,7 +115,7 @@ death_notes::~death_notes() {
 }
 
 void death_notes::read_left(const std::filesystem::path& path) {
-  const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const file_descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.number() < 0) return;
   const auto bytes = contents(file.number(), page_bytes + most_slots * slot_bytes);
   if (bytes.size() < page_bytes) return;

@@ -1,5 +1,7 @@
 #include "store/watermark.hpp"
 
+#include "store/file_descriptor.hpp"
+
 #include <dormouse/serialization/crc32c.hpp>
 
 #include <fcntl.h>
@@ -46,20 +48,6 @@ copy make_copy(std::uint64_t turn, std::uint64_t value) noexcept {
   return made;
 }
 
-class descriptor {
-public:
-  explicit descriptor(int number) : number_(number) {}
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int get() const noexcept { return number_; }
-
-private:
-  int number_;
-};
-
 unexpected<error> failed(const std::filesystem::path& file, std::string_view what) {
   const int code = errno;
   return fail(errc::storage_error, fmt::format("the watermark '{}' cannot be {}: {}", file.string(), what,
@@ -77,16 +65,16 @@ expected<void> make_file(const std::filesystem::path& file) {
   auto fresh = file;
   fresh += ".new";
   {
-    descriptor to(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (to.get() < 0) return failed(fresh, "made");
-    const auto written = ::pwrite(to.get(), page.data(), page.size(), 0);
+    file_descriptor to(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (to.number() < 0) return failed(fresh, "made");
+    const auto written = ::pwrite(to.number(), page.data(), page.size(), 0);
     if (written >= 0 && written != static_cast<ssize_t>(page.size())) errno = ENOSPC;
-    if (written != static_cast<ssize_t>(page.size()) || ::fsync(to.get()) != 0)
+    if (written != static_cast<ssize_t>(page.size()) || ::fsync(to.number()) != 0)
       return failed(fresh, "written");
   }
   if (::rename(fresh.c_str(), file.c_str()) != 0) return failed(file, "made");
-  descriptor folder(::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() < 0 || ::fsync(folder.get()) != 0) return failed(file, "made durable");
+  file_descriptor folder(::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.number() < 0 || ::fsync(folder.number()) != 0) return failed(file, "made durable");
   return {};
 }
 
@@ -98,18 +86,18 @@ expected<watermark> watermark::open(const std::filesystem::path& directory) {
   if (const auto found = std::filesystem::symlink_status(file, unknown);
       found.type() == std::filesystem::file_type::not_found)
     if (auto made = make_file(file); !made) return unexpected<error>(made.error());
-  descriptor from(::open(file.c_str(), O_RDWR | O_CLOEXEC));
-  if (from.get() < 0) return failed(file, "opened");
+  file_descriptor from(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  if (from.number() < 0) return failed(file, "opened");
   const auto damaged = [&file](std::string_view why) {
     return fail(errc::corrupt, fmt::format("the watermark '{}' {}; whether the store has lost commits cannot "
                                            "be told. Without the file the store is opened as it is",
                                            file.string(), why));
   };
   struct stat facts {};
-  if (::fstat(from.get(), &facts) != 0) return failed(file, "looked at");
+  if (::fstat(from.number(), &facts) != 0) return failed(file, "looked at");
   if (facts.st_size != static_cast<off_t>(page_bytes))
     return damaged(fmt::format("has {} bytes instead of {}", facts.st_size, page_bytes));
-  auto* page = ::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from.get(), 0);
+  auto* page = ::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from.number(), 0);
   if (page == MAP_FAILED) return failed(file, "mapped");
   watermark opened(file, static_cast<char*>(page));
   if (!opened.read(opened.commits_) || !opened.read(opened.epoch_)) return damaged("cannot be read");
