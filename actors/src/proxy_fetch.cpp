@@ -1,3 +1,5 @@
+#include "unix_time.hpp"
+
 #include <dormouse/actors/proxy_fetch.hpp>
 
 #include <fmt/format.h>
@@ -9,17 +11,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::int64_t in_ms(std::chrono::system_clock::time_point when) {
-  return std::chrono::duration_cast<milliseconds>(when.time_since_epoch()).count();
-}
-
 /// When a fetch may go out; 0: at once.
 expected<std::int64_t> start_of(const request& what, std::int64_t now_ms, std::int64_t deadline_ms) {
-  constexpr milliseconds furthest = std::chrono::hours(24 * 366);
+  constexpr milliseconds furthest_named = std::chrono::hours(24 * 366);
   const auto named = what.not_before() ? in_ms(*what.not_before()) : 0;
-  if (named > now_ms + furthest.count())
+  if (named > now_ms + furthest_named.count())
     return fail(errc::invalid_request, fmt::format("fetch not_before is {} ms ahead; the limit is {} ms",
-                                                   named - now_ms, furthest.count()));
+                                                   named - now_ms, furthest_named.count()));
   const auto start = std::max(now_ms + what.delay().count(), named);
   if (deadline_ms != 0 && start >= deadline_ms)
     return fail(

@@ -9,7 +9,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::int64_t in_ms(std::chrono::system_clock::time_point time) {
+std::int64_t in_ms_or_later(std::chrono::system_clock::time_point time) {
   return std::chrono::ceil<milliseconds>(time).time_since_epoch().count();
 }
 
@@ -17,7 +17,7 @@ std::int64_t in_ms(std::chrono::system_clock::time_point time) {
 
 schedule_message when::describe(std::chrono::system_clock::time_point now) const {
   schedule_message out;
-  const auto now_ms = in_ms(now);
+  const auto now_ms = in_ms_or_later(now);
   const auto bounded = [now_ms](std::int64_t from_now_ms) {
     if (from_now_ms > detail::longest_schedule.count())
       throw failure(
@@ -39,7 +39,7 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
       throw failure(
           {errc::invalid_request,
            fmt::format("cron expression '{}' has no time in the next nine years", expression.expression())});
-    out.tick_ms = in_ms(*first);
+    out.tick_ms = in_ms_or_later(*first);
     out.cron = expression.expression();
     out.zone = expression.zone();
   }

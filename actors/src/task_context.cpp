@@ -1,3 +1,5 @@
+#include "unix_time.hpp"
+
 #include <dormouse/actors/browser.hpp>
 #include <dormouse/actors/task_context.hpp>
 
@@ -45,10 +47,6 @@ fetch_identity identify(const fetch_input& input, const fetch_init& init, const 
 
 task_host::outcome refused(const error& why, const address& self) {
   return unexpected<error>(with_origin(why, self));
-}
-
-std::int64_t in_ms(std::chrono::system_clock::time_point when) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
 }
 
 } // namespace

@@ -185,7 +185,12 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   auto policy = value_or_throw(url_policy::make(settings.allow));
   // From here on it leads there whatever becomes of the working directory.
   settings.directory = value_or_throw(make_directory(settings.directory));
-  auto repaired = value_or_throw(repair_if_damaged(settings, nullptr));
+  auto noted = repair_if_damaged(settings, nullptr);
+  if (!noted && noted.error().code != errc::storage_error) throw failure(noted.error());
+  if (!noted) // with too little room, for example; it is open to all but what is damaged
+    make_log()->error(fmt::format("the damaged store in '{}' is not repaired: {}",
+                                  settings.directory.string(), noted.error().message));
+  auto repaired = noted ? std::move(*noted) : std::nullopt;
   auto opened = open_store(settings, outside);
   if (!opened && !repaired) {
     repaired = value_or_throw(repair_if_damaged(settings, &opened.error()));
@@ -197,14 +202,15 @@ std::shared_ptr<runtime_core> open_core(caf::actor_system& system, options setti
   auto core = std::make_shared<runtime_core>(system, std::move(settings), std::move(outside),
                                              std::move(*opened), std::move(policy));
   if (repaired)
-    core->log->warn(
+    core->log->warn(fmt::format(
         "the store was damaged and has been repaired: {} rows were saved, {} ranges lost; the old "
         "files are in '{}'",
-        repaired->rows, repaired->lost.size(), repaired->kept.string());
+        repaired->rows, repaired->lost.size(), repaired->kept.string()));
   if (!core->notes.survive())
-    core->log->warn("the file 'running' in directory '{}' cannot be used: should the process die, nobody "
+    core->log->warn(
+        fmt::format("the file 'running' in directory '{}' cannot be used: should the process die, nobody "
                     "knows what it died in",
-                    core->settings.directory.string());
+                    core->settings.directory.string()));
   core->suspects.begin(*core);
   return core;
 }
@@ -307,12 +313,12 @@ struct runtime::implementation {
   void abandon() {
     is_abandoned = true;
     unended = stuck_turns(*core, std::chrono::milliseconds(-1));
-    core->log->error(
+    core->log->error(fmt::format(
         "the runtime stops, but {} objects have not come to rest within options::stop_grace = {} ms",
-        core->directory.active(), core->settings.stop_grace.count());
+        core->directory.active(), core->settings.stop_grace.count()));
     for (const auto& each : unended)
-      core->log->error("{}.{} of object {} has been running for {} ms", each.object.binding, each.method,
-                       to_string(each.object), each.since.count());
+      core->log->error(fmt::format("{}.{} of object {} has been running for {} ms", each.object.binding,
+                                   each.method, to_string(each.object), each.since.count()));
     core->store->committer().drain();
     for (auto* each : {&sweeper, &scheduler, &core->dispatcher})
       caf::anon_send_exit(*each, caf::exit_reason::user_shutdown);

@@ -1,6 +1,7 @@
 #include "cookie_date.hpp"
 #include "cookie_rules.hpp"
 #include "public_suffix.hpp"
+#include "quoted.hpp"
 
 #include <dormouse/serialization/cookie.hpp>
 #include <dormouse/serialization/headers.hpp>
@@ -69,12 +70,12 @@ std::string broken_text_rule(const cookie& what) {
     return fmt::format("its domain has {} bytes; the limit is {}", what.domain.size(),
                        max_cookie_domain_bytes);
   if (!is_canonical_host(what.domain))
-    return fmt::format("its domain {} is not a host name in lower case", quoted(what.domain));
+    return fmt::format("its domain {} is not a host name in lower case", detail::quoted(what.domain));
   if (what.path.size() > max_cookie_attribute_bytes)
     return fmt::format("its path has {} bytes; the limit is {}", what.path.size(),
                        max_cookie_attribute_bytes);
   if (!what.path.starts_with('/'))
-    return fmt::format("its path {} does not begin with '/'", quoted(what.path));
+    return fmt::format("its path {} does not begin with '/'", detail::quoted(what.path));
   if (auto byte = control_character(what.path))
     return fmt::format("its path contains the control character 0x{:02x}", *byte);
   return {};
@@ -87,9 +88,9 @@ std::string broken_flag_rule(const cookie& what) {
     return fmt::format("there is no SameSite number {}", static_cast<unsigned>(what.same_site));
   if (what.expires_ms < 0) return "it expires before 1970";
   if (what.host_only == 0 && detail::is_ip_address(what.domain))
-    return fmt::format("{} is an IP address and no domain of hosts", quoted(what.domain));
+    return fmt::format("{} is an IP address and no domain of hosts", detail::quoted(what.domain));
   if (what.host_only == 0 && !is_ascii(what.domain))
-    return fmt::format("its domain {} is not ASCII", quoted(what.domain));
+    return fmt::format("its domain {} is not ASCII", detail::quoted(what.domain));
   if (what.same_site == same_site::none && what.secure == 0) return "SameSite=None needs Secure";
   if (has_prefix(what.name, "__Secure-") && what.secure == 0) return "the prefix __Secure- needs Secure";
   if (has_prefix(what.name, "__Host-") && (what.secure == 0 || what.host_only == 0 || what.path != "/"))

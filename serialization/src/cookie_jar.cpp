@@ -1,5 +1,6 @@
 #include "cookie_rules.hpp"
 #include "public_suffix.hpp"
+#include "quoted.hpp"
 
 #include <dormouse/serialization/cookie_jar.hpp>
 

@@ -1,6 +1,7 @@
 #include "cookie_rules.hpp"
 
 #include "public_suffix.hpp"
+#include "quoted.hpp"
 
 #include <fmt/format.h>
 
@@ -10,15 +11,6 @@ unexpected<error> refuse_cookie(std::string_view name, std::string_view why) {
   return fail(errc::invalid_cookie, name.empty()
                                         ? fmt::format("a cookie without a name is refused: {}", why)
                                         : fmt::format("cookie {} is refused: {}", quoted(name), why));
-}
-
-std::string quoted(std::string_view text) {
-  std::string out;
-  for (char c : text.substr(0, 64)) {
-    auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte >= 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return "'" + out + (text.size() > 64 ? "...'" : "'");
 }
 
 std::string_view strip_blanks(std::string_view text) noexcept {

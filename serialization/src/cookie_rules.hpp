@@ -15,9 +15,6 @@ namespace dormouse::detail {
 /// `invalid_cookie`: "cookie 'a' is refused: <why>".
 unexpected<error> refuse_cookie(std::string_view name, std::string_view why);
 
-/// As text in an error: quoted, one line, of bounded length.
-std::string quoted(std::string_view text);
-
 /// Without spaces and tabs at either end.
 std::string_view strip_blanks(std::string_view text) noexcept;
 

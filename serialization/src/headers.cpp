@@ -1,4 +1,5 @@
 #include "ascii.hpp"
+#include "quoted.hpp"
 
 #include <dormouse/serialization/headers.hpp>
 
@@ -12,15 +13,6 @@ namespace {
 bool is_tchar(char c) noexcept {
   if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
   return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-std::string quoted(std::string_view text) {
-  std::string out;
-  for (char c : text.substr(0, 64)) {
-    auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte >= 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return "'" + out + (text.size() > 64 ? "...'" : "'");
 }
 
 } // namespace
@@ -41,14 +33,15 @@ headers::headers(std::initializer_list<field> list) {
 
 expected<void> headers::try_append(std::string_view name, std::string_view value) {
   if (!is_token(name))
-    return fail(errc::invalid_header, fmt::format("header name {} is not a token of RFC 9110", quoted(name)));
+    return fail(errc::invalid_header,
+                fmt::format("header name {} is not a token of RFC 9110", detail::quoted(name)));
   value = without_outer_space(value);
   for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\t') || byte == 0x7f)
-      return fail(
-          errc::invalid_header,
-          fmt::format("the value of header {} contains the control character 0x{:02x}", quoted(name), byte));
+      return fail(errc::invalid_header,
+                  fmt::format("the value of header {} contains the control character 0x{:02x}",
+                              detail::quoted(name), byte));
   }
   fields_.emplace_back(name, value);
   return {};

@@ -259,7 +259,7 @@ void activation::process(envelope_ptr what) {
 void activation::set_aside(const envelope_ptr& what) {
   auto record = core_.suspects.find(key_of(entry_.where, *what)).value_or(death_record{});
   const auto why = why_quarantined(record, what->firing ? "the schedule" : "the message");
-  core_.log->error("of object {}: {}", to_string(entry_.where), why.message);
+  core_.log->error(fmt::format("of object {}: {}", to_string(entry_.where), why.message));
   core_.counts.quarantined.add();
   if (!what->firing) {
     what->history = std::move(record.history);

@@ -110,6 +110,11 @@ expected<void> call_memory::forget(const schedule_message& due, schedule_book& s
   if (!call && call.error().code == errc::storage_error) return unexpected<error>(call.error());
   const auto now = core_.clock->now_ms();
   const auto kept_for = core_.settings.call_results_kept_for.count();
+  if (!call &&
+      !core_.store->get(keys::remembered_call(of_, *key))) { // its block cannot be read; it may again
+    schedules.postpone(due, now + std::max(kept_for, least_postponement_ms));
+    return {};
+  }
   if (call && *call) {
     const auto until =
         (*call)->done_ms == 0 ? now + std::max(kept_for, least_postponement_ms) : (*call)->done_ms + kept_for;
@@ -119,7 +124,7 @@ expected<void> call_memory::forget(const schedule_message& due, schedule_book& s
     }
   }
   if (auto fired = schedules.fire(due); !fired) return fired;
-  change(*key, std::nullopt); // a damaged one too
+  change(*key, std::nullopt); // one that says nothing too
   return {};
 }
 

@@ -2,6 +2,8 @@
 
 #include "store/keys.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace dormouse {
@@ -29,21 +31,47 @@ std::optional<delivery_order> inbox_walks::arrived(delivery_order what) {
   if (open_.load(std::memory_order_acquire) == 0) return what;
   std::lock_guard guard(mutex_); // `what` outlives it
   auto found = walks_.find(what.to.binding);
-  if (found == walks_.end()) return what;
-  if (found->second.reading) {
+  if (found != walks_.end() && found->second.reading) {
     found->second.meanwhile.push_back(std::move(what));
     return std::nullopt;
   }
-  if (keys::inbox(what.to, what.what->inbox_id) <= found->second.passed) return what;
+  if (found == walks_.end() || keys::inbox(what.to, what.what->inbox_id) <= found->second.passed) {
+    note_delivery(what.to, what.what->inbox_id);
+    return what;
+  }
   on_the_way_.erase(what.what->inbox_id); // now, so that the next batch has it
   return std::nullopt;
 }
 
-bool inbox_walks::has_passed(const address& where, std::uint64_t id) const {
+bool inbox_walks::arrived(const address& where, std::uint64_t id) {
   if (open_.load(std::memory_order_acquire) == 0) return true;
   std::lock_guard guard(mutex_);
   auto found = walks_.find(where.binding);
-  return found == walks_.end() || keys::inbox(where, id) <= found->second.passed;
+  if (found != walks_.end() && keys::inbox(where, id) > found->second.passed) return false;
+  note_delivery(where, id);
+  return true;
+}
+
+void inbox_walks::leave_unread(const key_range& rows, std::uint64_t first_new_id) {
+  std::lock_guard guard(mutex_);
+  auto [at, is_new] = unread_.try_emplace(rows.from, unread{rows.to, first_new_id});
+  if (!is_new) at->second.to = std::max(at->second.to, rows.to);
+  if (is_new) open_.fetch_add(1, std::memory_order_release);
+}
+
+bool inbox_walks::was_delivered(std::uint64_t id) const {
+  std::lock_guard guard(mutex_);
+  return delivered_.contains(id);
+}
+
+/// Under the lock.
+void inbox_walks::note_delivery(const address& where, std::uint64_t id) {
+  if (unread_.empty()) return;
+  const auto key = keys::inbox(where, id);
+  auto behind = unread_.upper_bound(key);
+  if (behind == unread_.begin()) return;
+  const auto& rows = std::prev(behind)->second;
+  if (key < rows.to && id < rows.first_new_id) delivered_.insert(id);
 }
 
 void inbox_walks::read(std::string_view binding) {
@@ -60,11 +88,15 @@ void inbox_walks::pass(std::string_view binding, std::vector<delivery_order> bat
   meanwhile = std::move(found->second.meanwhile);
   found->second.meanwhile.clear();
   for (auto& each : batch)
-    if (!on_the_way_.contains(each.what->inbox_id)) deliver(std::move(each));
+    if (!on_the_way_.contains(each.what->inbox_id)) {
+      note_delivery(each.to, each.what->inbox_id);
+      deliver(std::move(each));
+    }
   for (auto& each : meanwhile)
-    if (!up_to || keys::inbox(each.to, each.what->inbox_id) <= *up_to)
+    if (!up_to || keys::inbox(each.to, each.what->inbox_id) <= *up_to) {
+      note_delivery(each.to, each.what->inbox_id);
       deliver({each.to, each.type, std::move(each.what), nullptr});
-    else
+    } else
       on_the_way_.erase(each.what->inbox_id); // a later batch has it
   if (up_to) {
     found->second.passed = *up_to;

@@ -8,9 +8,13 @@
 /// that became durable while the batch was being read, may be in it: they are known by their ids, the walk
 /// leaves them out, and they are delivered behind the batch, or when they are durable.
 ///
+/// What a walk cannot read it passes over. Should it be read later, what has been delivered meanwhile by who
+/// wrote it is known.
+///
 /// Thread-safe.
 
 #include "host/actor_messages.hpp"
+#include "ports/storage_engine.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -41,8 +45,9 @@ public:
   /// A row is durable: back if it is to be delivered now.
   std::optional<delivery_order> arrived(delivery_order what);
 
-  /// Whether the walk has passed this place. Not while a batch is being read.
-  bool has_passed(const address& where, std::uint64_t id) const;
+  /// The same of a row that the owner of the walk has made durable: whether it is to be delivered now. Not
+  /// while a batch is being read.
+  bool arrived(const address& where, std::uint64_t id);
 
   /// Begins to read a batch.
   void read(std::string_view binding);
@@ -52,6 +57,13 @@ public:
   void pass(std::string_view binding, std::vector<delivery_order> batch,
             const std::optional<std::string>& up_to, const hand_over& deliver);
 
+  /// The walk passes over these rows. Those of them with an id below `first_new_id` that arrive are
+  /// remembered from now on.
+  void leave_unread(const key_range& rows, std::uint64_t first_new_id);
+
+  /// Whether a row that was passed over has been delivered since.
+  bool was_delivered(std::uint64_t id) const;
+
 private:
   struct walk {
     std::string
@@ -60,12 +72,20 @@ private:
     std::vector<delivery_order> meanwhile; ///< became durable while a batch was being read
   };
 
+  struct unread {
+    std::string to;
+    std::uint64_t first_new_id;
+  };
+
   void forget(std::uint64_t id);
+  void note_delivery(const address& where, std::uint64_t id);
 
   mutable std::mutex mutex_;
   std::map<std::string, walk, std::less<>> walks_;
-  std::unordered_set<std::uint64_t> on_the_way_; ///< and in `meanwhile`
-  std::atomic<std::size_t> open_{0};             ///< walks: mostly there are none
+  std::unordered_set<std::uint64_t> on_the_way_;      ///< and in `meanwhile`
+  std::map<std::string, unread, std::less<>> unread_; ///< by their first keys
+  std::unordered_set<std::uint64_t> delivered_;       ///< of the rows in `unread_`; as many as were under way
+  std::atomic<std::size_t> open_{0};                  ///< walks, and unread ranges: mostly there are none
 };
 
 } // namespace dormouse

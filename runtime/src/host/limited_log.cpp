@@ -14,11 +14,11 @@ constexpr std::size_t most_topics = 256;
 } // namespace
 
 void limited_log::error(std::string_view about, std::string_view text, clock::time_point now) {
-  if (const auto line = admit(about, text, now); !line.empty()) to_->error("{}", line);
+  if (const auto line = admit(about, text, now); !line.empty()) to_->error(line);
 }
 
 void limited_log::warn(std::string_view about, std::string_view text, clock::time_point now) {
-  if (const auto line = admit(about, text, now); !line.empty()) to_->warn("{}", line);
+  if (const auto line = admit(about, text, now); !line.empty()) to_->warn(line);
 }
 
 std::string limited_log::admit(std::string_view about, std::string_view text, clock::time_point now) {

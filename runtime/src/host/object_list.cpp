@@ -27,6 +27,9 @@ object_page list_objects(store& from, std::string_view binding, const object_lis
     if (auto where = keys::parse_object(row->key())) page.ids.push_back(std::move(where->instance_id));
   value_or_throw(row->status());
   if (row->valid() && !page.ids.empty()) page.cursor = page.ids.back();
+  const auto read_to = row->valid() ? std::string(row->key()) : end;
+  for (const auto& lost : from.lost().ranges()) // when the store was repaired
+    if (lost.from < read_to && first < lost.to) ++page.damaged_ranges;
   return page;
 }
 

@@ -64,8 +64,9 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
   queues_.try_emplace(std::string(), settings.max_in_flight,
                       std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
   store->damage().tell([this](const damage_book::entry& what) {
-    trouble.error("damage", fmt::format("the store is damaged: {} cannot be read: {}",
-                                        describe_rows(what.rows), what.reason));
+    trouble.error(
+        "damage of " + describe_rows(what.rows),
+        fmt::format("the store is damaged: {} cannot be read: {}", describe_rows(what.rows), what.reason));
   });
   for (const auto& [name, limits] : settings.queues)
     queues_.try_emplace(name, limits.max_in_flight, limits.max_queued);
@@ -74,6 +75,11 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
 runtime_core::queue_places* runtime_core::find_queue(const std::string& name) {
   auto found = queues_.find(name);
   return found == queues_.end() ? nullptr : &found->second;
+}
+
+void runtime_core::enter_queue(const std::string& name, std::uint64_t count) noexcept {
+  counts.queued_fetches.add(count);
+  if (auto* queue = find_queue(name)) queue->queued.add(count);
 }
 
 void runtime_core::leave_queue(const std::string& name, std::uint64_t count) noexcept {
@@ -148,7 +154,7 @@ void runtime_core::observe(const finished_task& task) {
 void runtime_core::note_thrown(counter& of, const error& what) noexcept {
   of.add();
   if (const auto so_far = of.get(); std::has_single_bit(so_far))
-    log->error("{} ({} times something was thrown there)", what.message, so_far);
+    log->error(fmt::format("{} ({} times something was thrown there)", what.message, so_far));
 }
 
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_message& fetch) {

@@ -129,6 +129,7 @@ struct runtime_core {
     counter queued;
   };
   queue_places* find_queue(const std::string& name);
+  void enter_queue(const std::string& name, std::uint64_t count) noexcept; ///< however many are there
   void leave_queue(const std::string& name,
                    std::uint64_t count = 1) noexcept; ///< gives places back, those in the whole too
 

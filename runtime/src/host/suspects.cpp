@@ -19,7 +19,7 @@
 namespace dormouse {
 namespace {
 
-constexpr std::size_t most_listed = 100;
+constexpr std::size_t most_quarantined_listed = 100;
 constexpr std::size_t most_history = 100;
 
 std::string_view name_of(note_kind kind) {
@@ -120,14 +120,15 @@ error why_quarantined(const death_record& record, std::string_view what) {
 
 void suspects::read(runtime_core& core) {
   std::map<std::string, death_record> found;
-  auto rows = core.store->scan(keys::all('X'));
+  auto rows = core.store->scan_readable(keys::all('X'));
   for (; rows->valid(); rows->next())
     if (auto record = unseal_value<death_record>(frame_type::death_record, rows->value()))
       found.insert_or_assign(std::string(rows->key()), std::move(*record));
     else
       core.counts.corrupt_rows.add(); // it stays as it is; what it is of begins with no deaths
   if (auto read = rows->status(); !read)
-    core.log->error("what has killed the process before cannot be read: {}", to_string(read.error()));
+    core.log->error(
+        fmt::format("what has killed the process before cannot be read: {}", to_string(read.error())));
   std::lock_guard guard(mutex_);
   records_ = std::move(found);
   count_ = records_.size();
@@ -139,10 +140,16 @@ void suspects::begin(runtime_core& core) {
   const auto now = core.clock->now_ms();
   for (const auto& each : core.notes.left()) {
     auto text = describe(each);
-    core.log->error("{}", text);
+    core.log->error(text);
     core.counts.noted_deaths.add();
     if (each.kind == note_kind::call) continue; // nobody calls again by himself
     auto key = key_of(each.where, each.kind, each.number);
+    if (!records_.contains(key)) { // it may be in a damaged block, with a newer one in another table
+      auto row = core.store->get(key);
+      if (row && *row)
+        if (auto known = unseal_value<death_record>(frame_type::death_record, **row))
+          records_.insert_or_assign(key, std::move(*known));
+    }
     auto& record = records_[key];
     if (record.epoch == core.store->epoch()) continue;
     record.epoch = core.store->epoch();
@@ -165,7 +172,7 @@ void suspects::begin(runtime_core& core) {
   auto durable = commit->durable();
   core.store->submit(std::move(commit));
   if (auto written = durable.get(); !written)
-    core.log->error("the deaths of this start are not counted: {}", to_string(written.error()));
+    core.log->error(fmt::format("the deaths of this start are not counted: {}", to_string(written.error())));
 }
 
 std::optional<death_record> suspects::find(const std::string& key) const {
@@ -206,7 +213,7 @@ std::vector<address> suspects::quarantined_objects(std::uint32_t max_deaths) con
   std::vector<address> out;
   std::lock_guard guard(mutex_);
   for (const auto& [key, record] : records_) {
-    if (record.deaths < max_deaths || out.size() >= most_listed) continue;
+    if (record.deaths < max_deaths || out.size() >= most_quarantined_listed) continue;
     auto parts = keys::parse_death_record(key);
     if (!parts) continue;
     const auto kind = static_cast<note_kind>(parts->kind);

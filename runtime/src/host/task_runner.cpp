@@ -484,7 +484,7 @@ expected<void> task_runner::end_all() {
   };
   for (auto& [number, run] : runs_)
     end_one(run->record(), run->journal());
-  auto rows = core_.store->scan(keys::tasks_of(entry_.where));
+  auto rows = core_.store->scan_readable(keys::tasks_of(entry_.where));
   for (; rows->valid(); rows->next()) {
     const auto id = keys::parse_task(rows->key());
     auto record = core_.store->read_task(rows->value());

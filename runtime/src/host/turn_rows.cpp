@@ -152,8 +152,13 @@ expected<void> turn_rows::erase_all() {
                       walk_order::forward); // what the turn wrote itself just goes
     for (;;) {
       auto next = walk.next();
-      if (!next) return unexpected<error>(next.error());
-      if (!*next) break;
+      if (!next && next.error().code != errc::corrupt) return unexpected<error>(next.error());
+      if (next && !*next) break;
+      if (!next) { // what cannot be read goes too
+        erased.clear();
+        erased.hides_below = true;
+        break;
+      }
       erased.set(std::move((*next)->key), {});
       if (erased.rows.size() > most_single_erasures || erased.bytes > max_bytes_) {
         erased.clear();

@@ -50,7 +50,7 @@ void turn_watch::look() {
                                   "options::max_turn = {} ms",
                                   each.what.where.binding, each.what.method, to_string(each.what.where),
                                   each.since.count(), core_.settings.max_turn.count());
-    core_.log->error("{}", text);
+    core_.log->error(text);
     if (core_.settings.observer)
       if (auto failed = run_user_code({.name = "fetch_observer::turn_stuck"},
                                       [&] { core_.settings.observer->turn_stuck(shown(each)); }))

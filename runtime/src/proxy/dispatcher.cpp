@@ -66,7 +66,8 @@ caf::behavior dispatcher::make_behavior() {
   for (std::size_t i = 0; i < count; ++i) {
     workers_.push_back({proxy_worker(core_, i, next_generation_++), {}});
     if (!workers_.back().worker.is_started())
-      core_.log->error("proxy worker {} has no thread; it is tried again when its lease has run out", i);
+      core_.log->error(
+          fmt::format("proxy worker {} has no thread; it is tried again when its lease has run out", i));
   }
   assignments_.resize(count);
   cancellations_.resize(count);
@@ -135,10 +136,10 @@ void dispatcher::take(queued_fetch& next) {
   auto origin = origin_of(next.fetch);
   if (queue_.wants(next.fetch, next.due_ms, origin))
     add(std::make_shared<fetch_message>(std::move(next.fetch)), next.due_ms, std::move(origin));
-  else if (auto mark = abort_of(next.fetch)) // not when its time comes, which may be in a year
+  else if (auto mark = abort_of(next.fetch); mark && *mark) // not when its time comes, which may be in a year
     end_one(next.fetch.id,
             keys::queue(next.fetch.extra.queue, next.fetch.priority, next.due_ms, next.fetch.id),
-            &mark->reason);
+            &(*mark)->reason);
 }
 
 void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin) {
@@ -148,21 +149,27 @@ void dispatcher::add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, 
   next.fetch = std::move(fetch);
   next.due_ms = due_ms;
   next.origin = std::move(origin);
-  queue_.entered(*next.fetch, next.origin);
+  queue_.entered(*next.fetch, next.due_ms, next.origin);
   if (marks_of_unread_.erase(next.fetch->id) != 0) {
     ++next.fetch->attempts;
     next.state = job_state::waiting;
     return lose_marked(next.fetch->id);
   }
-  if (auto mark = abort_of(*next.fetch))
-    return end(next, &mark->reason); // aborted before it was asked for, or while nobody was there to hear it
+  if (auto mark = abort_of(*next.fetch); mark && *mark)
+    return end(next,
+               &(*mark)->reason); // aborted before it was asked for, or while nobody was there to hear it
   wait(next);
 }
 
-std::optional<abort_mark> dispatcher::abort_of(const fetch_message& fetch) const {
-  for (const auto& source : fetch.extra.signal.sources())
-    if (auto mark = core_.store->load_abort(source); mark && *mark) return std::move(*mark);
-  return std::nullopt;
+/// Error: one that cannot be read, and none that can be says it was aborted.
+expected<std::optional<abort_mark>> dispatcher::abort_of(const fetch_message& fetch) const {
+  expected<std::optional<abort_mark>> out;
+  for (const auto& source : fetch.extra.signal.sources()) {
+    auto mark = core_.store->load_abort(source);
+    if (mark && *mark) return mark;
+    if (!mark) out = unexpected<error>(mark.error());
+  }
+  return out;
 }
 
 void dispatcher::wait(job& next) {

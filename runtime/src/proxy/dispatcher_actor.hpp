@@ -46,7 +46,7 @@ private:
   void take(queued_fetch& next);
   void add(std::shared_ptr<fetch_message> fetch, std::int64_t due_ms, std::string origin);
   void wait(job& next);
-  std::optional<abort_mark> abort_of(const fetch_message& fetch) const;
+  expected<std::optional<abort_mark>> abort_of(const fetch_message& fetch) const;
 
   // Going out.
   void pump();
@@ -85,6 +85,7 @@ private:
   bool recover_marks(const key_range& where);
   void lose_marked(std::uint64_t id);
   void look_at_marks_again();
+  void release_held_back();
   bool is_held_back(const fetch_message& fetch) const;
   void recover_aborts();
   void purge_aborts();

@@ -35,6 +35,7 @@ void dispatcher::recover() {
     if (row->status()) aborts_are_known_ = false;
     return row->status().has_value();
   });
+  if (!aborts_are_known_) release_held_back();
   if (!aborts_are_known_) recover_aborts();
 }
 
@@ -51,7 +52,8 @@ bool dispatcher::recover_queues() {
       auto row = core_.store->scan_readable(keys::queue_of(name, priority), skipped);
       for (; row->valid(); row->next())
         if (auto parts = keys::parse_queue(row->key());
-            !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
+            !parts || (core_.store->is_of_earlier_process(parts->id) && // others by who queued them
+                       queue_.count(row->key(), parts->id)))
           ++of_it;
       read = read.and_then([&row] { return row->status(); });
     }
@@ -79,11 +81,8 @@ bool dispatcher::recover_queues() {
       read.error().code != errc::corrupt) // what is damaged will not be better later, and the rest can go on
     return false;
   for (const auto& [name, fetches] : queued) {
-    core_.counts.queued_fetches.add(fetches);
-    if (auto* places = core_.find_queue(name)) {
-      places->queued.add(fetches);
-      ready_.limit_queue(name, places->max_in_flight);
-    }
+    core_.enter_queue(name, fetches);
+    if (auto* places = core_.find_queue(name)) ready_.limit_queue(name, places->max_in_flight);
   }
   queue_.begin();
   return true;
@@ -157,10 +156,19 @@ bool dispatcher::recover_marks(const key_range& where) {
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
   marks_are_known_ = true;
-  for (const auto id : std::exchange(held_back_, {}))
-    if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting)
-      wait(held->second);
+  release_held_back();
   return true;
+}
+
+/// Those that still have a reason for it are held back again.
+void dispatcher::release_held_back() {
+  for (const auto id : std::exchange(held_back_, {}))
+    if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting) {
+      if (auto mark = abort_of(*held->second.fetch); mark && *mark)
+        end(held->second, &(*mark)->reason);
+      else
+        wait(held->second);
+    }
 }
 
 /// It was going out when an earlier process ended.
@@ -187,13 +195,12 @@ void dispatcher::look_at_marks_again() {
     any_read = true;
     return true;
   });
-  if (!any_read) return;
-  for (const auto id : std::exchange(held_back_, {}))
-    if (auto held = window_.find(id); held != window_.end() && held->second.state == job_state::waiting)
-      wait(held->second);
+  if (any_read) release_held_back();
 }
 
+/// What may have been received already, or aborted: while that cannot be read it does not go out.
 bool dispatcher::is_held_back(const fetch_message& fetch) const {
+  if (!abort_of(fetch)) return true;
   return !fetch.is_repeatable() && core_.store->is_of_earlier_process(fetch.id) &&
          (!marks_are_known_ || unread_marks_.contains(keys::attempt(fetch.id)));
 }

@@ -9,6 +9,9 @@
 
 #include <caf/send.hpp>
 
+#include <functional>
+#include <utility>
+
 namespace dormouse {
 
 template <class Message> class fetch_commit final : public pending_commit {
@@ -60,16 +63,20 @@ public:
 /// A damaged row goes to the dead letters.
 class row_burial final : public pending_commit {
 public:
-  explicit row_burial(counters& counts) : counts_(counts) {}
+  /// `then`: when it is durable, on the committer's thread.
+  explicit row_burial(counters& counts, std::function<void()> then = {})
+      : counts_(counts), then_(std::move(then)) {}
 
   void settle(const expected<void>& outcome) noexcept override {
     if (!outcome) return;
     counts_.corrupt_rows.add();
     counts_.dead_letters.add();
+    if (then_) then_();
   }
 
 private:
   counters& counts_;
+  const std::function<void()> then_;
 };
 
 } // namespace dormouse

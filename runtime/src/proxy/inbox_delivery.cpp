@@ -129,6 +129,7 @@ void inbox_delivery::recover_some(const std::string& binding) {
 
 void inbox_delivery::recover_later() {
   nurse();
+  look_again();
   for (const auto& binding : std::exchange(later_, {}))
     recover_some(binding);
 }
@@ -139,29 +140,21 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   core_.walks.read(binding);
   std::vector<delivery_order> batch;
   std::string last;
-  auto rows = core_.store->scan_readable({on.from, keys::inbox_of(binding).second});
+  auto rows = core_.store->scan_readable({on.from, keys::inbox_of(binding).second}, [&](const key_range&
+                                                                                            passed) {
+    auto& unread = unread_.try_emplace(binding, unread_rows{on.type, on.first_new_id, {}, {}}).first->second;
+    unread.inbox.add(passed, core_.clock->now_ms());
+    core_.walks.leave_unread(passed, on.first_new_id);
+  });
   for (std::size_t taken = 0; rows->valid(); rows->next(), ++taken) {
     auto parts = keys::parse_inbox(rows->key());
     if (taken >= (parts && parts->id >= on.first_new_id ? most_in_batch : recovery_batch)) break;
     last = rows->key();
-    if (parts && is_being_stored_(parts->id)) continue; // it is delivered when that is done
-    auto what = read_inbox_row(core_, *on.type, rows->key(), rows->value());
-    if (!what) {
-      auto burial = std::make_unique<row_burial>(core_.counts);
-      core_.store->bury(burial->writes, std::string(rows->key()), std::string(rows->value()),
-                        "inbox row: " + to_string(what.error()), core_.clock->now_ms());
-      core_.store->submit(std::move(burial));
-      continue;
-    }
-    if (!core_.suspects.none()) {
-      if (auto known = core_.suspects.find(key_of(parts->where, **what))) note_deaths(**what, *known);
-      if (core_.suspects.is_suspect(parts->where, **what)) {
-        core_.suspects.hold({std::move(parts->where), on.type, std::string(rows->key()), nullptr});
-        continue;
-      }
-    }
-    (*what)->place = place;
-    batch.push_back({std::move(parts->where), on.type, std::move(*what), nullptr});
+    address to;
+    auto what = take_inbox_row(*on.type, *rows, to);
+    if (!what) continue;
+    what->place = place;
+    batch.push_back({std::move(to), on.type, std::move(what), nullptr});
   }
   const auto outcome = rows->status();
   std::optional<std::string> up_to;
@@ -176,27 +169,88 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   return outcome;
 }
 
+envelope_ptr inbox_delivery::take_inbox_row(const class_descriptor& type, const row_cursor& row,
+                                            address& to) {
+  auto parts = keys::parse_inbox(row.key());
+  if (parts && is_being_stored_(parts->id)) return nullptr; // it is delivered when that is done
+  auto what = read_inbox_row(core_, type, row.key(), row.value());
+  if (!what) {
+    auto burial = std::make_unique<row_burial>(core_.counts);
+    core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()),
+                      "inbox row: " + to_string(what.error()), core_.clock->now_ms());
+    core_.store->submit(std::move(burial));
+    return nullptr;
+  }
+  to = std::move(parts->where);
+  if (core_.suspects.none()) return std::move(*what);
+  if (auto known = core_.suspects.find(key_of(to, **what))) note_deaths(**what, *known);
+  if (!core_.suspects.is_suspect(to, **what)) return std::move(*what);
+  core_.suspects.hold({std::move(to), &type, std::string(row.key()), nullptr});
+  return nullptr;
+}
+
 /// R17: with this program's code they may go on.
 expected<void> inbox_delivery::wake_tasks(walk& on) {
-  const auto place = std::make_shared<batch_place>(core_.dispatcher, std::string(on.type->binding));
-  auto rows = core_.store->scan_readable({on.from, keys::stuck_tasks_of(on.type->binding).second});
+  const std::string binding(on.type->binding);
+  const auto place = std::make_shared<batch_place>(core_.dispatcher, binding);
+  auto rows = core_.store->scan_readable({on.from, keys::stuck_tasks_of(binding).second}, [&](const key_range&
+                                                                                                  passed) {
+    auto& unread = unread_.try_emplace(binding, unread_rows{on.type, on.first_new_id, {}, {}}).first->second;
+    unread.stuck_tasks.add(passed, core_.clock->now_ms());
+  });
   for (std::size_t taken = 0; rows->valid() && taken < recovery_batch; rows->next(), ++taken) {
     on.from = std::string(rows->key()) + '\0';
-    auto id = keys::parse_task(rows->key());
-    if (!id) continue;
-    auto what = std::make_shared<envelope>();
-    what->method = &runtime_methods::wake_task;
-    what->arguments = encode(id->number);
-    if (core_.suspects.is_suspect(id->object, *what)) {
-      core_.suspects.hold({id->object, on.type, {}, std::move(what)});
-      continue;
-    }
+    address to;
+    auto what = take_stuck_task(*on.type, *rows, to);
+    if (!what) continue;
     what->place = place;
-    core_.deliver(id->object, *on.type, std::move(what));
+    core_.deliver(to, *on.type, std::move(what));
   }
   const auto outcome = rows->status();
   if (outcome && !rows->valid()) on.type = nullptr; // that was all
   return outcome;
+}
+
+envelope_ptr inbox_delivery::take_stuck_task(const class_descriptor& type, const row_cursor& row,
+                                             address& to) {
+  auto id = keys::parse_task(row.key());
+  if (!id) return nullptr;
+  auto what = std::make_shared<envelope>();
+  what->method = &runtime_methods::wake_task;
+  what->arguments = encode(id->number);
+  to = std::move(id->object);
+  if (!core_.suspects.is_suspect(to, *what)) return what;
+  core_.suspects.hold({std::move(to), &type, {}, std::move(what)});
+  return nullptr;
+}
+
+/// All rows of a range at once: it is a block of a file, or a few. What was written there since the class is
+/// known is left alone: it was delivered, or the next start does it.
+void inbox_delivery::look_again() {
+  const auto now = core_.clock->now_ms();
+  using taker = envelope_ptr (inbox_delivery::*)(const class_descriptor&, const row_cursor&, address&);
+  const auto read = [this](const unread_rows& of, const key_range& rows, taker take) {
+    if (core_.counts.pending_messages.get() >= core_.settings.max_pending_messages) return false;
+    auto row = core_.store->scan(rows.from, rows.to);
+    while (row->valid())
+      row->next();
+    if (!row->status()) return false;
+    for (row = core_.store->scan(rows.from, rows.to); row->valid(); row->next()) {
+      const auto parts = keys::parse_inbox(row->key());
+      if (parts && (parts->id >= of.first_new_id || core_.walks.was_delivered(parts->id))) continue;
+      address to;
+      if (auto what = (this->*take)(*of.type, *row, to)) core_.deliver(to, *of.type, std::move(what));
+    }
+    return true;
+  };
+  for (auto& [binding, of] : unread_) {
+    of.inbox.look_again(
+        now, [&](const key_range& rows) { return read(of, rows, &inbox_delivery::take_inbox_row); });
+    of.stuck_tasks.look_again(
+        now, [&](const key_range& rows) { return read(of, rows, &inbox_delivery::take_stuck_task); });
+  }
+  std::erase_if(
+      unread_, [](const auto& each) { return each.second.inbox.empty() && each.second.stuck_tasks.empty(); });
 }
 
 /// The next suspect, when everybody else has been served, or has had the time for it (R22).
@@ -221,11 +275,12 @@ void inbox_delivery::nurse() {
 /// False if its row is gone, or says nothing that can be read. Error: `storage_error`.
 expected<bool> inbox_delivery::read_suspect(suspects::one& next) {
   auto row = core_.store->get(next.key);
-  if (!row && row.error().code == errc::storage_error) return unexpected<error>(row.error());
-  if (!row)
+  if (!row) {
     core_.trouble.error("suspects", fmt::format("a message that is left for last cannot be read: {}",
                                                 to_string(row.error())));
-  if (!row || !*row) return false;
+    return unexpected<error>(row.error());
+  }
+  if (!*row) return false;
   auto what = read_inbox_row(core_, *next.type, next.key, **row);
   if (!what || *what == nullptr) return false;
   next.what = std::move(*what);
@@ -242,8 +297,8 @@ void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   const auto to = result->path.top()->object;
   const auto* type = core_.find_class(to.binding);
   if (type == nullptr)
-    return core_.counts.undeliverable.add(); // it stays in the inbox until its class is defined
-  if (!core_.walks.has_passed(to, result->fetch_id)) return; // the walk finds it
+    return core_.counts.undeliverable.add();              // it stays in the inbox until its class is defined
+  if (!core_.walks.arrived(to, result->fetch_id)) return; // the walk finds it
   auto what = std::make_shared<envelope>();
   what->inbox_id = result->fetch_id;
   what->has_blob = result->body_is_blob != 0;

@@ -10,10 +10,13 @@
 /// Belongs to the dispatcher: a result that is being stored while a batch is read is delivered when that is
 /// done, and none but by one of the two.
 ///
+/// Rows that cannot be read are passed over, and looked at again later (unread_ranges.hpp).
+///
 /// What has killed the process before (suspects.hpp) is left out of the batches, and delivered when all walks
 /// have ended, one at a time.
 
 #include "host/runtime_core.hpp"
+#include "store/unread_ranges.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -50,7 +53,10 @@ public:
   /// A result that has become durable.
   void deliver(std::unique_ptr<result_message> result);
 
-  void stop() { walks_.clear(); }
+  void stop() {
+    walks_.clear();
+    unread_.clear();
+  }
 
 private:
   struct walk {
@@ -60,10 +66,25 @@ private:
     bool stuck_tasks_only = false;  ///< the inbox has been walked
   };
 
+  /// Of a class: what its walk passed over, for it could not be read.
+  struct unread_rows {
+    const class_descriptor* type = nullptr;
+    std::uint64_t first_new_id = 0; ///< rows with this id or a later one are delivered by who wrote them
+    unread_ranges inbox;
+    unread_ranges stuck_tasks;
+  };
+
   // A batch. Error: `storage_error`; what was not read is read later.
   expected<void> read_batch(walk& on);
   expected<void> wake_tasks(walk& on);
   expected<bool> read_suspect(suspects::one& next);
+
+  // One row. Null: it was buried, is a suspect, or comes by another way.
+  envelope_ptr take_inbox_row(const class_descriptor& type, const row_cursor& row, address& to);
+  envelope_ptr take_stuck_task(const class_descriptor& type, const row_cursor& row, address& to);
+
+  /// What has been passed over, if it can be read now.
+  void look_again();
 
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
@@ -72,6 +93,7 @@ private:
   std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
   std::set<std::string, std::less<>>
       later_; ///< of these, those that cannot go on now: storage is in trouble, or too much waits
+  std::map<std::string, unread_rows, std::less<>> unread_; ///< by binding
 };
 
 /// The envelope of an inbox row. Error: `corrupt`, `unknown_method`.

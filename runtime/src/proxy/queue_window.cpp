@@ -89,7 +89,16 @@ bool queue_window::wants(const fetch_message& fetch, std::int64_t due_ms, const 
   return true;
 }
 
-void queue_window::entered(const fetch_message& fetch, const std::string& origin) {
+bool queue_window::count(std::string_view key, std::uint64_t id) {
+  return !uncounted_.contains(key) || counted_.insert(id).second;
+}
+
+void queue_window::entered(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin) {
+  open(fetch.extra.queue); // its rows may have been hidden by damage when the queues were counted
+  if (!uncounted_.empty() && core_.store->is_of_earlier_process(fetch.id))
+    if (const auto key = keys::queue(fetch.extra.queue, fetch.priority, due_ms, fetch.id);
+        uncounted_.contains(key) && count(key, fetch.id))
+      core_.enter_queue(fetch.extra.queue, 1);
   ++behind(fetch).in_window;
   ++by_origin_[origin];
 }
@@ -191,13 +200,12 @@ void queue_window::look_again() {
     auto row = core_.store->scan(rows.from, rows.to);
     for (; row->valid(); row->next())
       if (auto parts = keys::parse_queue(row->key());
-          !parts || core_.store->is_of_earlier_process(parts->id)) // others were counted by who queued them
-        ++found[parts ? parts->queue : std::string()];
+          parts && core_.store->is_of_earlier_process(parts->id) && // others were counted by who queued them
+          !counted_.contains(parts->id))
+        ++found[parts->queue];
     if (!row->status()) return false;
-    for (const auto& [name, fetches] : found) {
-      core_.counts.queued_fetches.add(fetches);
-      if (auto* places = core_.find_queue(name)) places->queued.add(fetches);
-    }
+    for (const auto& [name, fetches] : found)
+      core_.enter_queue(name, fetches);
     return true;
   });
   for (auto& [of, rest] : backlogs_)
@@ -214,12 +222,12 @@ void queue_window::look_again() {
 
 /// Nobody can be told: who asked is in the row that cannot be read.
 void queue_window::bury(const row_cursor& row, const error& why) {
-  auto burial = std::make_unique<row_burial>(core_.counts);
+  const auto parts = keys::parse_queue(row.key());
+  auto burial = std::make_unique<row_burial>(
+      core_.counts, [this, name = parts ? parts->queue : std::string()] { core_.leave_queue(name); });
   core_.store->bury(burial->writes, std::string(row.key()), std::string(row.value()),
                     "queue row: " + to_string(why), core_.clock->now_ms());
   core_.store->submit(std::move(burial));
-  auto parts = keys::parse_queue(row.key());
-  core_.leave_queue(parts ? parts->queue : std::string());
 }
 
 std::int64_t queue_window::next_due_ms() const noexcept {

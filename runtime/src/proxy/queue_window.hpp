@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace dormouse {
@@ -56,7 +57,7 @@ public:
   bool wants(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin);
 
   /// The owner has put one into the window, or taken one out.
-  void entered(const fetch_message& fetch, const std::string& origin);
+  void entered(const fetch_message& fetch, std::int64_t due_ms, const std::string& origin);
   void left(const fetch_message& fetch, const std::string& origin);
 
   /// A fetch has a new due time on disk and is not in the window any more.
@@ -70,6 +71,9 @@ public:
 
   /// What could not be read when the queue was counted.
   void add_uncounted(const key_range& rows) { uncounted_.add(rows, core_.clock->now_ms()); }
+
+  /// A row of an earlier process that is counted now. False: it has been, or is not the first to tell of it.
+  bool count(std::string_view key, std::uint64_t id);
 
   /// What could not be read before, and can be now, is counted and read: to be called now and then.
   void look_again();
@@ -105,6 +109,7 @@ private:
   backlogs backlogs_;
   std::unordered_map<std::string, std::size_t> by_origin_; ///< in the window
   unread_ranges uncounted_;
+  std::unordered_set<std::uint64_t> counted_; ///< of the rows in `uncounted_`, those that can be read
   bool has_begun_ = false;
 };
 

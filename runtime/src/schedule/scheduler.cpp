@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_set>
 #include <utility>
 
 namespace dormouse {
@@ -119,8 +120,9 @@ private:
   bool is_suspect(const dormouse::address& where, const envelope& what) {
     envelope with_row;
     with_row.firing = std::make_unique<firing>(firing{what.firing->id, what.firing->due_ms, {}});
-    if (auto row = core_.store->load_schedule(where, what.firing->id); row && *row)
-      with_row.firing->row = std::move(**row);
+    auto row = core_.store->load_schedule(where, what.firing->id);
+    if (!row) return true; // in doubt it is one
+    if (*row) with_row.firing->row = std::move(**row);
     return core_.suspects.is_suspect(where, with_row);
   }
 
@@ -139,7 +141,9 @@ private:
       std::uint64_t found = 0;
       auto row = core_.store->scan(rows.from, rows.to);
       for (; row->valid(); row->next())
-        ++found;
+        if (const auto due = keys::parse_due(row->key());
+            due && core_.store->is_of_earlier_process(due->number) && !counted_.contains(due->number))
+          ++found;
       if (!row->status()) return false;
       core_.counts.schedules.add(found);
       return true;
@@ -157,10 +161,18 @@ private:
   /// What an earlier process left; a bit at a time. Whether there is more.
   bool count_some() {
     if (!to_count_) return false;
-    std::uint64_t seen = 0;
-    for (; seen < due_window::rows_per_read && to_count_->valid(); to_count_->next())
-      ++seen;
-    core_.counts.schedules.add(seen);
+    std::uint64_t found = 0;
+    for (std::size_t seen = 0; seen < due_window::rows_per_read && to_count_->valid();
+         to_count_->next(), ++seen) {
+      if (!uncounted_.contains(to_count_->key())) {
+        ++found;
+      } else if (const auto due = keys::parse_due(to_count_->key()); // as it is now, not as it was then
+                 due && core_.store->is_of_earlier_process(due->number)) {
+        counted_.insert(due->number);
+        ++found;
+      }
+    }
+    core_.counts.schedules.add(found);
     if (to_count_->valid()) return true;
     to_count_.reset();
     return false;
@@ -176,8 +188,9 @@ private:
   }
 
   runtime_core& core_;
-  unread_ranges unread_;    ///< by the window
-  unread_ranges uncounted_; ///< when what an earlier process left was counted
+  unread_ranges unread_;                      ///< by the window
+  unread_ranges uncounted_;                   ///< when what an earlier process left was counted
+  std::unordered_set<std::uint64_t> counted_; ///< of the rows in `uncounted_`, those that can be read
   std::unique_ptr<row_cursor> to_count_;
   due_window window_;
   std::int64_t next_tick_ms_ = due_window::never;

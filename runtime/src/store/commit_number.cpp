@@ -1,11 +1,12 @@
 #include "store/commit_number.hpp"
 
+#include "store/damage_skip.hpp"
 #include "store/keys.hpp"
 
 namespace dormouse {
 
 unexpected<error> storage_failure(const rocksdb::Status& status) {
-  return fail(status.IsCorruption() ? errc::corrupt : errc::storage_error, "the store: " + status.ToString());
+  return fail(is_damage(status) ? errc::corrupt : errc::storage_error, "the store: " + status.ToString());
 }
 
 namespace commit_number {

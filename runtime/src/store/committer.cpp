@@ -43,12 +43,13 @@ void group_committer::submit(std::unique_ptr<pending_commit> commit) {
 
 /// Under the lock.
 void group_committer::take(std::unique_ptr<pending_commit> commit) {
+  if (commit->number_ == 0) commit->number_ = ++last_number_;
   auto* gate = commit->gate.get();
   if (gate != nullptr && gate->held_) {
     gate->behind_.push_back(std::move(commit));
     return;
   }
-  if (commit->behind_files && !held_.empty()) {
+  if (commit->behind_files && is_held_before(*commit)) {
     behind_files_.push_back(std::move(commit));
     return;
   }
@@ -76,10 +77,21 @@ void group_committer::files_synced(pending_commit* of, const expected<void>& out
     for (auto& behind : std::exchange(gate->behind_, {}))
       take(std::move(behind)); // behind another one that is held, it waits again
   }
-  if (held_.empty())
-    std::move(behind_files_.begin(), behind_files_.end(), std::back_inserter(waiting_)),
-        behind_files_.clear();
+  release_barriers();
   arrived_.notify_one();
+}
+
+bool group_committer::is_held_before(const pending_commit& barrier) const {
+  return std::any_of(held_.begin(), held_.end(),
+                     [&barrier](const auto& each) { return each.second->number_ < barrier.number_; });
+}
+
+/// Not what was submitted behind a barrier: while large bodies keep coming there is always something held.
+void group_committer::release_barriers() {
+  auto first = behind_files_.begin();
+  for (; first != behind_files_.end() && !is_held_before(**first); ++first)
+    waiting_.push_back(std::move(*first));
+  behind_files_.erase(behind_files_.begin(), first);
 }
 
 void group_committer::drain() {

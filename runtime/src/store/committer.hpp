@@ -51,6 +51,7 @@ private:
   friend class group_committer;
 
   std::optional<error> unwritable_; ///< why a new file is not on the disk
+  std::uint64_t number_ = 0;        ///< in the order in which they were submitted
 };
 
 struct commit_gate {
@@ -98,6 +99,8 @@ private:
   };
 
   void take(std::unique_ptr<pending_commit> commit);
+  void release_barriers();
+  bool is_held_before(const pending_commit& barrier) const;
   void files_synced(pending_commit* of, const expected<void>& outcome);
   void run();
   void run_settler();
@@ -114,7 +117,8 @@ private:
   batch waiting_;
   std::unordered_map<pending_commit*, std::unique_ptr<pending_commit>>
       held_;           ///< their files are being synced
-  batch behind_files_; ///< wait until `held_` is empty
+  batch behind_files_; ///< wait until those held that were submitted before them are gone; in order
+  std::uint64_t last_number_ = 0;
   bool stopping_ = false;
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> syncs_{0};

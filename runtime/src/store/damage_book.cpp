@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
+#include <iterator>
 
 namespace dormouse {
 namespace {
@@ -90,7 +92,8 @@ void damage_book::note(const key_range& rows, const error& why) {
   entry fresh{rows, why.message};
   {
     std::lock_guard guard(mutex_);
-    if (known_.contains(rows.from)) return;
+    if (is_within_known(rows) || !seen_.insert(std::hash<std::string>()(rows.from)).second) return;
+    if (seen_.size() > most_remembered) seen_.erase(seen_.begin());
     ++count_;
     if (known_.size() < most_listed) {
       known_.emplace(rows.from, fresh);
@@ -100,6 +103,14 @@ void damage_book::note(const key_range& rows, const error& why) {
     who = who_;
   }
   if (who) who(fresh);
+}
+
+/// Under the lock. A walk that begins within damage finds a part of what is known.
+bool damage_book::is_within_known(const key_range& rows) const {
+  auto behind = known_.upper_bound(rows.from);
+  if (behind == known_.begin()) return false;
+  const auto& [from, known] = *std::prev(behind);
+  return from == rows.from || rows.to <= known.rows.to;
 }
 
 std::vector<damage_book::entry> damage_book::entries() const {

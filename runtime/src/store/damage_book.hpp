@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,7 @@ inline constexpr std::string_view damage_note = "DAMAGE";
 class damage_book {
 public:
   static constexpr std::size_t most_listed = 100;
+  static constexpr std::size_t most_remembered = 100'000; ///< beyond it, a range may be counted again
 
   struct entry {
     key_range rows;
@@ -50,8 +52,11 @@ public:
   void tell(std::function<void(const entry&)> who);
 
 private:
+  bool is_within_known(const key_range& rows) const;
+
   mutable std::mutex mutex_;
-  std::map<std::string, entry> known_; ///< by the first key
+  std::map<std::string, entry> known_;   ///< by the first key
+  std::unordered_set<std::size_t> seen_; ///< hashes of all first keys
   std::uint64_t count_ = 0;
   std::function<void(const entry&)> who_;
   std::filesystem::path file_; ///< empty: none

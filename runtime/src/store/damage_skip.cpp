@@ -134,7 +134,7 @@ private:
   bool works(const digits& at) {
     seek(key_of(at));
     if (rows_->Valid() || rows_->status().ok()) return true;
-    if (!rows_->status().IsCorruption())
+    if (!is_damage(rows_->status()))
       other_ = error{errc::storage_error, "the store: " + rows_->status().ToString()};
     return false;
   }
@@ -200,12 +200,12 @@ private:
       out.lost.to = rows_->key().ToString();
     if (rows_->Valid() || rows_->status().ok()) // it can be read now
       out = {{from_, from_}, false};
-    else if (!rows_->status().IsCorruption())
+    else if (!is_damage(rows_->status()))
       return fail(errc::storage_error, "the store: " + rows_->status().ToString());
     if (out.is_at_end) return out;
     seek(out.lost.to);
     if (!rows_->Valid() && !rows_->status().ok())
-      return fail(rows_->status().IsCorruption() ? errc::corrupt : errc::storage_error,
+      return fail(is_damage(rows_->status()) ? errc::corrupt : errc::storage_error,
                   "the store: " + rows_->status().ToString());
     return out;
   }

@@ -18,6 +18,12 @@
 
 namespace dormouse {
 
+/// Of an iterator or a read: rows that are lost, as against a disk that has no descriptor or no memory to
+/// give now. A table that is gone is lost as a whole.
+inline bool is_damage(const rocksdb::Status& status) {
+  return status.IsCorruption() || status.IsPathNotFound();
+}
+
 struct damage_passed {
   key_range lost;
   bool is_at_end = false; ///< nothing behind the damage can be read: the iterator stands nowhere

@@ -1,6 +1,8 @@
 #include "store/db_generation.hpp"
 
 #include "store/damage_skip.hpp"
+#include "store/rocksdb_slice.hpp"
+#include "store/sound_rows.hpp"
 
 #include <fmt/format.h>
 
@@ -8,12 +10,6 @@
 #include <string>
 
 namespace dormouse {
-namespace {
-
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
-
-} // namespace
-
 /// What it stands on is its own, so that closing cannot take it away: the key is copied at each step, the
 /// value when it is asked for, or when the cursor is cut off.
 class generation_cursor final : public row_cursor {
@@ -31,6 +27,7 @@ public:
   ~generation_cursor() override {
     {
       std::lock_guard guard(mutex_);
+      sound_.reset();
       rows_.reset();
     }
     of_->forget(*this);
@@ -60,7 +57,7 @@ public:
     if (!rows_) return;
     if (order_ == scan_order::forward) {
       last_ = key_;
-      rows_->Next();
+      sound_ ? sound_->next() : rows_->Next();
     } else {
       rows_->Prev();
     }
@@ -89,6 +86,7 @@ public:
   void cut() noexcept {
     std::lock_guard guard(mutex_);
     if (valid_) take_value();
+    sound_.reset();
     rows_.reset();
   }
 
@@ -105,12 +103,25 @@ private:
         pass_damage([&] { return iterator_over(db); }, rows_, last_.empty() ? begin_ : last_ + '\0', end_);
     if (!passed) return unexpected<error>(passed.error());
     status_ = rocksdb::Status::OK();
-    ended_ = passed->is_at_end;
-    if (!ended_) take_key();
+    is_at_end_ = passed->is_at_end;
+    if (!passed->lost.is_empty()) sound_ = std::make_unique<sound_rows>(db, of_->tables_, passed->lost);
+    take_key();
     return std::move(passed->lost);
   }
 
   void take_key() {
+    if (sound_ && sound_->valid()) {
+      valid_ = value_taken_ = true;
+      key_ = sound_->key();
+      value_ = sound_->take_value();
+      return;
+    }
+    sound_.reset();
+    if (is_at_end_) {
+      valid_ = false;
+      ended_ = true;
+      return;
+    }
     valid_ = rows_->Valid();
     if (valid_) {
       const auto key = rows_->key();
@@ -137,6 +148,8 @@ private:
 
   mutable std::mutex mutex_; ///< the walk, against closing
   std::unique_ptr<rocksdb::Iterator> rows_;
+  std::unique_ptr<sound_rows> sound_; ///< of the damage that was passed last; before what `rows_` is at
+  bool is_at_end_ = false;            ///< nothing behind that damage can be read
   bool valid_ = false;
   bool ended_ = false; ///< before it was cut off
   rocksdb::Status status_;
@@ -171,6 +184,7 @@ void db_generation::close() noexcept {
     for (auto* cursor : cursors_)
       cursor->cut();
   }
+  tables_.close();
   db_->Close().PermitUncheckedError();
   db_.reset();
 }

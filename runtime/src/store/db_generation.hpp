@@ -9,6 +9,7 @@
 
 #include "ports/storage_engine.hpp"
 #include "store/commit_number.hpp"
+#include "store/sound_rows.hpp"
 
 #include <rocksdb/db.h>
 
@@ -51,6 +52,7 @@ private:
 
   std::shared_mutex in_use_; ///< shared: a read; exclusive: closing
   std::unique_ptr<rocksdb::DB> db_;
+  opened_tables tables_;     ///< those that are damaged, and those beside them
   std::mutex cursors_mutex_; ///< taken before that of a cursor
   std::unordered_set<class generation_cursor*> cursors_;
 };

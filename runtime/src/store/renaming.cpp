@@ -13,7 +13,7 @@
 namespace dormouse {
 namespace {
 
-constexpr std::size_t batch_bytes = std::size_t{1} << 20U;
+constexpr std::size_t rename_batch_bytes = std::size_t{1} << 20U;
 
 /// Writes collect here until they are a batch.
 class batch {
@@ -24,7 +24,7 @@ public:
     bytes_ += op.key.size() + (op.value ? op.value->size() : 0);
     commit_->writes.push_back(std::move(op));
   }
-  expected<void> write_if_full() { return bytes_ < batch_bytes ? expected<void>() : write(); }
+  expected<void> write_if_full() { return bytes_ < rename_batch_bytes ? expected<void>() : write(); }
   expected<void> write() {
     if (commit_->writes.empty()) return {};
     auto durable = commit_->durable();

@@ -1,6 +1,7 @@
 #include "store/reopening_db.hpp"
 
 #include "store/rocksdb_log.hpp"
+#include "store/rocksdb_slice.hpp"
 
 #include <fmt/format.h>
 #include <pthread.h>
@@ -26,8 +27,6 @@ constexpr std::chrono::seconds lasting{5};
 
 /// Instead of the last row that was acknowledged: all that is found counts.
 constexpr auto first_opening = std::numeric_limits<rocksdb::SequenceNumber>::max();
-
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
 rocksdb::Status open_database(const rocksdb::Options& options, const std::string& directory,
                               std::unique_ptr<rocksdb::DB>& out) {
@@ -282,7 +281,8 @@ void reopening_db::mend(std::unique_lock<std::mutex>& lock) {
   const auto begun = attempts_++ == 0 && outage_->is_told ? std::optional(outage_->why) : std::nullopt;
   const bool is_full = outage_->is_full;
   lock.unlock();
-  if (begun && how_.log) how_.log->error("{}; nothing is written until that is over", begun->message);
+  if (begun && how_.log)
+    how_.log->error(fmt::format("{}; nothing is written until that is over", begun->message));
   if (is_full) room_.give_up_ballast();
   const bool takes_files = room_.probe().has_value();
   lock.lock();
@@ -315,9 +315,11 @@ void reopening_db::replace(std::unique_lock<std::mutex>& lock) {
   if (!how_.log) return;
   lock.unlock();
   if (lasted)
-    how_.log->warn("the store in '{}' writes again after {} ms", how_.directory, lasted->count());
+    how_.log->warn(
+        fmt::format("the store in '{}' writes again after {} ms", how_.directory, lasted->count()));
   else if (status.IsCorruption())
-    how_.log->error("the store in '{}' cannot be opened anew: {}", how_.directory, status.ToString());
+    how_.log->error(
+        fmt::format("the store in '{}' cannot be opened anew: {}", how_.directory, status.ToString()));
   lock.lock();
 }
 

@@ -6,6 +6,7 @@
 #include "store/directory_lock.hpp"
 #include "store/exchange.hpp"
 #include "store/keys.hpp"
+#include "store/rocksdb_log.hpp"
 #include "store/rocksdb_options.hpp"
 #include "store/salvage.hpp"
 #include "store/wal_check.hpp"
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 
+#include <algorithm>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -22,11 +24,6 @@ namespace dormouse {
 namespace {
 
 namespace fs = std::filesystem;
-
-unexpected<error> failed(const fs::path& what, const std::error_code& why) {
-  return fail(errc::storage_error,
-              fmt::format("the repair of the store: '{}': {}", what.string(), why.message()));
-}
 
 /// Tables and blobs are never changed, so links to them will do; whatever else there is may be written to.
 expected<void> copy_database(const fs::path& from, const fs::path& to) {
@@ -40,9 +37,9 @@ expected<void> copy_database(const fs::path& from, const fs::path& to) {
     std::error_code unlinked;
     if (kind == ".sst" || kind == ".blob") fs::create_hard_link(file, to / file.filename(), unlinked);
     if ((kind != ".sst" && kind != ".blob") || unlinked) fs::copy_file(file, to / file.filename(), bad);
-    if (bad) return failed(file, bad);
+    if (bad) return repair_failed(file, bad);
   }
-  if (bad) return failed(from, bad);
+  if (bad) return repair_failed(from, bad);
   return {};
 }
 
@@ -71,35 +68,45 @@ struct opened_copy {
   std::unique_ptr<wal_check> check; ///< the options of the database refer to it
   std::unique_ptr<rocksdb::DB> db;
   bool log_was_cut = false;
+  bool lacks_tables = false;
 };
+
+rocksdb::Status open_copy(rocksdb::Options& options, const fs::path& directory, damaged_log at_damage,
+                          opened_copy& out) {
+  out.check = std::make_unique<wal_check>(directory, at_damage);
+  options.wal_filter = out.check.get();
+  rocksdb::DB* db = nullptr;
+  auto status = rocksdb::DB::Open(options, directory.string(), &db);
+  out.db.reset(db);
+  if (status.ok() && at_damage == damaged_log::refuse && out.check->problem()) { // RocksDB passes over it
+    out.db.reset();
+    status = rocksdb::Status::Corruption(*out.check->problem());
+  }
+  return status;
+}
 
 expected<opened_copy> open_copy(rocksdb::Options options, const fs::path& directory) {
   options.create_if_missing = false;
   options.disable_auto_compactions = true; // which would meet the damage
   opened_copy out;
-  out.check = std::make_unique<wal_check>(directory);
-  options.wal_filter = out.check.get();
-  rocksdb::DB* db = nullptr;
-  auto status = rocksdb::DB::Open(options, directory.string(), &db);
-  if (status.ok() && out.check->problem()) { // a hole that RocksDB passes over
-    delete db;
-    db = nullptr;
-    status = rocksdb::Status::Corruption(*out.check->problem());
-  }
-  if (status.IsCorruption()) { // of the log, perhaps: what is in front of the damage is whole
-    out.check = std::make_unique<wal_check>(directory);
-    options.wal_filter = out.check.get();
+  auto status = open_copy(options, directory, damaged_log::refuse, out);
+  if (is_damage(status)) { // of the log, perhaps: what is in front of the damage is whole
     options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
     options.track_and_verify_wals_in_manifest = false;
     out.log_was_cut = true;
-    status = rocksdb::DB::Open(options, directory.string(), &db);
+    status = open_copy(options, directory, damaged_log::stop, out);
+  }
+  if (is_damage(status)) {           // a table is gone, perhaps, or was cut
+    options.paranoid_checks = false; // does not ask for each at once; passes over damage of the log, too
+    status = open_copy(options, directory, damaged_log::stop, out);
+    out.lacks_tables = true;
+    out.log_was_cut = out.check->problem().has_value();
   }
   if (!status.ok())
-    return fail(status.IsCorruption() ? errc::corrupt : errc::storage_error,
+    return fail(is_damage(status) ? errc::corrupt : errc::storage_error,
                 fmt::format("the damaged store cannot be opened: {}", status.ToString()));
-  out.db.reset(db);
   // What is in memory only, as a table: each table is looked through.
-  if (status = db->Flush({}); !status.ok())
+  if (status = out.db->Flush({}); !status.ok())
     return fail(errc::storage_error, "the repair of the store: " + status.ToString());
   return out;
 }
@@ -122,17 +129,21 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
   repair_report report;
   {
     if (auto copied = copy_database(directory, work); !copied) return unexpected<error>(copied.error());
-    const auto options = rocksdb_options(settings);
+    auto options = rocksdb_options(settings);
+    options.info_log = make_rocksdb_log(settings.log); // RocksDB's own aborts the process on a full disk
     auto damaged = open_copy(options, work);
     if (!damaged) return unexpected<error>(damaged.error());
     const auto old_mark = watermark::open(work); // damaged itself, it tells nothing
-    report.log_was_cut = damaged->log_was_cut ||
-                         (old_mark && commit_number::read(*damaged->db).value_or(0) < old_mark->commits());
+    report.log_was_cut = damaged->log_was_cut || !old_mark ||
+                         commit_number::read(*damaged->db).value_or(0) < old_mark->commits();
     if (report.log_was_cut && lost == missing_commits::refuse)
-      return fail(
-          errc::corrupt,
-          "the log of the store is damaged, and a repair would give up the commits behind the damage; "
-          "`dormouse repair` does so");
+      return fail(errc::corrupt, "the log of the store is damaged, or its watermark, and a repair would give "
+                                 "up the commits that are "
+                                 "missing; "
+                                 "`dormouse repair` does so");
+    if (damaged->lacks_tables && lost == missing_commits::refuse)
+      return fail(errc::corrupt,
+                  "files of the store are missing; `dormouse repair` gives up what was in them");
     auto into = settings;
     into.directory = fresh;
     auto engine = open_rocksdb(into);
@@ -143,8 +154,9 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
     report.lost = std::move(saved->lost);
     auto mark = watermark::open(fresh);
     if (!mark) return unexpected<error>(mark.error());
-    if (old_mark && old_mark->epoch() > mark->epoch())
-      if (auto noted = mark->note_epoch(old_mark->epoch()); !noted) return unexpected<error>(noted.error());
+    const auto epoch = old_mark ? old_mark->epoch() : saved->last_epoch + most_epochs_lost;
+    if (auto noted = mark->note_epoch(std::max(mark->epoch(), epoch)); !noted)
+      return unexpected<error>(noted.error());
   }
   std::error_code bad;
   std::string kept = fmt::format("damaged-{}", now_ms);
@@ -157,7 +169,10 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
 }
 
 expected<void> finish_repair(const fs::path& directory) {
-  if (!is_exchange_open(directory)) return {};
+  if (!is_exchange_open(directory)) {
+    const work_folders left(directory); // by one that was killed
+    return {};
+  }
   auto held = hold_store(directory);
   if (!held) return unexpected<error>(held.error());
   return go_on_with_exchange(directory);

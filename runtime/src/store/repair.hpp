@@ -27,8 +27,8 @@ struct repair_report {
   bool log_was_cut = false;     ///< the log was damaged: commits at its end may be missing
 };
 
-/// What becomes of commits at the end of a damaged log: those behind the damage, which the world may have
-/// seen.
+/// What becomes of commits at the end of a damaged log, which the world may have seen, and of what was in
+/// table files that are gone.
 enum class missing_commits : std::uint8_t { refuse, give_up };
 
 /// Of a store that nobody has open. Errors: `directory_locked`, `directory_unusable`, `storage_error`; the

@@ -7,6 +7,7 @@
 #include "store/reopening_db.hpp"
 #include "store/repair.hpp"
 #include "store/rocksdb_options.hpp"
+#include "store/rocksdb_slice.hpp"
 #include "store/wal_check.hpp"
 #include "store/watermark.hpp"
 
@@ -19,8 +20,6 @@
 
 namespace dormouse {
 namespace {
-
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
 class rocksdb_engine final : public storage_engine {
 public:

@@ -1,5 +1,6 @@
 #include "store/rocksdb_log.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/logger.h>
 
 #include <algorithm>
@@ -34,9 +35,9 @@ public:
     while (!text.empty() && text.back() == '\n')
       text.remove_suffix(1);
     if (level == rocksdb::WARN_LEVEL)
-      log_->warn("the store's RocksDB: {}", text);
+      log_->warn(fmt::format("the store's RocksDB: {}", text));
     else
-      log_->error("the store's RocksDB: {}", text);
+      log_->error(fmt::format("the store's RocksDB: {}", text));
   }
 
 private:
@@ -44,7 +45,8 @@ private:
     std::lock_guard guard(mutex_);
     const auto now = std::chrono::steady_clock::now();
     if (now - begun_ >= period) {
-      if (left_out_ != 0) log_->warn("the store's RocksDB: {} more lines were left out", left_out_);
+      if (left_out_ != 0)
+        log_->warn(fmt::format("the store's RocksDB: {} more lines were left out", left_out_));
       begun_ = now;
       said_ = left_out_ = 0;
     }

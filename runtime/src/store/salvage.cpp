@@ -20,10 +20,7 @@
 namespace dormouse {
 namespace {
 
-/// How often a store may have been opened since the last row that can be read; there are 2^24 epochs.
-constexpr std::uint64_t most_epochs_lost = 65'536;
-
-constexpr std::size_t batch_bytes = std::size_t{1} << 20U;
+constexpr std::size_t rescue_batch_bytes = std::size_t{1} << 20U;
 
 /// Behind all keys.
 const std::string last_key(1, '\xff');
@@ -34,9 +31,9 @@ public:
 
   expected<void> put(std::string key, std::string value) {
     bytes_ += key.size() + value.size();
-    note_epoch(key);
+    note_epoch(key, value);
     writes_.push_back({std::move(key), std::move(value)});
-    return bytes_ < batch_bytes ? expected<void>() : flush();
+    return bytes_ < rescue_batch_bytes ? expected<void>() : flush();
   }
   expected<void> flush() {
     if (writes_.empty()) return {};
@@ -50,8 +47,11 @@ public:
 
 private:
   /// Ids begin with the epoch in which they were given out.
-  void note_epoch(std::string_view key) {
+  void note_epoch(std::string_view key, std::string_view value) {
     std::uint64_t id = 0;
+    if (key == keys::store_info())
+      if (auto info = unseal_value<store_info>(frame_type::store_info, value))
+        last_epoch_ = std::max(last_epoch_, info->epoch);
     if (auto queued = keys::parse_queue(key))
       id = queued->id;
     else if (auto letter = keys::parse_dead_letter(key))
@@ -84,8 +84,7 @@ expected<void> walk(const iterator_maker& make, std::string from, const std::str
     }
     const auto status = rows->status();
     if (status.ok()) return {};
-    if (!status.IsCorruption())
-      return fail(errc::storage_error, "the repair of the store: " + status.ToString());
+    if (!is_damage(status)) return fail(errc::storage_error, "the repair of the store: " + status.ToString());
     auto passed = pass_damage(make, rows, from, end);
     if (!passed) return unexpected<error>(passed.error());
     if (!passed->lost.is_empty()) lost(passed->lost, status);
@@ -128,7 +127,10 @@ public:
         .and_then([this] { return point_again(); })
         .and_then([this] { return list_losses(); })
         .and_then([this] { return writer_.flush(); })
-        .map([this] { return std::move(out_); });
+        .map([this] {
+          out_.last_epoch = writer_.last_epoch();
+          return std::move(out_);
+        });
   }
 
 private:
@@ -199,8 +201,7 @@ private:
       ++out_.rows;
       return writer_.put(std::move(key), std::move(value));
     }
-    if (!status.IsCorruption())
-      return fail(errc::storage_error, "the repair of the store: " + status.ToString());
+    if (!is_damage(status)) return fail(errc::storage_error, "the repair of the store: " + status.ToString());
     out_.lost.push_back({key, key + '\0', status.ToString(), now_ms_});
     return {};
   }

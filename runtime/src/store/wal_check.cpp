@@ -23,7 +23,7 @@ std::uint64_t little_endian(std::string_view bytes) {
   return value;
 }
 
-std::string file_name(std::uint64_t log) { return fmt::format("{:06}.log", log); }
+std::string name_of_log(std::uint64_t log) { return fmt::format("{:06}.log", log); }
 
 } // namespace
 
@@ -39,8 +39,10 @@ rocksdb::WalFilter::WalProcessingOption wal_check::LogRecordFound(unsigned long 
   const auto sequence = little_endian(record.substr(0, 8));
   if (!problem_ && next_sequence_ != 0 && sequence > next_sequence_)
     problem_ = fmt::format("{} writes are missing before write {}, in {} or the log before it",
-                           sequence - next_sequence_, sequence, file_name(log_));
-  if (problem_) return WalProcessingOption::kCorruptedRecord;
+                           sequence - next_sequence_, sequence, name_of_log(log_));
+  if (problem_)
+    return at_damage_ == damaged_log::stop ? WalProcessingOption::kStopReplay
+                                           : WalProcessingOption::kCorruptedRecord;
   next_sequence_ = recycled_ ? 0 : sequence + little_endian(record.substr(8, 4));
   return WalProcessingOption::kContinueProcessing;
 }
@@ -48,12 +50,12 @@ rocksdb::WalFilter::WalProcessingOption wal_check::LogRecordFound(unsigned long 
 void wal_check::begin_log(std::uint64_t number, std::string_view first_record) {
   log_ = number;
   std::array<char, header_bytes + batch_header_bytes> begin{};
-  std::ifstream file(directory_ / file_name(number), std::ios::binary);
+  std::ifstream file(directory_ / name_of_log(number), std::ios::binary);
   if (!file.read(begin.data(), begin.size())) return; // RocksDB could read it
   recycled_ = begin[type_at] >= first_recyclable_type;
   const std::string_view on_disk(begin.data() + header_bytes, batch_header_bytes);
   if (!recycled_ && on_disk != first_record.substr(0, batch_header_bytes))
-    problem_ = fmt::format("the first records of {} are missing", file_name(number));
+    problem_ = fmt::format("the first records of {} are missing", name_of_log(number));
 }
 
 } // namespace dormouse

@@ -20,11 +20,15 @@
 
 namespace dormouse {
 
+/// What a hole does: the opening fails, or it ends with what is in front of the hole.
+enum class damaged_log : std::uint8_t { refuse, stop };
+
 class wal_check final : public rocksdb::WalFilter {
 public:
-  explicit wal_check(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  explicit wal_check(std::filesystem::path directory, damaged_log at_damage = damaged_log::refuse)
+      : directory_(std::move(directory)), at_damage_(at_damage) {}
 
-  /// What is wrong with the log, naming the file; then the opening fails.
+  /// What is wrong with the log, naming the file.
   const std::optional<std::string>& problem() const noexcept { return problem_; }
 
   /// Whether there was anything to replay.
@@ -39,6 +43,7 @@ private:
   void begin_log(std::uint64_t number, std::string_view first_record);
 
   std::filesystem::path directory_;
+  damaged_log at_damage_;
   std::optional<std::string> problem_;
   std::uint64_t log_ = 0;           ///< the number of the current one
   bool recycled_ = false;           ///< written by an earlier version, over the file of an older log

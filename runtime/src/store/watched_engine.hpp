@@ -1,8 +1,8 @@
 #pragma once
 
-/// An engine that writes down what it meets of damage: single rows that are read, and writes that fail
-/// because the store has met damage by itself, when it compacts its tables. Walks are watched by whoever
-/// passes over what is damaged (readable_cursor.hpp).
+/// An engine that writes down what it meets of damage: single rows that are read, whose errors name them, and
+/// writes that fail because the store has met damage by itself, when it compacts its tables. Walks are
+/// watched by whoever passes over what is damaged (readable_cursor.hpp).
 
 #include "ports/storage_engine.hpp"
 #include "store/damage_book.hpp"
@@ -19,8 +19,10 @@ public:
 
   expected<std::optional<std::string>> get(std::string_view key) override {
     auto row = inner_->get(key);
-    if (!row && row.error().code == errc::corrupt) book_.note_row(key, row.error());
-    return row;
+    if (row || row.error().code != errc::corrupt) return row;
+    book_.note_row(key, row.error());
+    return fail(errc::corrupt, describe_rows({std::string(key), std::string(key) + '\0'}) +
+                                   " cannot be read: " + row.error().message);
   }
 
   expected<void> write(std::span<const write_set* const> sets) override {

@@ -22,9 +22,9 @@
 namespace dormouse {
 namespace {
 
-constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t watermark_bytes = 4096;
 constexpr std::size_t between_copies = 1024; ///< in another sector than the first
-constexpr std::string_view magic = "DMWM";
+constexpr std::string_view watermark_magic = "DMWM";
 
 static_assert(std::endian::native == std::endian::little, "the bytes of the file are little-endian");
 
@@ -43,7 +43,7 @@ struct copy {
 static_assert(sizeof(copy) == 24);
 
 copy make_copy(std::uint64_t turn, std::uint64_t value) noexcept {
-  copy made{{magic[0], magic[1], magic[2], magic[3]}, 0, turn, value};
+  copy made{{watermark_magic[0], watermark_magic[1], watermark_magic[2], watermark_magic[3]}, 0, turn, value};
   made.crc = made.sum();
   return made;
 }
@@ -56,8 +56,8 @@ unexpected<error> failed(const std::filesystem::path& file, std::string_view wha
 
 /// Whole or not at all: under another name first.
 expected<void> make_file(const std::filesystem::path& file) {
-  std::string page(page_bytes, '\0');
-  for (std::size_t counter : {std::size_t{0}, page_bytes / 2})
+  std::string page(watermark_bytes, '\0');
+  for (std::size_t counter : {std::size_t{0}, watermark_bytes / 2})
     for (std::uint64_t turn : {0, 1}) {
       const auto empty = make_copy(turn, 0);
       std::memcpy(page.data() + counter + turn * between_copies, &empty, sizeof(empty));
@@ -95,9 +95,12 @@ expected<watermark> watermark::open(const std::filesystem::path& directory) {
   };
   struct stat facts {};
   if (::fstat(from.number(), &facts) != 0) return failed(file, "looked at");
-  if (facts.st_size != static_cast<off_t>(page_bytes))
-    return damaged(fmt::format("has {} bytes instead of {}", facts.st_size, page_bytes));
-  auto* page = ::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from.number(), 0);
+  if (facts.st_size != static_cast<off_t>(watermark_bytes))
+    return damaged(fmt::format("has {} bytes instead of {}", facts.st_size, watermark_bytes));
+  std::array<char, watermark_bytes> readable{}; // a page that cannot be read would be a SIGBUS
+  if (::pread(from.number(), readable.data(), readable.size(), 0) != static_cast<ssize_t>(readable.size()))
+    return failed(file, "read");
+  auto* page = ::mmap(nullptr, watermark_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from.number(), 0);
   if (page == MAP_FAILED) return failed(file, "mapped");
   watermark opened(file, static_cast<char*>(page));
   if (!opened.read(opened.commits_) || !opened.read(opened.epoch_)) return damaged("cannot be read");
@@ -111,7 +114,7 @@ watermark::watermark(watermark&& other) noexcept
       epoch_(other.epoch_) {}
 
 watermark::~watermark() {
-  if (page_ != nullptr) ::munmap(page_, page_bytes);
+  if (page_ != nullptr) ::munmap(page_, watermark_bytes);
 }
 
 void watermark::note_commits(std::uint64_t number) noexcept { write(commits_, number); }
@@ -119,7 +122,7 @@ void watermark::note_commits(std::uint64_t number) noexcept { write(commits_, nu
 expected<void> watermark::note_epoch(std::uint64_t epoch) {
   for (int each = 0; each < 2; ++each)
     write(epoch_, epoch); // no copy has an earlier one
-  if (::msync(page_, page_bytes, MS_SYNC) != 0) return failed(file_, "synced");
+  if (::msync(page_, watermark_bytes, MS_SYNC) != 0) return failed(file_, "synced");
   return {};
 }
 
@@ -129,7 +132,8 @@ bool watermark::read(counter& into) const noexcept {
   for (std::size_t which : {0, 1}) {
     copy one{};
     std::memcpy(&one, page_ + into.offset + which * between_copies, sizeof(one));
-    if (std::string_view(one.magic.data(), one.magic.size()) != magic || one.crc != one.sum()) continue;
+    if (std::string_view(one.magic.data(), one.magic.size()) != watermark_magic || one.crc != one.sum())
+      continue;
     if (found && one.turn < into.turn) continue;
     into.turn = one.turn;
     into.value = one.value;

@@ -14,7 +14,7 @@ namespace dormouse::samples {
 
 namespace {
 
-constexpr std::size_t block_size = std::size_t{64} * 1024;
+constexpr std::size_t compressed_block = std::size_t{64} * 1024;
 
 enum class last_run : bool { no, yes };
 
@@ -42,7 +42,7 @@ std::string gzip(const answer_body& body) {
           "zlib");
   const std::unique_ptr<z_stream, int (*)(z_stream*)> ends{&stream, deflateEnd};
   std::string out;
-  std::array<Bytef, block_size> block; // NOLINT: deflate fills it
+  std::array<Bytef, compressed_block> block; // NOLINT: deflate fills it
   for_each_run(body, [&](std::string_view run, last_run last) {
     // zlib does not write through it, it only lacks the const.
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(run.data()));
@@ -64,7 +64,7 @@ std::string brotli(const answer_body& body) {
   constexpr std::uint32_t fast = 4;
   BrotliEncoderSetParameter(encoder.get(), BROTLI_PARAM_QUALITY, fast);
   std::string out;
-  std::array<std::uint8_t, block_size> block; // NOLINT: the encoder fills it
+  std::array<std::uint8_t, compressed_block> block; // NOLINT: the encoder fills it
   for_each_run(body, [&](std::string_view run, last_run last) {
     const auto* in = reinterpret_cast<const std::uint8_t*>(run.data());
     auto in_left = run.size();
@@ -85,7 +85,7 @@ std::string zstandard(const answer_body& body) {
   const std::unique_ptr<ZSTD_CCtx, std::size_t (*)(ZSTD_CCtx*)> context{ZSTD_createCCtx(), ZSTD_freeCCtx};
   require(context != nullptr, "zstd");
   std::string out;
-  std::array<char, block_size> block; // NOLINT: the encoder fills it
+  std::array<char, compressed_block> block; // NOLINT: the encoder fills it
   for_each_run(body, [&](std::string_view run, last_run last) {
     ZSTD_inBuffer in{run.data(), run.size(), 0};
     const auto what = last == last_run::yes ? ZSTD_e_end : ZSTD_e_continue;

@@ -14,7 +14,7 @@ namespace dormouse::samples {
 namespace {
 
 constexpr std::string_view html = "text/html; charset=utf-8";
-constexpr std::string_view prefix = "/pages/";
+constexpr std::string_view pages_prefix = "/pages/";
 constexpr std::uint32_t missing_page = 99;
 
 // 0 for a page that is not there.
@@ -61,7 +61,8 @@ std::vector<std::uint32_t> links_of_page(std::uint32_t number) {
   };
   add(2 * number);
   add(2 * number + 1);
-  add(static_cast<std::uint32_t>(value_of(std::string{prefix} + std::to_string(number)) % linked_page_count) +
+  add(static_cast<std::uint32_t>(value_of(std::string{pages_prefix} + std::to_string(number)) %
+                                 linked_page_count) +
       1);
   add(1);
   if (number == linked_page_count) {
@@ -74,7 +75,7 @@ reply linked_page(const incoming_request& request) {
   if (request.method != "GET" && request.method != "HEAD") {
     return wrong_method("GET, HEAD");
   }
-  const auto number = number_of(std::string_view{request.plan.key}.substr(prefix.size()));
+  const auto number = number_of(std::string_view{request.plan.key}.substr(pages_prefix.size()));
   if (number == 0) {
     return text_reply(404, html,
                       "<!DOCTYPE html>\n<title>Not found</title>\n<p><a href=\"1\">The first page</a></p>\n");

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::array<std::string_view, 6> languages{"C", "C++", "Go", "Python", "Rust", "TypeScript"};
 
-constexpr std::string_view prefix = "/repos/";
+constexpr std::string_view repos_prefix = "/repos/";
 
 // RFC 9110, 13.1.2: weak comparison, so W/ makes no difference.
 bool matches(std::string_view if_none_match, std::string_view etag) {
@@ -67,7 +67,7 @@ reply repo_reply(const incoming_request& request, std::uint64_t hit) {
     add_rate_limit(answer, limit, hit);
     return answer;
   }
-  const auto full_name = request.plan.key.substr(prefix.size());
+  const auto full_name = request.plan.key.substr(repos_prefix.size());
   const auto facts = repo_facts_of(full_name);
   if (matches(request.header("if-none-match"), facts.etag)) {
     answer.status = 304;

@@ -1,5 +1,6 @@
 #include "upstream/upstream_connection.hpp"
 
+#include "upstream/append_number.hpp"
 #include "upstream/reply.hpp"
 #include "upstream/work_reply.hpp"
 
@@ -32,12 +33,6 @@ constexpr std::chrono::milliseconds default_slow_pause{10};
 
 // Room beyond the header limit, so that the parser is the one to notice it.
 constexpr std::size_t input_slack = 1024;
-
-template <class Number> void append_number(std::string& out, Number number) {
-  std::array<char, 20> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
-}
 
 std::string_view reason_of(std::uint16_t status) {
   const auto reason = http::obsolete_reason(http::int_to_status(status));

@@ -1,5 +1,6 @@
 #include "upstream/work_reply.hpp"
 
+#include "upstream/append_number.hpp"
 #include "upstream/compression.hpp"
 #include "upstream/cookie_pairs.hpp"
 #include "upstream/json_text.hpp"
@@ -16,12 +17,6 @@ namespace dormouse::samples {
 namespace {
 
 constexpr std::uint64_t plain_size = 1024;
-
-template <class Number> void append_number(std::string& out, Number number) {
-  std::array<char, 20> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
-}
 
 std::string key_json(const incoming_request& request, std::uint64_t hit) {
   std::string out;
