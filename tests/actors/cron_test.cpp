@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::cron_test {
+
 using namespace std::chrono_literals;
 using std::chrono::system_clock;
 
@@ -263,3 +264,5 @@ TEST_CASE("cron: what is none is refused, and says which part") {
   CHECK(refusal("* * * * *", "../../etc/passwd").find("tz database") != std::string::npos);
   CHECK_THROWS_AS(cron("no"), failure);
 }
+
+} // namespace dormouse::test::cron_test

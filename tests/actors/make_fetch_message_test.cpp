@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::make_fetch_message_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 using namespace std::string_view_literals;
@@ -251,3 +252,5 @@ TEST_CASE("headers that belong to the connection cannot be set") {
   }
   CHECK(make({.headers = {{"X-Host", "1"}, {"Cookie", "a=b"}, {"Authorization", "x"}}}));
 }
+
+} // namespace dormouse::test::make_fetch_message_test

@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::object_ref_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -235,3 +236,5 @@ TEST_CASE("a reference keeps its router and copies are the same object") {
   CHECK_FALSE(watched.expired());
   CHECK(copy.routes() == watched.lock());
 }
+
+} // namespace dormouse::test::object_ref_test

@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::object_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 using namespace std::string_view_literals;
@@ -728,3 +729,5 @@ TEST_CASE("storage: a limit of the host is a named error at the call") {
   t.turn.refuse = error{errc::too_large, "the limit is 5; see options::five"};
   CHECK(failure_of([&] { dormouse::storage(t.turn).put("key", 1); }) == *t.turn.refuse);
 }
+
+} // namespace dormouse::test::object_test

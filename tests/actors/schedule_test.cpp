@@ -4,7 +4,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace dormouse;
+namespace dormouse::test::schedule_test {
+
 using namespace std::chrono_literals;
 using std::chrono::system_clock;
 
@@ -65,3 +66,5 @@ TEST_CASE("a schedule is at most 100 years ahead, however the time is given") {
         when(every(std::chrono::hours::max()))})
     CHECK(refusal(each).find("more than 36525 days ahead") != std::string::npos);
 }
+
+} // namespace dormouse::test::schedule_test

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace dormouse::test {
+namespace dormouse::test::acknowledged_commit_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -138,4 +138,4 @@ TEST_CASE("R3: kill -9 never leaves a part of an object that was destroyed") {
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::acknowledged_commit_test

@@ -14,7 +14,7 @@
 #include <map>
 #include <sstream>
 
-namespace dormouse::test {
+namespace dormouse::test::call_crash_test {
 namespace {
 
 constexpr int kills = 30;
@@ -104,4 +104,4 @@ TEST_CASE(
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::call_crash_test

@@ -18,7 +18,7 @@
 #include <charconv>
 #include <map>
 
-namespace dormouse::test {
+namespace dormouse::test::fetch_crash_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -307,4 +307,4 @@ TEST_CASE("R3 R4 R7 R8 R9: kill -9 at 50 random moments under load: every contin
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::fetch_crash_test

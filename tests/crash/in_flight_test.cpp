@@ -15,7 +15,7 @@
 
 #include <array>
 
-namespace dormouse::test {
+namespace dormouse::test::in_flight_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -170,4 +170,4 @@ TEST_CASE(
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::in_flight_test

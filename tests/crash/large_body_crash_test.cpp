@@ -11,7 +11,7 @@
 
 #include <doctest/doctest.h>
 
-namespace dormouse::test {
+namespace dormouse::test::large_body_crash_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -112,4 +112,4 @@ TEST_CASE("R3 R7 R12 R16: kill -9 at random moments while large bodies move, to 
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::large_body_crash_test

@@ -15,7 +15,7 @@
 #include <condition_variable>
 #include <mutex>
 
-namespace dormouse::test {
+namespace dormouse::test::no_files_left_test {
 namespace {
 
 class listener : public durable_object {
@@ -135,4 +135,4 @@ TEST_CASE(
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::no_files_left_test

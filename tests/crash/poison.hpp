@@ -7,19 +7,24 @@
 
 #include <dormouse/dormouse.hpp>
 
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace dormouse::test {
 
-enum class death : std::uint8_t { none, segfault, abort, overflow, terminate, killed, hang };
+enum class death : std::uint8_t { none, segfault, abort, overflow, terminate, memory, killed, hang };
 
 /// How this process dies of poison.
 inline death& way_to_die() {
@@ -33,8 +38,19 @@ inline std::uint64_t overflow(std::uint64_t depth) { // NOLINT: that is the poin
   return depth == ~std::uint64_t{0} ? 0 : overflow(depth + 1) + static_cast<std::uint64_t>(frame[0]);
 }
 
-inline void take_all_memory() { throw std::bad_alloc(); }
-inline void out_of_memory() noexcept { take_all_memory(); } // which is std::terminate
+/// Until there is none, in a place that no exception may leave.
+inline void take_all_memory() noexcept {
+  std::ifstream statm("/proc/self/statm");
+  rlim_t pages = 0;
+  statm >> pages;
+  const rlim_t room = rlim_t{256} << 20U;
+  const rlim_t bytes = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + room;
+  const rlimit limit{bytes, bytes};
+  ::setrlimit(RLIMIT_AS, &limit);
+  std::vector<std::unique_ptr<char[]>> taken; // NOLINT: that is the point
+  for (;;)
+    taken.push_back(std::make_unique<char[]>(std::size_t{4} << 20U)); // NOLINT
+}
 
 inline void take_poison() {
   int* volatile nowhere = nullptr;
@@ -50,7 +66,9 @@ inline void take_poison() {
     if (overflow(0) == 1) std::abort();
     return;
   case death::terminate:
-    return out_of_memory();
+    std::terminate();
+  case death::memory:
+    return take_all_memory();
   case death::killed: // as by the kernel when there is no memory
     ::kill(::getpid(), SIGKILL);
     return;

@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-namespace dormouse::test {
+namespace dormouse::test::poison_test {
 namespace {
 
 constexpr int deaths = 3; ///< the default of options::max_deaths
@@ -88,6 +88,14 @@ TEST_CASE("R22: a schedule whose method calls std::terminate is a dead letter af
   CHECK(seen.died == deaths);
   CHECK(seen.count("letter VICTIM.on_time 3 quarantined: ") == 1);
   CHECK(seen.first("letter").find("SIGABRT") != std::string::npos);
+  CHECK(seen.count("works 1") == 1);
+}
+
+TEST_CASE("R22: a task that takes all memory is stuck after three deaths") {
+  const auto seen = live("task", "memory");
+  CHECK(seen.died == deaths);
+  CHECK(seen.count("stuck 1 ") == 1);
+  CHECK(seen.first("stuck").find("SIGABRT") != std::string::npos);
   CHECK(seen.count("works 1") == 1);
 }
 
@@ -170,4 +178,4 @@ TEST_CASE("R22: kill -9 at any time condemns nobody") {
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::poison_test

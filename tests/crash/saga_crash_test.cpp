@@ -10,7 +10,7 @@
 
 #include <doctest/doctest.h>
 
-namespace dormouse::test {
+namespace dormouse::test::saga_crash_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -77,4 +77,4 @@ TEST_CASE("R3 R7 R16: kill -9 at 100 random moments of checkout sagas: nobody is
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::saga_crash_test

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace dormouse::test {
+namespace dormouse::test::schedule_crash_test {
 namespace {
 
 constexpr int kills = 15;
@@ -59,4 +59,4 @@ TEST_CASE("R3 R6: kill -9 loses no schedule and repeats none in effect, of those
 }
 
 } // namespace
-} // namespace dormouse::test
+} // namespace dormouse::test::schedule_crash_test

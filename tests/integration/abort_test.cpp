@@ -19,9 +19,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::abort_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -783,3 +783,5 @@ TEST_CASE_FIXTURE(
   running.stop();
   CHECK(disk(directory.path()).count('G') == 0);
 }
+
+} // namespace dormouse::test::abort_test

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::attempts_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 using std::chrono::steady_clock;
 
 namespace {
@@ -455,3 +455,5 @@ TEST_CASE_FIXTURE(fixture, "R11: the attempts of earlier processes count") {
   CHECK(upstream.hits("a") == 3);
   CHECK(running.stats().retries == 0);
 }
+
+} // namespace dormouse::test::attempts_test

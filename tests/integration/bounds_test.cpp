@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::bounds_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -551,3 +551,5 @@ TEST_CASE_FIXTURE(fixture, "R14: the codes of results are these strings") {
   CHECK(to_string(fetch_errc::circuit_open) == "CIRCUIT_OPEN");
   CHECK(running.stats().fetch_errors == 4);
 }
+
+} // namespace dormouse::test::bounds_test

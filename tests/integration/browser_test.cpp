@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::browser_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -802,3 +802,5 @@ TEST_CASE_FIXTURE(fixture, "R21: cookies for a jar that is damaged meanwhile: th
   CHECK(value_of(me.call<&surfer::pages>()) == 0);
   CHECK(sent(someone(running, "you"), "b") == pairs{});
 }
+
+} // namespace dormouse::test::browser_test

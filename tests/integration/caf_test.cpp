@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::caf_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -261,3 +261,5 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(*errors == 0);
   CHECK(value_of(sums.call<&calculator::total>()) == requests / 10);
 }
+
+} // namespace dormouse::test::caf_test

@@ -9,8 +9,8 @@
 
 #include <fstream>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::connection_options_test {
+
 using nlohmann::json;
 
 namespace {
@@ -172,3 +172,5 @@ TEST_CASE_FIXTURE(fixture, "options of connections, origins and queues that cann
   check("queues", [](options& o) { o.queues["not a name"] = {}; });
   check("queues", [](options& o) { o.queues["bulk"] = {.max_in_flight = 0}; });
 }
+
+} // namespace dormouse::test::connection_options_test

@@ -5,9 +5,7 @@
 
 #include <filesystem>
 
-using namespace dormouse;
-using namespace dormouse::test;
-
+namespace dormouse::test::dead_letters_test {
 namespace {
 
 constexpr int tries = 5; // of a handler, before its message is given up on
@@ -136,3 +134,5 @@ TEST_CASE(
   running.stop();
   CHECK(code_of([&] { letters.list(); }) == errc::stopped);
 }
+
+} // namespace dormouse::test::dead_letters_test

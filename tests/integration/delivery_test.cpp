@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::delivery_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -506,3 +506,5 @@ TEST_CASE_FIXTURE(fixture, "R5: a fetch that is waited for keeps nobody awake") 
   CHECK(stats.queued_fetches == 1);
   CHECK(stats.active_bytes == 0);
 }
+
+} // namespace dormouse::test::delivery_test

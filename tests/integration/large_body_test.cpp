@@ -22,9 +22,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::large_body_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -732,3 +732,5 @@ TEST_CASE_FIXTURE(fixture, "R12: max_body_bytes holds for what a small compresse
   CHECK(contains(large.message, "options::max_body_bytes"));
   CHECK(no_blob_files(directory.path()));
 }
+
+} // namespace dormouse::test::large_body_test

@@ -17,9 +17,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::observer_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -298,3 +298,5 @@ TEST_CASE_FIXTURE(fixture, "stats: each origin has its counts, its classes of st
   CHECK(times.percentile(1) >= 2048ms);
   CHECK(times.percentile(0.5) <= 1024ms);
 }
+
+} // namespace dormouse::test::observer_test

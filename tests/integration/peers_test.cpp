@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::peers_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 using nlohmann::json;
 
 namespace {
@@ -568,3 +568,5 @@ TEST_CASE_FIXTURE(fixture,
         json{{"method", "CONNECT"}, {"target", node.tls_url().substr(8)}, {"authorization", nullptr}});
   CHECK(seen[3].at("authorization") == "Basic ZG9ybW91c2U6YWNvcm4=");
 }
+
+} // namespace dormouse::test::peers_test

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::recovery_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -501,3 +501,5 @@ TEST_CASE_FIXTURE(fixture, "R21: a store with random damage answers every call w
     CHECK(eventually([&running] { return running.stats().queued_fetches == 0; }));
   }
 }
+
+} // namespace dormouse::test::recovery_test

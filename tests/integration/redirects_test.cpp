@@ -10,9 +10,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
-
+namespace dormouse::test::redirects_test {
 namespace {
 
 struct fixture : upstream_fixture {
@@ -332,3 +330,5 @@ TEST_CASE_FIXTURE(fixture, "redirects: a Location that leads nowhere is not told
     CHECK_FALSE(contains(refused.message, "secret"));
   }
 }
+
+} // namespace dormouse::test::redirects_test

@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::scheduling_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 using std::chrono::steady_clock;
 
 namespace {
@@ -1033,3 +1033,5 @@ TEST_CASE_FIXTURE(fixture, "R9: at most once: one that was out when the process 
   running.stop();
   CHECK(disk(directory.path()).count('A') == 0);
 }
+
+} // namespace dormouse::test::scheduling_test

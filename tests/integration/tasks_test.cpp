@@ -19,8 +19,8 @@
 #include <map>
 #include <mutex>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::tasks_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -946,3 +946,5 @@ TEST_CASE_FIXTURE(working, "R3: destroy takes an object's tasks with it, and not
   clock->advance(2h);
   CHECK(value_of(object.call<&sleeper::scheduled>()) == 0);
 }
+
+} // namespace dormouse::test::tasks_test

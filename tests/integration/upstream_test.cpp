@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::upstream_test {
+
 using nlohmann::json;
 
 namespace {
@@ -287,3 +287,5 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(upstream.hits("/pages/1") == 2);
   CHECK(upstream.hits("/pages/99") == 1);
 }
+
+} // namespace dormouse::test::upstream_test

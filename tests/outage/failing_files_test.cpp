@@ -21,11 +21,9 @@
 #include <thread>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::failing_files_test {
+
 using namespace std::chrono_literals;
-using test::eventually;
-using test::failure_kind;
-using test::fault;
 
 namespace {
 
@@ -390,3 +388,5 @@ TEST_CASE_FIXTURE(runtime_on_faulty_files, "R25: a runtime on a full disk throws
   start();
   CHECK(add("x") == 2);
 }
+
+} // namespace dormouse::test::failing_files_test

@@ -9,9 +9,9 @@
 #include <future>
 #include <string>
 
-using namespace dormouse;
+namespace dormouse::test::fetches_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse::test;
 
 namespace {
 
@@ -71,3 +71,5 @@ TEST_CASE_FIXTURE(fixture,
   runtime running(settings(), outside());
   CHECK(answered(result_under(object(running), "slow")).ok());
 }
+
+} // namespace dormouse::test::fetches_test

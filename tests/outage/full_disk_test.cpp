@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace dormouse::test {
+namespace dormouse::test::full_disk_test {
 namespace {
 
 /// All that it reported; ends with "done" if it lived to its end.
@@ -62,4 +62,4 @@ TEST_CASE("R25: a limit on the size of files never ends the process") {
   CHECK(lines.back() == "done");
 }
 
-} // namespace dormouse::test
+} // namespace dormouse::test::full_disk_test

@@ -23,9 +23,7 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
-
+namespace dormouse::test::blob_store_test {
 namespace {
 
 std::string random_bytes(std::size_t count, unsigned seed) {
@@ -661,3 +659,5 @@ TEST_CASE("large bodies: the row of a body in a file is what the format document
   CHECK(seal_value(frame_type::blob_file, what).substr(frame_header_bytes) ==
         std::string("\x02\x01\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\x08\x07\x06\x05", 20));
 }
+
+} // namespace dormouse::test::blob_store_test

@@ -9,8 +9,7 @@
 #include <string>
 #include <utility>
 
-using namespace dormouse;
-
+namespace dormouse::test::body_memory_test {
 namespace {
 
 using maybe = std::optional<std::string>;
@@ -103,3 +102,5 @@ TEST_CASE("body memory: the checksum is that of the bytes, however they came") {
   moved.append("x");
   CHECK(moved.crc() == crc32c("x"));
 }
+
+} // namespace dormouse::test::body_memory_test

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::call_limits_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -357,3 +357,5 @@ TEST_CASE_FIXTURE(fixture, "a call without a time limit has the rows that it alw
   REQUIRE(hears(1));
   CHECK(heard()[0] == "why because");
 }
+
+} // namespace dormouse::test::call_limits_test

@@ -2,8 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using dormouse::circuit_breaker;
-using dormouse::circuit_state;
+namespace dormouse::test::circuit_breaker_test {
 
 TEST_CASE("circuit breaker: opens after so many failures in a row, lets one probe pass, and closes when it "
           "succeeds") {
@@ -48,3 +47,5 @@ TEST_CASE("circuit breaker: with a threshold of 0 nothing opens it") {
   CHECK(circuit.admit(0));
   CHECK(circuit.is_fresh());
 }
+
+} // namespace dormouse::test::circuit_breaker_test

@@ -11,9 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using test::eventually;
-
+namespace dormouse::test::committer_test {
 namespace {
 
 /// What was settled, in order.
@@ -221,3 +219,5 @@ TEST_CASE("R20: draining writes what waits, and what comes later is refused as s
   CHECK(on.rows->all().size() == 50);
   on.committer->drain(); // again: nothing
 }
+
+} // namespace dormouse::test::committer_test

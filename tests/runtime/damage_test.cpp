@@ -15,13 +15,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::damage_test {
+
 using namespace std::chrono_literals;
-using test::contains;
-using test::error_of;
-using test::error_thrown_by;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -368,3 +364,5 @@ TEST_CASE_FIXTURE(fixture, "R18: ids are never used again, however often a store
   CHECK(std::is_sorted(ids.begin(), ids.end()));
   CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
 }
+
+} // namespace dormouse::test::damage_test

@@ -19,8 +19,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::damaged_block_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -33,14 +33,41 @@ public:
     ++total_;
     ++rings;
   }
+  void plan() { schedule<&bell::ring>(1ms); }
   int total() const { return total_; }
 
   template <class Archive> void serialize(Archive& ar) { ar(total_); }
 
-  using methods = dormouse::methods<"BELL", method<"ring", &bell::ring>, method<"total", &bell::total>>;
+  using methods = dormouse::methods<"BELL", method<"ring", &bell::ring>, method<"plan", &bell::plan>,
+                                    method<"total", &bell::total>>;
 
 private:
   int total_ = 0;
+};
+
+/// With other code its task does something else first, and is stuck.
+class brooder : public durable_object {
+public:
+  static inline std::atomic<bool> is_other_code{false};
+  static inline std::atomic<int> begun{0};
+
+  void keep(std::string word) { word_ = std::move(word); }
+  std::string word() const { return word_; }
+  static task<int> brood(task_context<brooder> self) {
+    ++begun;
+    if (is_other_code) co_await self.random();
+    auto word = self.promise<int>();
+    co_await self.call<&brooder::keep>(to_string(word.id()));
+    co_return co_await word;
+  }
+
+  template <class Archive> void serialize(Archive& ar) { ar(word_); }
+
+  using methods = dormouse::methods<"BROODER", method<"keep", &brooder::keep>, method<"word", &brooder::word>,
+                                    method<"brood", &brooder::brood>>;
+
+private:
+  std::string word_;
 };
 
 struct fixture {
@@ -167,6 +194,57 @@ TEST_CASE_FIXTURE(fixture, "R24: a walk passes over the rows of a damaged block 
   CHECK(rest == static_cast<std::size_t>(std::distance(all.find(*lost.keys.begin()), all.end())));
 }
 
+TEST_CASE_FIXTURE(fixture, "R24: a damaged block hides no rows that are in memory or in another table") {
+  write_set below; // far apart: one block is all there is between L and X
+  for (int i = 0; i < 200; ++i)
+    below.push_back({number_key(static_cast<std::uint64_t>(i)), std::string(200, 'k')});
+  below.push_back({"Laa", "l"});
+  below.push_back({"Xaa", "x"});
+  for (int i = 0; i < 200; ++i)
+    below.push_back({fmt::format("Y{:03}", i), std::string(200, 'y')});
+  put(below);
+  const auto lost = damage_block(directory.path(), 'X', 1);
+  REQUIRE(lost.keys.contains("Xaa"));
+  const auto engine = value_or_throw(open_rocksdb(table_settings(directory.path())));
+  const auto put_in = [&](write_set writes) {
+    const write_set* sets[] = {&writes};
+    value_or_throw(engine->write(sets));
+  };
+  put_in({{"Wone", "in memory"}, {"Wgone", "to be erased"}});
+  put_in({{"Wgone", std::nullopt}, {"Xaa2", "behind"}});
+  std::vector<key_range> skipped;
+  CHECK(keys_found(*engine, "W", "X", skipped) == std::set<std::string>{"Wone"});
+  CHECK(skipped.size() == 1);
+  skipped.clear();
+  CHECK(keys_found(*engine, "W", "Y", skipped) == std::set<std::string>{"Wone", "Xaa2"});
+  auto row = engine->scan("W", "X");
+  REQUIRE(row->skip_damage());
+  CHECK(row->value() == "in memory");
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: schedules that are made behind a damaged block fire") {
+  {
+    write_set writes;
+    for (std::uint64_t i = 1; i <= 3; ++i)
+      add_schedule(writes, i);
+    for (int i = 0; i < 200; ++i) { // blocks of their own for what opens a store
+      writes.push_back({keys::object({"NOBODY", fmt::format("{:03}", i)}), std::string(200, 'o')});
+      writes.push_back({fmt::format("Z{:03}", i), std::string(200, 'z')});
+    }
+    put(writes);
+  }
+  const auto lost = damage_block(directory.path(), 'W', 1);
+  runtime running(settings());
+  running.define<bell>();
+  CHECK(eventually([&] { return running.stats().damage != 0; }));
+  for (int i = 0; i < 20; ++i)
+    value_of(running.get<bell>("new").call<&bell::plan>());
+  reaches([] { return static_cast<std::uint64_t>(rings); }, 20 + 3 - lost.keys.size());
+  lost.mend();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, 23);
+  CHECK(eventually([&] { return running.stats().schedules == 0; }, 10s));
+}
+
 TEST_CASE_FIXTURE(fixture, "R24: of several damaged blocks only their own rows are passed over") {
   std::set<std::string> all;
   {
@@ -236,16 +314,87 @@ TEST_CASE_FIXTURE(fixture, "R24: what is behind a damaged block of an inbox is d
         {keys::inbox(bell_number(i), i), seal_value(frame_type::post, post_message{"ring", encode()})});
   put(writes);
   const auto lost = damage_block(directory.path(), 'I');
-  {
-    runtime running(settings());
-    running.define<bell>();
-    reaches([] { return static_cast<std::uint64_t>(rings); }, all - lost.keys.size());
-    CHECK(contains(running.stats().damaged_ranges.at(0).rows, "the inbox of object BELL/"));
-  }
-  lost.mend();
-  runtime again(settings());
-  again.define<bell>();
+  runtime running(settings());
+  running.define<bell>();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, all - lost.keys.size());
+  CHECK(contains(running.stats().damaged_ranges.at(0).rows, "the inbox of object BELL/"));
+  // New messages to the objects in the block are delivered, and not once more with it.
+  for (const auto& key : lost.keys)
+    value_of(running.get<bell>(keys::parse_inbox(key).value().where.instance_id).post<&bell::ring>());
   reaches([] { return static_cast<std::uint64_t>(rings); }, all);
+  lost.mend();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, all + lost.keys.size());
+  CHECK(eventually([&] { return running.stats().pending_messages == 0; }, 10s));
+  CHECK(running.stats().dead_letters == 0);
+}
+
+struct brood_fixture : fixture {
+  static constexpr std::uint64_t all = 400;
+  std::vector<task_id> tasks;
+  std::vector<promise_id<int>> words;
+
+  brood_fixture() {
+    brooder::is_other_code = false;
+    runtime running(settings());
+    running.define<brooder>();
+    for (std::uint64_t i = 1; i <= all; ++i)
+      tasks.push_back(value_of(running.get<brooder>(bell_number(i).instance_id).start<&brooder::brood>()));
+    for (std::uint64_t i = 1; i <= all; ++i) {
+      auto object = running.get<brooder>(bell_number(i).instance_id);
+      std::string word;
+      CHECK(eventually([&] { return !(word = value_of(object.call<&brooder::word>())).empty(); }, 10s));
+      words.push_back(promise_id<int>(value_or_throw(parse_promise_id(word))));
+    }
+  }
+};
+
+TEST_CASE_FIXTURE(brood_fixture,
+                  "R24: stuck tasks behind a damaged block go on, and the others when it can be read") {
+  {
+    brooder::is_other_code = true;
+    runtime running(settings());
+    running.define<brooder>();
+    for (const auto& word : words)
+      CHECK(value_of(running.tasks().resolve(word, 7)));
+    CHECK(eventually([&] { return running.stats().stuck_tasks == all; }, 10s));
+  }
+  const auto lost = damage_block(directory.path(), 'U');
+  brooder::is_other_code = false;
+  brooder::begun = 0;
+  runtime running(settings());
+  running.define<brooder>();
+  reaches([] { return static_cast<std::uint64_t>(brooder::begun); }, all - lost.keys.size());
+  CHECK(contains(running.stats().damaged_ranges.at(0).rows, "stuck task"));
+  lost.mend();
+  reaches([] { return static_cast<std::uint64_t>(brooder::begun); }, all);
+  CHECK(eventually([&] { return running.stats().stuck_tasks == 0; }, 10s));
+  for (const auto& task : tasks)
+    CHECK(value_of(running.tasks().result<int>(task)) == 7);
+}
+
+TEST_CASE_FIXTURE(brood_fixture, "R24: tasks in a damaged block fail by name, and all others go on") {
+  const auto lost = damage_block(directory.path(), 'T');
+  runtime running(settings());
+  running.define<brooder>();
+  const auto is_lost = [&](const task_id& task) { return lost.keys.contains(keys::task(task)); };
+  for (std::uint64_t i = 0; i < all; ++i) {
+    auto outcome = running.tasks().resolve(words[i], 7);
+    if (!is_lost(tasks[i])) {
+      CHECK(value_of(std::move(outcome)));
+      CHECK(value_of(running.tasks().result<int>(tasks[i])) == 7);
+      continue;
+    }
+    const auto why = error_of(std::move(outcome));
+    CHECK(why.code == errc::corrupt);
+    CHECK(contains(why.message, "BROODER/" + tasks[i].object.instance_id));
+    CHECK_FALSE(value_of(running.get<brooder>(tasks[i].object.instance_id).call<&brooder::word>()).empty());
+  }
+  lost.mend(); // nothing was erased meanwhile
+  for (std::uint64_t i = 0; i < all; ++i)
+    if (is_lost(tasks[i])) {
+      CHECK(value_of(running.tasks().resolve(words[i], 7)));
+      CHECK(value_of(running.tasks().result<int>(tasks[i])) == 7);
+    }
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: objects in a damaged block fail by name, and all others work") {
@@ -336,6 +485,7 @@ TEST_CASE_FIXTURE(fixture, "R24: the mark of a request whose row cannot be read 
   lost.mend();
   reaches(ended, all);
   CHECK(running.stats().blocked == 0); // none of them went out again
+  CHECK(eventually([&] { return running.stats().queued_fetches == 0; }, 10s));
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: deadlines behind a damaged block are kept") {
@@ -407,3 +557,5 @@ TEST_CASE("R24: what could not be read is looked at again, less and less often")
   CHECK(unread.empty());
   CHECK(unread.next_ms() == unread_ranges::never);
 }
+
+} // namespace dormouse::test::damaged_block_test

@@ -12,8 +12,7 @@
 #include <fstream>
 #include <optional>
 
-using namespace dormouse;
-
+namespace dormouse::test::death_notes_test {
 namespace {
 
 constexpr std::size_t slots = 4;
@@ -182,3 +181,5 @@ TEST_CASE("R23: a turn that runs for longer than max_turn is named once, and no 
   CHECK(host.stop().empty());
   CHECK(observer->told == std::vector<std::string>{"work"});
 }
+
+} // namespace dormouse::test::death_notes_test

@@ -4,8 +4,7 @@
 
 #include <string>
 
-using namespace dormouse;
-
+namespace dormouse::test::decoded_jars_test {
 namespace {
 
 std::string jar_of(const std::string& value) {
@@ -49,3 +48,5 @@ TEST_CASE("decoded jars: those used last are kept, within the bound") {
   CHECK(large->get("a", 2000) == std::string(4 * size, 'x'));
   CHECK(jars.bytes() <= 3 * size);
 }
+
+} // namespace dormouse::test::decoded_jars_test

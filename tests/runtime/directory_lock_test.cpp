@@ -23,11 +23,9 @@
 #include <thread>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::directory_lock_test {
+
 using namespace std::chrono_literals;
-using test::contains;
-using test::error_thrown_by;
-using test::value_of;
 
 namespace {
 
@@ -232,3 +230,5 @@ TEST_CASE_FIXTURE(fixture, "R18: a relative directory stays where it is when the
   again.define<counter>();
   CHECK(value_of(again.get<counter>("x").call<&counter::total>()) == 3);
 }
+
+} // namespace dormouse::test::directory_lock_test

@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-
+namespace dormouse::test::due_window_test {
 namespace {
 
 struct fixture {
@@ -184,3 +183,5 @@ TEST_CASE_FIXTURE(fixture, "R21: due window: a row that leads nowhere is buried,
   CHECK(buried.size() == 2);
   CHECK(whose == std::vector<std::string>{"2"});
 }
+
+} // namespace dormouse::test::due_window_test

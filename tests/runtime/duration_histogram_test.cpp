@@ -5,8 +5,9 @@
 #include <chrono>
 #include <cstdint>
 
+namespace dormouse::test::duration_histogram_test {
+
 using namespace std::chrono_literals;
-using dormouse::duration_histogram;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
@@ -58,3 +59,5 @@ TEST_CASE("duration histogram: of one duration every percentile is its bucket's 
   for (double part : {0.0, 0.001, 0.5, 1.0})
     CHECK(times.percentile(part) == 128ms);
 }
+
+} // namespace dormouse::test::duration_histogram_test

@@ -18,9 +18,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
-
+namespace dormouse::test::evolution_test {
 namespace {
 
 constexpr auto closed_port = "http://127.0.0.1:1/";
@@ -93,8 +91,12 @@ struct fixture {
 
 } // namespace
 
-CEREAL_CLASS_VERSION(cart_1, 1)
-CEREAL_CLASS_VERSION(cart_7, 7)
+} // namespace dormouse::test::evolution_test
+
+CEREAL_CLASS_VERSION(dormouse::test::evolution_test::cart_1, 1)
+CEREAL_CLASS_VERSION(dormouse::test::evolution_test::cart_7, 7)
+
+namespace dormouse::test::evolution_test {
 
 TEST_CASE_FIXTURE(
     fixture,
@@ -400,3 +402,5 @@ TEST_CASE("the record of an object is what the runtime knows of it and its state
   CHECK(writes[0].value == seal(frame_type::object_record,
                                 encode(std::uint64_t{7}, std::uint32_t{2}, std::int64_t{3}) + "state"));
 }
+
+} // namespace dormouse::test::evolution_test

@@ -15,10 +15,9 @@
 #include <thread>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::hibernation_test {
+
 using namespace std::chrono_literals;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -219,3 +218,5 @@ TEST_CASE("R6: no message is lost or reordered while objects hibernate after eve
   MESSAGE(answered.load(), " messages, ", stats.wakes, " wakes");
   CHECK(stats.wakes > messages / 1000); // it did hibernate all the time
 }
+
+} // namespace dormouse::test::hibernation_test

@@ -9,10 +9,9 @@
 #include <tuple>
 #include <vector>
 
+namespace dormouse::test::keys_test {
+
 using namespace std::string_literals;
-using dormouse::abort_id;
-using dormouse::address;
-using dormouse::fetch_priority;
 namespace keys = dormouse::keys;
 
 namespace {
@@ -363,3 +362,5 @@ TEST_CASE("R22: the key of a death record says whose it is, and is read back") {
     CHECK_FALSE(keys::parse_death_record('I' + key.substr(1)));
   }
 }
+
+} // namespace dormouse::test::keys_test

@@ -20,8 +20,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::life_cycle_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -366,3 +366,5 @@ TEST_CASE_FIXTURE(fixture, "R18: an object that an earlier version stored is rea
   CHECK(value_of(it().call<&resident::total>()) == 0);
   CHECK(resident::created == 1);
 }
+
+} // namespace dormouse::test::life_cycle_test

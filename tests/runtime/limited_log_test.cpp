@@ -10,7 +10,8 @@
 #include <sstream>
 #include <string>
 
-using namespace dormouse;
+namespace dormouse::test::limited_log_test {
+
 using namespace std::chrono_literals;
 
 TEST_CASE("R24: a log line that repeats itself is written once a minute, with how often it was meant") {
@@ -40,3 +41,5 @@ TEST_CASE("R24: the memory of log lines that repeat themselves is bounded") {
   const auto text = written.str();
   CHECK(std::count(text.begin(), text.end(), '\n') == 257);
 }
+
+} // namespace dormouse::test::limited_log_test

@@ -28,8 +28,8 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::lives_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -287,3 +287,5 @@ TEST_CASE(
     stop_dispatcher(core);
   }
 }
+
+} // namespace dormouse::test::lives_test

@@ -4,6 +4,7 @@
 #include "eventually.hpp"
 #include "outcome.hpp"
 #include "store/keys.hpp"
+#include "store/repair.hpp"
 #include "store/rocksdb_options.hpp"
 #include "store/store.hpp"
 #include "store/watermark.hpp"
@@ -25,11 +26,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using test::contains;
-using test::error_thrown_by;
-using test::value_of;
-
+namespace dormouse::test::log_damage_test {
 namespace {
 
 class counter : public durable_object {
@@ -249,6 +246,26 @@ TEST_CASE("R24: a hole in the log is reported where RocksDB goes on behind it") 
   CHECK(open_and_read(directory));
 }
 
+TEST_CASE("R24: a repair keeps what is in front of the damage in a log, and nothing behind it") {
+  const written_store store;
+  for (const bool with_hole : {false, true}) // of zeros, which RocksDB itself passes over
+    for (std::size_t commit = 1; commit < store.borders.size(); commit += 7) {
+      CAPTURE(with_hole);
+      CAPTURE(commit);
+      auto damaged = store.log;
+      const auto at = store.borders[commit - 1];
+      if (with_hole)
+        std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), 64, '\0');
+      else
+        damaged[at + 100] = static_cast<char>(damaged[at + 100] ^ 1);
+      const auto copy = store.with_log(damaged);
+      const auto done = value_or_throw(repair_store(settings_for(copy), 1'000));
+      CHECK(done.log_was_cut);
+      CHECK(done.lost.empty());
+      CHECK((value_or_throw(open_and_read(copy)) == store.after[commit - 1]));
+    }
+}
+
 TEST_CASE("R24: a log that was cut off is reported with the number of commits that are missing") {
   const written_store store;
   for (std::size_t whole : {0, 1, 37, 59}) {
@@ -405,3 +422,5 @@ TEST_CASE("R18: a store of an earlier version, with recycled logs and no waterma
     }
   }
 }
+
+} // namespace dormouse::test::log_damage_test

@@ -4,8 +4,7 @@
 
 #include <set>
 
-using namespace dormouse;
-
+namespace dormouse::test::next_tick_test {
 namespace {
 
 schedule_message recurring(std::int64_t interval_ms, std::int64_t tick_ms, missed_ticks missed) {
@@ -71,3 +70,5 @@ TEST_CASE("the back-off of a failed tick doubles from 2 s to 64 s, a quarter mor
   CHECK(base == 128'000);
   CHECK(firing_back_off(7, 1, 1) != firing_back_off(8, 1, 1));
 }
+
+} // namespace dormouse::test::next_tick_test

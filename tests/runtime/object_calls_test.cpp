@@ -14,9 +14,7 @@
 #include <memory>
 #include <numeric>
 
-using namespace dormouse;
-using namespace dormouse::test;
-
+namespace dormouse::test::object_calls_test {
 namespace {
 
 struct debt : std::runtime_error {
@@ -390,3 +388,5 @@ TEST_CASE_FIXTURE(fixture, "calls and answers that a process left behind are car
   CHECK(eventually([&] { return value_of(an_account().call<&account::total>()) == answers(); }));
   CHECK(answers() > 0);
 }
+
+} // namespace dormouse::test::object_calls_test

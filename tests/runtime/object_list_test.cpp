@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::object_list_test {
+
 using namespace std::string_literals;
 
 namespace {
@@ -135,3 +135,5 @@ TEST_CASE_FIXTURE(fixture, "a unique id is 32 hexadecimal digits, another each t
   touch<thing_a>({made});
   CHECK(running.objects<thing_a>({.prefix = made}).ids == ids{made});
 }
+
+} // namespace dormouse::test::object_list_test

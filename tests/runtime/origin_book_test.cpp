@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-using dormouse::origin_book;
-using dormouse::origin_stats;
-
+namespace dormouse::test::origin_book_test {
 namespace {
 
 void attempt(origin_book& book, const std::string& origin) {
@@ -79,3 +77,5 @@ TEST_CASE("R19: origin book: one that stays does not keep the others") {
     attempt(book, std::to_string(i));
   CHECK(book.all().size() <= origin_book::most_origins + 2);
 }
+
+} // namespace dormouse::test::origin_book_test

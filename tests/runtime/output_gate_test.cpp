@@ -13,13 +13,9 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::output_gate_test {
+
 using namespace std::chrono_literals;
-using test::error_of;
-using test::error_thrown_by;
-using test::eventually;
-using test::is_ready;
-using test::value_of;
 
 namespace {
 
@@ -258,3 +254,5 @@ TEST_CASE_FIXTURE(fixture, "R20: stopping while storage fails ends, and loses no
   CHECK(
       eventually([&next] { return value_of(next.get<account>("mine").call<&account::balance>()) == 1001; }));
 }
+
+} // namespace dormouse::test::output_gate_test

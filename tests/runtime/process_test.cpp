@@ -23,8 +23,8 @@
 #include <string>
 #include <thread>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::process_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -160,3 +160,5 @@ TEST_CASE_FIXTURE(fixture, "threads that the system does not give are an error o
   auto running = open();
   value_of(running->get<tally>("a").call<&tally::add>());
 }
+
+} // namespace dormouse::test::process_test

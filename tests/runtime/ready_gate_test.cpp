@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::ready_gate_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -350,3 +350,5 @@ TEST_CASE_FIXTURE(fixture, "R6: an answer that an object waits for to be ready i
   for (int i = 0; i < posts; ++i)
     REQUIRE(seen[seen.size() - posts + static_cast<std::size_t>(i)] == std::to_string(i));
 }
+
+} // namespace dormouse::test::ready_gate_test

@@ -9,9 +9,7 @@
 #include <tuple>
 #include <vector>
 
-using dormouse::fetch_priority;
-using dormouse::ready_queue;
-
+namespace dormouse::test::ready_queue_test {
 namespace {
 
 ready_queue::rules_of at_most(std::size_t in_flight) {
@@ -227,3 +225,5 @@ TEST_CASE("ready queue: a random walk agrees with a plain search") {
   }
   CHECK(taken > 1000); // the walk went somewhere
 }
+
+} // namespace dormouse::test::ready_queue_test

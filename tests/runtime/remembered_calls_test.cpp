@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::remembered_calls_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -342,3 +342,5 @@ TEST_CASE_FIXTURE(fixture, "a key costs a schedule, and one too many is an error
   CHECK(contains(why.message, "max_schedules"));
   CHECK(value_of(mine().call<&shop::orders>()) == 1);
 }
+
+} // namespace dormouse::test::remembered_calls_test

@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using test::contains;
-
+namespace dormouse::test::response_head_test {
 namespace {
 
 using fields = std::vector<headers::field>;
@@ -111,3 +109,5 @@ TEST_CASE("R12: the headers of one response are bounded, its trailers included")
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::too_large);
 }
+
+} // namespace dormouse::test::response_head_test

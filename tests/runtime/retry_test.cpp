@@ -9,8 +9,9 @@
 #include <random>
 #include <string>
 
+namespace dormouse::test::retry_test {
+
 using namespace std::chrono_literals;
-using namespace dormouse;
 using std::chrono::milliseconds;
 
 namespace {
@@ -171,3 +172,5 @@ TEST_CASE("R11: Retry-After is seconds or a date of RFC 9110") {
     CHECK_FALSE(parse_retry_after(nonsense, now_ms));
   }
 }
+
+} // namespace dormouse::test::retry_test

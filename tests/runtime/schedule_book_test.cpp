@@ -12,8 +12,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-
+namespace dormouse::test::schedule_book_test {
 namespace {
 
 struct fixture {
@@ -168,3 +167,5 @@ TEST_CASE_FIXTURE(fixture, "schedule book: the end of an object takes all of its
   CHECK(rows('H') == 1);
   CHECK(rows('W') == 2); // the other's, and one that leads nowhere, which is cleared away when it is due
 }
+
+} // namespace dormouse::test::schedule_book_test

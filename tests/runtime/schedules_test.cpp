@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::schedules_test {
+
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
@@ -700,3 +700,5 @@ TEST_CASE_FIXTURE(
   CHECK(disk(directory.path()).count('W') == 0);
   CHECK(disk(directory.path()).count('D') == 0);
 }
+
+} // namespace dormouse::test::schedules_test

@@ -16,10 +16,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::stop_and_abort_test {
+
 using namespace std::chrono_literals;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -204,3 +203,5 @@ TEST_CASE("R33: what storage does not give costs a post no try, nor its place") 
     CHECK(eventually([&] { return value_of(it.call<&reader::done>()) == texts{this_name, "rest"}; }, 10s));
   }
 }
+
+} // namespace dormouse::test::stop_and_abort_test

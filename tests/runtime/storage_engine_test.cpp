@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::storage_engine_test {
+
 using namespace std::string_literals;
 
 namespace {
@@ -97,3 +98,5 @@ TEST_CASE_FIXTURE(engines, "storage engine: a range is erased up to its end, and
     CHECK(*engine->get("ba") == "vba");
   }
 }
+
+} // namespace dormouse::test::storage_engine_test

@@ -8,8 +8,7 @@
 #include <optional>
 #include <string>
 
-using namespace dormouse;
-
+namespace dormouse::test::storage_overlay_test {
 namespace {
 
 using contents = std::map<std::string, std::optional<std::string>>;
@@ -119,3 +118,5 @@ TEST_CASE_FIXTURE(fixture, "storage overlay: the bytes of keys and values are co
   overlay.clear();
   CHECK(bytes() == 0);
 }
+
+} // namespace dormouse::test::storage_overlay_test

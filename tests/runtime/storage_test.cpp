@@ -21,13 +21,10 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::storage_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_literals;
-using test::contains;
-using test::error_of;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -723,3 +720,5 @@ TEST_CASE("R2: on_create and on_wake have a storage, and their rows are committe
     CHECK(value_of(running.get<early>("it").call<&early::created>()) == 1);
   }
 }
+
+} // namespace dormouse::test::storage_test

@@ -12,7 +12,8 @@
 #include <mutex>
 #include <stdexcept>
 
-using namespace dormouse;
+namespace dormouse::test::suspects_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -190,3 +191,5 @@ TEST_CASE_FIXTURE(fixture, "R22: tries of a handler count across restarts") {
   }
   CHECK(seen.taken().size() == tries);
 }
+
+} // namespace dormouse::test::suspects_test

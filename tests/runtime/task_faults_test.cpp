@@ -19,8 +19,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::task_faults_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -510,3 +510,5 @@ TEST_CASE_FIXTURE(fixture, "R4: what a turn called off whose commit fails is sti
   valve->heal();
   CHECK(eventually([&] { return value_of(object.call<&napper::kept>()) == texts{"planned"}; }));
 }
+
+} // namespace dormouse::test::task_faults_test

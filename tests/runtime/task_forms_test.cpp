@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-using namespace dormouse::test;
+namespace dormouse::test::task_forms_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -180,3 +180,5 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(error_of(running->tasks().result<std::uint32_t>(task)).code == errc::not_found);
   CHECK(running->stats().schedules == 0);
 }
+
+} // namespace dormouse::test::task_forms_test

@@ -20,13 +20,9 @@
 #include <thread>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::turns_test {
+
 using namespace std::chrono_literals;
-using test::contains;
-using test::error_of;
-using test::error_thrown_by;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -763,3 +759,5 @@ TEST_CASE_FIXTURE(fixture, "bad input: an option out of its range is refused by 
     refused("user_agent", [&agent](options& o) { o.user_agent = agent; });
   runtime running(settings()); // nothing was opened on the way
 }
+
+} // namespace dormouse::test::turns_test

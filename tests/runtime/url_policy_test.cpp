@@ -10,8 +10,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-
+namespace dormouse::test::url_policy_test {
 namespace {
 
 bool is_special(const std::string& text) {
@@ -284,3 +283,5 @@ TEST_CASE("an entry of the allowlist that is none is refused by name") {
     CHECK(test::contains(made.error().message, "options::allow"));
   }
 }
+
+} // namespace dormouse::test::url_policy_test

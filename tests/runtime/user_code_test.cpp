@@ -21,12 +21,9 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::user_code_test {
+
 using namespace std::chrono_literals;
-using test::contains;
-using test::error_of;
-using test::eventually;
-using test::value_of;
 
 namespace {
 
@@ -432,3 +429,5 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits in a handler or an observer is told s
   CHECK(is_told("task_observer::ended"));
   running->stop();
 }
+
+} // namespace dormouse::test::user_code_test

@@ -14,8 +14,7 @@
 #include <memory>
 #include <string>
 
-using namespace dormouse;
-
+namespace dormouse::test::watermark_test {
 namespace {
 
 struct fixture {
@@ -106,3 +105,5 @@ TEST_CASE_FIXTURE(fixture,
     CHECK(forgetful->epoch() == epoch);
   }
 }
+
+} // namespace dormouse::test::watermark_test

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::abort_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -115,3 +116,5 @@ TEST_CASE("R12: a signal hangs on 64 controllers at most") {
     CHECK(e.what_failed().message.find("64") != std::string::npos);
   }
 }
+
+} // namespace dormouse::test::abort_test

@@ -11,7 +11,8 @@
 #include <unordered_set>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::address_test {
+
 using namespace std::string_view_literals;
 
 namespace {
@@ -267,3 +268,5 @@ TEST_CASE("R21: a stored return path with more than 64 hops is corrupt") {
   CHECK(refused.error().code == errc::corrupt);
   CHECK(contains(refused.error().message, "65 hops"));
 }
+
+} // namespace dormouse::test::address_test

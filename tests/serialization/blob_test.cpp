@@ -10,7 +10,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::blob_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
@@ -119,3 +120,5 @@ TEST_CASE("blobs are equal in bytes and type and files in their name besides") {
   CHECK(file(blob("a", "x/y"), "n").type() == "x/y");
   CHECK(file().name().empty());
 }
+
+} // namespace dormouse::test::blob_test

@@ -10,7 +10,8 @@
 #include <type_traits>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::body_test {
+
 using namespace std::string_view_literals;
 
 TEST_CASE("a form is encoded as the WHATWG URL serializer has it") {
@@ -121,3 +122,5 @@ TEST_CASE("a body has exactly the bytes it was made of") {
   body moved(all);
   CHECK(std::move(moved).bytes() == all);
 }
+
+} // namespace dormouse::test::body_test

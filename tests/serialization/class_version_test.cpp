@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-using namespace dormouse;
-
+namespace dormouse::test::class_version_test {
 namespace {
 
 /// The same value as three programs know it, one after the other.
@@ -47,8 +46,12 @@ struct plain {
 
 } // namespace
 
-CEREAL_CLASS_VERSION(point_1, 1)
-CEREAL_CLASS_VERSION(point_2, 2)
+} // namespace dormouse::test::class_version_test
+
+CEREAL_CLASS_VERSION(dormouse::test::class_version_test::point_1, 1)
+CEREAL_CLASS_VERSION(dormouse::test::class_version_test::point_2, 2)
+
+namespace dormouse::test::class_version_test {
 
 TEST_CASE("a value that an earlier version of its class stored is read as what it is") {
   const auto old = decode<point_1>(encode(point_0{7}));
@@ -95,3 +98,5 @@ TEST_CASE("R18: a value of a later version of its class is refused, wherever it 
   is_refused(decode<std::pair<point_2, point_0>>(encode(point_2{1, 2, 3}, point_1{4, 5})), "1", "0");
   is_refused(decode<std::pair<point_0, point_2>>(encode(point_0{1}, std::uint32_t{3}, 2, 3, 4)), "3", "2");
 }
+
+} // namespace dormouse::test::class_version_test

@@ -28,7 +28,8 @@
 #include <variant>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::codec_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 using reference::little_endian;
@@ -453,3 +454,5 @@ TEST_CASE("R21: a sealed payload that is not the value is a typed error") {
   CHECK(long_one.error().code == errc::corrupt);
   CHECK(contains(long_one.error().message, "trailing"));
 }
+
+} // namespace dormouse::test::codec_test

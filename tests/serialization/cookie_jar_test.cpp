@@ -11,7 +11,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::cookie_jar_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
@@ -646,3 +647,5 @@ TEST_CASE("the caller's own cookies win over those of the jar") {
     CHECK(merge_cookie_header(at.own, at.from_jar) == at.merged);
   }
 }
+
+} // namespace dormouse::test::cookie_jar_test

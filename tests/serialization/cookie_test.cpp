@@ -14,7 +14,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::cookie_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
@@ -778,3 +779,5 @@ TEST_CASE("R21: stored cookies are checked like any others") {
     CHECK(contains(refused.error().message, at.rule));
   }
 }
+
+} // namespace dormouse::test::cookie_test

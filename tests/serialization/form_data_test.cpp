@@ -9,7 +9,8 @@
 #include <variant>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::form_data_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
@@ -139,3 +140,5 @@ TEST_CASE("R12: an urlencoded form has at most 10000 fields") {
   CHECK(more.error().code == errc::too_large);
   CHECK(more.error().message.find("10000") != std::string::npos);
 }
+
+} // namespace dormouse::test::form_data_test

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::headers_test {
+
 using namespace std::string_view_literals;
 
 namespace {
@@ -289,3 +290,5 @@ TEST_CASE("R21: stored headers are checked like any others") {
     CHECK_THROWS_AS(h.load(ar), failure);
   }
 }
+
+} // namespace dormouse::test::headers_test

@@ -22,7 +22,8 @@
 #include <type_traits>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::messages_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
@@ -796,3 +797,5 @@ TEST_CASE("a failure carries its error") {
     CHECK(f.what_failed() == error{errc::blocked, "no"});
   }
 }
+
+} // namespace dormouse::test::messages_test

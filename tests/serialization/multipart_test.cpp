@@ -7,7 +7,8 @@
 #include <variant>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::multipart_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
@@ -353,3 +354,5 @@ TEST_CASE("R21: no truncation and no flipped byte of a form is more than an erro
     }
   }
 }
+
+} // namespace dormouse::test::multipart_test

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::request_test {
+
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 using namespace std::string_view_literals;
@@ -238,3 +239,5 @@ TEST_CASE("what is fetched is a URL or a request") {
   REQUIRE(input.as_request() != nullptr);
   CHECK(*input.as_request() == r);
 }
+
+} // namespace dormouse::test::request_test

@@ -15,7 +15,8 @@
 #include <variant>
 #include <vector>
 
-using namespace dormouse;
+namespace dormouse::test::response_test {
+
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
@@ -216,3 +217,5 @@ TEST_CASE("a response is read as the form that its content type says") {
     CHECK(why.message.find(at.word) != std::string::npos);
   }
 }
+
+} // namespace dormouse::test::response_test

@@ -5,7 +5,8 @@
 #include <string>
 #include <string_view>
 
-using namespace dormouse;
+namespace dormouse::test::url_test {
+
 using namespace std::string_view_literals;
 
 namespace {
@@ -351,3 +352,5 @@ TEST_CASE("R13: a redirect is judged like any other URL") {
   CHECK(own->user == "x");
   CHECK(own->password == "y");
 }
+
+} // namespace dormouse::test::url_test

@@ -78,8 +78,9 @@ inline std::set<std::string> unreadable_keys(const std::filesystem::path& file,
   return lost;
 }
 
-/// Flips a byte of the block that holds the row in the middle of a kind. No runtime has the store open.
-inline damaged_block damage_block(const std::filesystem::path& directory, char kind) {
+/// Flips a byte of the block that holds the row in the middle of a kind, and not all of its rows, unless
+/// there are `few`. No runtime has the store open.
+inline damaged_block damage_block(const std::filesystem::path& directory, char kind, std::size_t few = 0) {
   damaged_block out;
   out.file = compact_store(directory);
   std::vector<std::string> of_kind;
@@ -89,14 +90,14 @@ inline damaged_block damage_block(const std::filesystem::path& directory, char k
     for (auto row = engine->scan(range.first, range.second); row->valid(); row->next())
       of_kind.emplace_back(row->key());
   }
-  REQUIRE(of_kind.size() > 2);
+  REQUIRE(of_kind.size() > (few == 0 ? 2 : 0));
   const std::vector<std::string> middle{of_kind[of_kind.size() / 2]};
   const auto bytes = std::filesystem::file_size(out.file);
   for (out.at = 40; out.at < bytes; out.at += 200) {
     flip_byte(out.file, out.at);
     if (!unreadable_keys(out.file, middle).empty()) {
       out.keys = unreadable_keys(out.file, of_kind);
-      if (out.keys.size() < of_kind.size() && out.keys.contains(middle.front())) return out;
+      if ((few != 0 || out.keys.size() < of_kind.size()) && out.keys.contains(middle.front())) return out;
     }
     out.mend();
   }
