@@ -3,6 +3,7 @@
 #include "host/front_desk.hpp"
 #include "host/log.hpp"
 #include "host/object_list.hpp"
+#include "host/own_threads.hpp"
 #include "host/runtime_core.hpp"
 #include "host/sweeper.hpp"
 #include "host/thread_check.hpp"
@@ -24,6 +25,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/send.hpp>
+#include <caf/thread_hook.hpp>
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <spdlog/logger.h>
@@ -31,9 +33,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <random>
+#include <system_error>
 #include <thread>
 
 namespace dormouse {
@@ -43,6 +49,11 @@ using std::chrono::milliseconds;
 
 /// What the store, the files of large bodies and the process itself may have open.
 constexpr rlim_t files_besides_sockets = 600 + blob_store::most_descriptors;
+
+using std::chrono::steady_clock;
+
+/// For what ends by itself when all objects have come to rest.
+constexpr std::chrono::milliseconds least_for_the_rest{10'000};
 
 template <class T> void require(std::string_view name, const T& value, const T& least, const T& most) {
   if (value < least || value > most)
@@ -259,6 +270,14 @@ void rename_objects(runtime_core& core, const class_descriptor& type) {
 
 } // namespace
 
+/// Marks the threads of the runtime's own CAF.
+class own_caf_threads final : public caf::thread_hook {
+public:
+  void init(caf::actor_system&) override {}
+  void thread_started() override { mark_own_thread(); }
+  void thread_terminates() override {}
+};
+
 struct runtime::implementation {
   implementation(caf::actor_system* given, options settings, ports outside) {
     caf_visit visit;                       // the thread that makes the runtime may outlive it
@@ -270,6 +289,7 @@ struct runtime::implementation {
       // One shared queue whose idle threads block. Work stealing polls while idle, and takes from the
       // committer and the proxy workers the processor time that they need.
       own_config.set("scheduler.policy", caf::atom("sharing"));
+      own_config.add_thread_hook<own_caf_threads>();
       own_system = std::make_unique<caf::actor_system>(own_config);
       given = own_system.get();
     }
@@ -286,21 +306,28 @@ struct runtime::implementation {
   /// Those that did not end: then what they use stays, and the rest is told to end and not waited for.
   std::vector<stuck_turn> stop() {
     std::lock_guard guard(stop_mutex);
-    if (stopped) return unended;
-    stopped = true;
+    if (stopped.exchange(true)) return unended;
     core->stopping = true;
     for (const auto& awake : core->directory.close())
       caf::anon_send(awake, stop_activation{});
     desk->close();
-    if (!core->directory.wait_until_empty(core->settings.stop_grace)) {
+    const bool all_rest = core->directory.wait_until_empty(core->settings.stop_grace);
+    // What is left is not up to the program, unless it holds up a handler or an observer, or the disk hangs.
+    const auto deadline =
+        steady_clock::now() +
+        (all_rest ? std::max(least_for_the_rest, core->settings.stop_grace) : std::chrono::milliseconds(0));
+    std::unique_lock no_definition(define_mutex, std::defer_lock);
+    const bool has_ended = all_rest && no_definition.try_lock_until(deadline) &&
+                           core->activations.wait_until(deadline) && // they may not have ended yet
+                           end(sweeper, deadline) &&
+                           core->store->committer().drain_until(
+                               deadline) && // what the dispatcher was storing is durable before it goes
+                           end(scheduler, deadline) &&
+                           stop_dispatcher(*core, deadline);
+    if (!has_ended) {
       abandon();
       return unended;
     }
-    core->activations.wait_for_all(); // they have left the directory, and may not have ended yet
-    end(sweeper);
-    core->store->committer().drain(); // what the dispatcher was storing is durable before it goes
-    end(scheduler);
-    stop_dispatcher(*core);
     core->callers.fail_all(
         {errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
     final_commits = core->store->committer().commits();
@@ -319,20 +346,23 @@ struct runtime::implementation {
     for (const auto& each : unended)
       core->log->error(fmt::format("{}.{} of object {} has been running for {} ms", each.object.binding,
                                    each.method, to_string(each.object), each.since.count()));
-    core->store->committer().drain();
+    if (unended.empty()) // no turn: an observer, the handler of a call, or a disk that does not answer
+      unended.push_back({address{}, "what is outside of turns", core->settings.stop_grace});
+    (void)core->store->committer().drain_until(steady_clock::now());
     for (auto* each : {&sweeper, &scheduler, &core->dispatcher})
-      caf::anon_send_exit(*each, caf::exit_reason::user_shutdown);
+      if (*each) caf::anon_send_exit(*each, caf::exit_reason::user_shutdown);
     core->callers.fail_all(
         {errc::stopped, "the runtime has stopped; the reply will not come to this caller"});
   }
 
-  static void end(caf::actor& one) {
+  static bool end(caf::actor& one, steady_clock::time_point deadline) {
     auto ended = std::make_shared<std::promise<void>>();
     auto done = ended->get_future();
     one->attach_functor([ended] { ended->set_value(); });
     caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
-    done.wait();
+    if (done.wait_until(deadline) != std::future_status::ready) return false;
     one = nullptr;
+    return true;
   }
 
   /// A forked child has the memory of its parent and none of its threads.
@@ -348,7 +378,8 @@ struct runtime::implementation {
   caf::actor scheduler;
   std::mutex stop_mutex;
   std::mutex store_mutex;
-  bool stopped = false;
+  std::timed_mutex define_mutex;
+  std::atomic<bool> stopped{false};
   std::uint64_t final_commits = 0;
   std::uint64_t final_syncs = 0;
   bool is_abandoned = false;
@@ -389,39 +420,54 @@ void runtime::leave() noexcept {
     (void)self_.release();
     return;
   }
+  if (!must_not_wait_for_runtime()) return end(std::move(self_));
+  auto* left = self_.release(); // to a thread that is none of its own
+  try {
+    std::thread([left] { end(std::unique_ptr<implementation>(left)); }).detach();
+  } catch (const std::system_error&) {
+    left->core->log->error(
+        "the runtime is destroyed on one of its own threads, and there is no other to do it");
+  }
+}
+
+void runtime::end(std::unique_ptr<implementation> of) noexcept {
   caf_visit visit;
-  self_->stop();
-  if (self_->is_abandoned) // what runs still, for ever perhaps, must find what it uses
-    (void)self_.release();
-  else
-    self_.reset();
+  of->stop();
+  if (!of->is_abandoned) return;
+  // What runs still, for ever perhaps, must find what it uses.
+  static std::mutex mutex;
+  static auto& abandoned = *new std::vector<std::unique_ptr<implementation>>; // NOLINT: for ever
+  std::lock_guard guard(mutex);
+  abandoned.push_back(std::move(of));
 }
 
 void runtime::release(const address& object) {
+  refuse_to_wait("runtime::release()");
   value_or_throw(validate(object));
+  std::vector<std::string> gone;
+  std::future<expected<void>> durable;
   self_->desk->with_store([&](runtime_core& core) {
     const auto present = core.present(object);
     auto commit = std::make_unique<awaited_commit>();
-    std::vector<std::string> gone;
     auto row = core.store->scan(keys::rows_of('X', present));
     for (; row->valid(); row->next()) {
       gone.emplace_back(row->key());
       commit->writes.push_back({gone.back(), std::nullopt});
     }
     value_or_throw(row->status());
-    auto durable = commit->durable();
+    durable = commit->durable();
     core.store->submit(std::move(commit));
-    value_or_throw(durable.get());
-    for (const auto& each : gone)
-      core.suspects.forget(each);
   });
+  value_or_throw(durable.get()); // not under the lock that stop() wants
+  for (const auto& each : gone)
+    self_->core->suspects.forget(each);
 }
 
 void runtime::define(std::initializer_list<const class_descriptor*> types) {
   refuse_to_wait("runtime::define()");
   auto& core = *self_->core;
   std::lock_guard guard(
-      self_->stop_mutex); // one at a time: a class that is defined twice would get its inbox twice
+      self_->define_mutex); // one at a time: a class that is defined twice would get its inbox twice
   std::vector<const class_descriptor*> fresh;
   for (const auto* type : types) {
     const auto* known = core.find_class(type->binding);

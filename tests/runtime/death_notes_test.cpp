@@ -59,6 +59,22 @@ TEST_CASE("R22: the process died in the innermost of what a thread ran") {
   CHECK(found[0].method == "outer");
 }
 
+TEST_CASE("R22: a signal that the process has survived blames nobody") {
+  test::scratch_directory directory;
+  death_notes notes(directory.path(), slots);
+  {
+    const running_note trapped(notes, note_kind::message, 1, someone, "trapped");
+    notes.blame(notes.running_for(std::chrono::milliseconds(-1)).at(0), SIGSEGV, "a trap");
+  }
+  const running_note later(notes, note_kind::message, 2, someone, "later");
+  CHECK(found_after_death(directory).empty()); // it may be dying of that signal now
+  notes.forget_survived();
+  notes.forget_survived();
+  const auto found = found_after_death(directory);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].method == "later");
+}
+
 TEST_CASE("R22: what other threads run are suspects too, unless the process says which one it was") {
   test::scratch_directory directory;
   death_notes notes(directory.path(), slots);

@@ -284,7 +284,7 @@ TEST_CASE(
     CHECK_FALSE(is_ready(done));
     in_hand.reset();
     CHECK(done.wait_for(10s) == std::future_status::ready);
-    stop_dispatcher(core);
+    (void)stop_dispatcher(core, std::chrono::steady_clock::now() + 10s);
   }
 }
 

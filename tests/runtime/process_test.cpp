@@ -2,6 +2,7 @@
 // does not give.
 
 #include "eventually.hpp"
+#include "gate.hpp"
 #include "host/thread_check.hpp"
 #include "outcome.hpp"
 #include "sanitized.hpp"
@@ -9,16 +10,21 @@
 #include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <future>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -38,6 +44,26 @@ public:
 
 private:
   std::uint64_t count_ = 0;
+};
+
+gate* turnstile = nullptr;
+
+class passer : public durable_object {
+public:
+  static inline std::atomic<int> total{0};
+
+  void pass() {
+    turnstile->pass();
+    ++total;
+    ++passed_;
+  }
+  int passed() const { return passed_; }
+  template <class Archive> void serialize(Archive& ar) { ar(passed_); }
+  using methods =
+      dormouse::methods<"PASSER", method<"pass", &passer::pass>, method<"passed", &passer::passed>>;
+
+private:
+  int passed_ = 0;
 };
 
 /// A thread that does what it is told, and then lives until this does not.
@@ -135,6 +161,103 @@ TEST_CASE_FIXTURE(fixture, "R20: exit() in a forked child ends it with its statu
   std::ifstream(written) >> text;
   CHECK(text == "all");
   value_of(running->get<tally>("a").call<&tally::add>());
+}
+
+TEST_CASE_FIXTURE(fixture, "R33: a runtime that is destroyed on one of its own threads ends on another") {
+  const auto destroyed_by = [&](const std::function<void(std::shared_ptr<runtime>)>& how) {
+    auto opened = open();
+    auto running = std::make_shared<runtime>(std::move(*opened));
+    how(std::move(running));
+    CHECK(eventually( // its directory is free
+        [&] {
+          try {
+            return value_of(open()->get<tally>("a").call<&tally::count>()) != 0;
+          } catch (const failure&) {
+            return false;
+          }
+        },
+        20s));
+  };
+  SUBCASE("the one that settles its commits") {
+    destroyed_by([](std::shared_ptr<runtime> last) {
+      auto object = last->get<tally>("a");
+      object.async_call<&tally::add>([last = std::move(last)](const expected<void>&) {});
+    });
+  }
+  SUBCASE("one that runs its objects") {
+    destroyed_by([](std::shared_ptr<runtime> last) {
+      value_of(last->get<tally>("a").call<&tally::add>());
+      auto object = last->get<tally>("a");
+      object.async_call<&tally::count>([last = std::move(last)](const expected<std::uint64_t>&) {});
+    });
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "R33: stop() does not wait for what the program holds up outside of turns") {
+  gate in_the_way;
+  std::optional<gate::closing> closed(in_the_way);
+  std::optional<runtime> running(std::in_place, options{.directory = directory.path(), .stop_grace = 50ms});
+  running->define<tally>();
+  running->get<tally>("a").async_call<&tally::add>([&](const expected<void>&) { in_the_way.pass(); });
+  REQUIRE(eventually([&] { return in_the_way.waiting() == 1; }));
+  auto stopping = std::async(std::launch::async, [&] { return running->stop(); });
+  REQUIRE(stopping.wait_for(10s) == std::future_status::ready);
+  CHECK_FALSE(stopping.get().empty()); // not all has ended
+  closed.reset();
+  running.reset();
+}
+
+TEST_CASE_FIXTURE(fixture, "R33: what is on the disk is left to the next start, however much it is") {
+  gate in_the_way;
+  turnstile = &in_the_way;
+  {
+    std::optional<gate::closing> closed(in_the_way);
+    runtime running({.directory = directory.path(), .proxy_workers = 1});
+    running.define<passer>();
+    for (int i = 0; i < 100; ++i)
+      value_of(running.get<passer>("p").post<&passer::pass>());
+    REQUIRE(eventually([&] { return in_the_way.waiting() == 1; }));
+    auto stopping = std::async(std::launch::async, [&] { return running.stop(); });
+    REQUIRE(eventually([&] { // it has begun
+      auto reply = running.get<passer>("q").call<&passer::passed>();
+      try {
+        (void)reply.get();
+        return false;
+      } catch (const failure& why) {
+        return why.code() == errc::stopped;
+      }
+    }));
+    closed.reset();
+    CHECK(stopping.get().empty());
+  }
+  CHECK(passer::total < 100);
+  runtime running({.directory = directory.path(), .proxy_workers = 1});
+  running.define<passer>();
+  CHECK(eventually([&] { return value_of(running.get<passer>("p").call<&passer::passed>()) == 100; }, 10s));
+}
+
+TEST_CASE_FIXTURE(fixture, "R32: a logger of the program's may throw anything") {
+  struct thrower final : spdlog::sinks::base_sink<std::mutex> {
+    void sink_it_(const spdlog::details::log_msg&) override { throw 42; }
+    void flush_() override { throw 43; }
+  };
+  const auto before = spdlog::get("dormouse");
+  spdlog::drop("dormouse");
+  spdlog::register_logger(std::make_shared<spdlog::logger>("dormouse", std::make_shared<thrower>()));
+  {
+    options chosen{.directory = directory.path(), .max_turn = 10ms};
+    runtime running(chosen);
+    running.define<passer>();
+    gate in_the_way;
+    turnstile = &in_the_way;
+    std::optional<gate::closing> closed(in_the_way);
+    value_of(running.get<passer>("p").post<&passer::pass>());
+    CHECK(eventually([&] { return !running.stats().stuck_turns.empty(); })); // which was told to the logger
+    closed.reset();
+    CHECK(eventually([&] { return value_of(running.get<passer>("p").call<&passer::passed>()) == 1; }));
+  }
+  spdlog::drop("dormouse");
+  if (before) spdlog::register_logger(before);
 }
 
 TEST_CASE_FIXTURE(fixture, "threads that the system does not give are an error of the constructor") {

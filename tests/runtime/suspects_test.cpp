@@ -1,12 +1,17 @@
 // Deaths of the process without one: a directory that is copied while a turn runs is what a kill -9 leaves.
 
+#include "disk.hpp"
 #include "eventually.hpp"
 #include "gate.hpp"
+#include "host/suspects.hpp"
+#include "outcome.hpp"
+#include "store/object_rows.hpp"
 
 #include <dormouse/dormouse.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -24,6 +29,7 @@ struct happenings {
   test::gate blocks;              ///< in the handling of "poison"
   bool fails = false;             ///< it throws
   bool blocks_wakes = false;      ///< on_wake does not return
+  bool throws_in_wake = false;
 
   std::vector<std::string> taken() {
     std::lock_guard guard(mutex);
@@ -56,6 +62,7 @@ class waker : public durable_object {
 public:
   void on_wake() override {
     if (here->blocks_wakes) here->blocks.pass();
+    if (here->throws_in_wake) throw std::runtime_error("not now");
   }
   std::uint32_t work() { return ++works_; }
 
@@ -190,6 +197,59 @@ TEST_CASE_FIXTURE(fixture, "R22: tries of a handler count across restarts") {
     next.host.stop();
   }
   CHECK(seen.taken().size() == tries);
+}
+
+TEST_CASE("R22: a suspect that does not end keeps the others back for so long only") {
+  class suspects some;
+  for (const auto* id : {"a", "b"})
+    some.hold({{"TAKER", id}, nullptr, {}, nullptr});
+  const auto first = some.next(1h);
+  REQUIRE(first);
+  CHECK(first->to.instance_id == "a");
+  CHECK_FALSE(some.next(1h));
+  const auto second = some.next(0ms);
+  REQUIRE(second);
+  CHECK(second->to.instance_id == "b");
+  CHECK_FALSE(some.next(0ms));
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: an on_wake that comes back has no deaths, though it throws") {
+  const address where{"WAKER", "w"};
+  {
+    life made(directory(1));
+    CHECK(value_of(made.host.get<waker>("w").call<&waker::work>()) == 1);
+  }
+  const auto key = key_of(where, note_kind::waking, 0);
+  test::disk(directory(1)).put(key, seal_value(frame_type::death_record, death_record{.deaths = 2}));
+  seen.throws_in_wake = true;
+  {
+    life now(directory(1));
+    CHECK(error_of(now.host.get<waker>("w").call<&waker::work>()).code == errc::handler_failed);
+  }
+  CHECK(test::disk(directory(1)).count('X') == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: what a message has done outlives the object that it is for") {
+  const address where{"TAKER", "t"};
+  const auto of_message = key_of(where, note_kind::message, 7);
+  const auto of_waking = key_of(where, note_kind::waking, 0);
+  { life made(directory(1)); }
+  write_set writes;
+  {
+    auto store =
+        value_or_throw(store::open(value_or_throw(open_rocksdb({directory(1), 1 << 20, 1 << 20, 1 << 17})),
+                                   directory(1), 1 << 17, 1 << 20));
+    for (const auto how : {erasure::of_what_is_stored, erasure::of_all_there_may_be}) {
+      writes.clear();
+      erase_object(*store, writes, where, how);
+      for (const auto& each : writes)
+        CHECK_FALSE(
+            (each.key == of_message || (each.end && each.key <= of_message && of_message < *each.end)));
+    }
+  }
+  CHECK(std::any_of(writes.begin(), writes.end(), [&](const write_op& each) {
+    return each.end && each.key <= of_waking && of_waking < *each.end;
+  }));
 }
 
 } // namespace dormouse::test::suspects_test

@@ -378,6 +378,10 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is t
          return running->tasks().result<std::string>({{"MOODY", "m"}, 7}).get();
        }},
       {"stop", [this] { return running->stop(), std::string(); }},
+      {"release",
+       [this] {
+         return running->release({"MOODY", "m"}), std::string();
+       }},
       {"define", [this] { return running->define<asker>(), std::string(); }},
       {"dead letter", [this] { return running->dead_letters().discard(7), std::string(); }},
   };

@@ -24,6 +24,7 @@ namespace {
 
 /// A result or post whose handler keeps throwing is tried this often, then becomes a dead letter.
 constexpr std::uint32_t max_handler_failures = 5;
+constexpr std::size_t longest_failure = 1'000; ///< of the text that is kept of each
 constexpr std::chrono::milliseconds first_redelivery{100};
 constexpr std::chrono::milliseconds storage_retry{500};
 constexpr std::chrono::milliseconds damage_retry{30'000}; ///< it hardly ever mends itself
@@ -199,6 +200,8 @@ void activation::receive(envelope_ptr what) {
 }
 
 void activation::process(envelope_ptr what) {
+  if ((what->inbox_id != 0 || what->firing) && core_.stopping.load(std::memory_order_relaxed))
+    return finished(what); // it is on the disk, and the next start has it: stop() waits for no backlog
   if (what->firing) {
     auto& due = *what->firing;
     due.row = {};
@@ -619,7 +622,7 @@ void activation::try_later(const envelope_ptr& what, const error& why) {
 
 /// False if that was the last try: it has been given up.
 bool activation::count_failure(const envelope_ptr& what, const error& why) {
-  what->history.push_back({core_.clock->now_ms(), to_string(why)});
+  what->history.push_back({core_.clock->now_ms(), to_string(why).substr(0, longest_failure)});
   if (++what->failures >= max_handler_failures) {
     give_up(what, why);
     return false;

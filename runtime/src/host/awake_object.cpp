@@ -64,7 +64,11 @@ expected<bool> awake_object::load(const envelope* next) {
   facts_ = *stored ? (*stored)->facts : object_facts{.incarnation = core_.store->next_id()};
   const running_note note(core_.notes, note_kind::waking, 0, entry_.where,
                           state == nullptr && entry_.type.has_on_create ? "on_create" : "on_wake");
-  if (auto failed = make(state)) return unexpected<error>(std::move(*failed));
+  const auto came_back = [this](error&& why) { // it threw, but the process lives
+    clear_deaths(note_kind::waking);
+    return unexpected<error>(std::move(why));
+  };
+  if (auto failed = make(state)) return came_back(std::move(*failed));
   facts_.state_version = entry_.type.state_version(); // of what is written from here on
   if (!std::exchange(woke_, true)) core_.counts.wakes.add();
   is_stored_ = state != nullptr;
@@ -73,10 +77,10 @@ expected<bool> awake_object::load(const envelope* next) {
   std::chrono::milliseconds blocked{}; // by on_wake, which is asked again each time
   if (state == nullptr && entry_.type.has_on_create)
     if (auto failed = run_hook(&durable_object::on_create, "on_create", nullptr, blocked))
-      return unexpected<error>(std::move(*failed));
+      return came_back(std::move(*failed));
   if (entry_.type.has_on_wake)
     if (auto failed = run_hook(&durable_object::on_wake, "on_wake", state, blocked))
-      return unexpected<error>(std::move(*failed));
+      return came_back(std::move(*failed));
   clear_deaths(note_kind::waking);
   blocked = std::max(blocked, std::chrono::milliseconds(facts_.unready_ms));
   if (blocked.count() == 0)

@@ -181,6 +181,12 @@ void death_notes::blame(const long_one& which, int signal, std::string_view why)
   page_->culprit.store(signal, std::memory_order_release);
 }
 
+void death_notes::forget_survived() noexcept {
+  auto culprit = page_->culprit.load(std::memory_order_acquire);
+  if (culprit != 0 && culprit == seen_culprit_) page_->culprit.compare_exchange_strong(culprit, 0);
+  seen_culprit_ = page_->culprit.load(std::memory_order_acquire);
+}
+
 running_note::running_note(death_notes& in, note_kind kind, std::uint64_t number, const address& where,
                            std::string_view method) noexcept
     : slot_(in.take()), outer_(innermost) {
@@ -213,6 +219,7 @@ running_note::running_note(death_notes& in, note_kind kind, std::uint64_t number
 running_note::~running_note() {
   if (slot_ == nullptr) return;
   innermost = outer_;
+  slot_->signal = 0; // it lives on
   if (outer_ != nullptr) outer_->state.store(note_slot::running, std::memory_order_release);
   slot_->state.store(note_slot::free, std::memory_order_release);
 }

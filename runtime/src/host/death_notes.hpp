@@ -108,6 +108,10 @@ public:
 
   note_page& page() noexcept { return *page_; }
 
+  /// A signal that the process lives on after, for a handler of the program's made it good, is no culprit.
+  /// To be called now and then, by one thread.
+  void forget_survived() noexcept;
+
 private:
   friend class running_note;
 
@@ -120,6 +124,7 @@ private:
   std::size_t bytes_ = 0;
   std::size_t slots_;
   bool is_file_ = false;
+  std::int32_t seen_culprit_ = 0; ///< when `forget_survived` came by last
 };
 
 /// Says what this thread runs, for as long as it lives. Ends on the thread where it began. If all slots are

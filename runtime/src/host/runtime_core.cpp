@@ -46,7 +46,11 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
       settings(std::move(chosen)),
       world(std::move(outside)),
       clock(make_clock(settings.clock,
-                       [this](const error& what) { note_thrown(counts.thrown_by_observers, what); })),
+                       [to = tell_](const error& what) { // a worker that was left behind may ask it later
+                         std::lock_guard guard(to->mutex);
+                         if (to->core != nullptr)
+                           to->core->note_thrown(to->core->counts.thrown_by_observers, what);
+                       })),
       policy(std::move(allowed)),
       log(make_log()),
       trouble(log),
@@ -61,6 +65,7 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
           },
           {settings.max_mailbox_messages, settings.max_pending_messages}, counts),
       store(std::move(opened)) {
+  tell_->core = this;
   queues_.try_emplace(std::string(), settings.max_in_flight,
                       std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
   store->damage().tell([this](const damage_book::entry& what) {
@@ -70,6 +75,11 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
   });
   for (const auto& [name, limits] : settings.queues)
     queues_.try_emplace(name, limits.max_in_flight, limits.max_queued);
+}
+
+runtime_core::~runtime_core() {
+  std::lock_guard guard(tell_->mutex);
+  tell_->core = nullptr;
 }
 
 runtime_core::queue_places* runtime_core::find_queue(const std::string& name) {
@@ -223,7 +233,12 @@ void runtime_core::deliver(const address& to, const class_descriptor& type, enve
 void runtime_core::deliver(delivery_order what) {
   if (what.type == nullptr)
     return counts.undeliverable.add(); // it stays in the inbox until its class is defined
-  if (auto now = walks.arrived(std::move(what))) deliver(now->to, *now->type, std::move(now->what));
+  auto now = walks.arrived(std::move(what));
+  if (!now) return;
+  if (suspects.is_suspect(now->to, *now->what))
+    suspects.hold({now->to, now->type, keys::inbox(now->to, now->what->inbox_id), nullptr});
+  else
+    deliver(now->to, *now->type, std::move(now->what));
 }
 
 } // namespace dormouse

@@ -27,6 +27,7 @@
 #include <spdlog/fwd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -53,6 +54,10 @@ public:
     std::unique_lock lock(mutex_);
     none_.wait(lock, [this] { return count_ == 0; });
   }
+  bool wait_until(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock(mutex_);
+    return none_.wait_until(lock, deadline, [this] { return count_ == 0; });
+  }
 
 private:
   std::mutex mutex_;
@@ -74,7 +79,17 @@ struct finished_task;
 struct runtime_core {
   runtime_core(caf::actor_system& actors, options chosen, ports outside, std::unique_ptr<store> opened,
                url_policy allowed);
+  ~runtime_core();
 
+private:
+  /// For what may be called when the core is gone.
+  struct back_reference {
+    std::mutex mutex;
+    runtime_core* core = nullptr;
+  };
+  const std::shared_ptr<back_reference> tell_ = std::make_shared<back_reference>();
+
+public:
   caf::actor_system& system;
   const options settings;
   const ports world;

@@ -238,10 +238,12 @@ void suspects::hold(one what) {
   held_count_ = held_.size();
 }
 
-std::optional<suspects::one> suspects::next() {
+std::optional<suspects::one> suspects::next(std::chrono::milliseconds patience) {
+  const auto now = std::chrono::steady_clock::now();
   std::lock_guard guard(mutex_);
-  if (under_way_ || held_.empty()) return std::nullopt;
+  if ((under_way_ && now - since_ < patience) || held_.empty()) return std::nullopt;
   under_way_ = true;
+  since_ = now;
   auto out = std::move(held_.front());
   held_.pop_front();
   held_count_ = held_.size();

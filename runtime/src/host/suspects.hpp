@@ -73,8 +73,9 @@ public:
   void hold(one what);
   bool holds_any() const noexcept { return held_count_.load(std::memory_order_acquire) != 0; }
 
-  /// The next one, if none is under way. Whoever has its place says `over` when it is done.
-  std::optional<one> next();
+  /// The next one, if none is under way, or the one that is does not end within `patience`: a turn that hangs
+  /// keeps nobody from being served. Whoever has its place says `over` when it is done.
+  std::optional<one> next(std::chrono::milliseconds patience);
   void over();
 
 private:
@@ -84,6 +85,7 @@ private:
   std::deque<one> held_;
   std::atomic<std::size_t> held_count_{0};
   bool under_way_ = false;
+  std::chrono::steady_clock::time_point since_; ///< it is
 };
 
 /// As one sentence: how often, when, and what of.

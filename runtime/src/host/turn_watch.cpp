@@ -1,5 +1,7 @@
 #include "host/turn_watch.hpp"
 
+#include "host/own_threads.hpp"
+
 #include <dormouse/actors/user_code.hpp>
 
 #include <fmt/format.h>
@@ -33,6 +35,7 @@ turn_watch::~turn_watch() {
 }
 
 void turn_watch::run() {
+  mark_own_thread();
   ::pthread_setname_np(::pthread_self(), "dormouse.watch");
   const auto interval =
       std::clamp(core_.settings.max_turn / 4, std::chrono::milliseconds(1), std::chrono::milliseconds(1'000));
@@ -42,6 +45,7 @@ void turn_watch::run() {
 }
 
 void turn_watch::look() {
+  core_.notes.forget_survived();
   std::set<std::pair<std::size_t, std::uint32_t>> now;
   for (const auto& each : core_.notes.running_for(core_.settings.max_turn)) {
     const auto [slot, is_new] = now.emplace(each.slot, each.turn);

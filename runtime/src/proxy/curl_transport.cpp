@@ -404,6 +404,7 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_URL, next.target.target().c_str());
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, next.detail);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // else the loop waits for the resolver of what it gives up
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(left));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));

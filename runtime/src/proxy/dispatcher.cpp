@@ -64,10 +64,7 @@ caf::behavior dispatcher::make_behavior() {
                          ? core_.settings.proxy_workers
                          : std::max(1U, std::thread::hardware_concurrency() / 2);
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back({proxy_worker(core_, i, next_generation_++), {}});
-    if (!workers_.back().worker.is_started())
-      core_.log->error(
-          fmt::format("proxy worker {} has no thread; it is tried again when its lease has run out", i));
+    workers_.push_back({first_worker(i), {}});
   }
   assignments_.resize(count);
   cancellations_.resize(count);
@@ -118,11 +115,26 @@ caf::behavior dispatcher::make_behavior() {
   };
 }
 
+/// Without a thread, or without descriptors, it counts as silent: it is replaced when its lease has run out.
+proxy_worker dispatcher::first_worker(std::size_t index) {
+  std::string why = "there is no thread for it";
+  try {
+    proxy_worker made(core_, index, next_generation_++);
+    if (made.is_started()) return made;
+  } catch (const std::exception& e) {
+    why = e.what();
+  }
+  core_.log->error(fmt::format("proxy worker {} cannot start yet: {}", index, why));
+  return proxy_worker();
+}
+
 void dispatcher::on_exit() {
   for (auto& slot : workers_)
     slot.worker.revoke();
+  const auto deadline = steady_clock::now() + worker_patience;
   for (auto& slot : workers_)
-    if (!slot.worker.stop(worker_patience))
+    if (!slot.worker.stop(std::max(milliseconds(0),
+                                   std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()))))
       core_.log->warn("a proxy worker does not stop; its thread is left behind");
   workers_.clear();
   inboxes_.stop();
@@ -632,13 +644,14 @@ void spawn_dispatcher(runtime_core& core) {
   caf::anon_send(core.dispatcher, dispatcher_tick{}); // a lazy actor starts with its first message
 }
 
-void stop_dispatcher(runtime_core& core) {
+bool stop_dispatcher(runtime_core& core, steady_clock::time_point deadline) {
   auto ended = std::make_shared<std::promise<void>>();
   auto done = ended->get_future();
   core.dispatcher->attach_functor([ended] { ended->set_value(); });
   caf::anon_send_exit(core.dispatcher, caf::exit_reason::user_shutdown);
-  done.wait();
+  if (done.wait_until(deadline) != std::future_status::ready) return false;
   core.dispatcher = nullptr;
+  return true;
 }
 
 } // namespace dormouse

@@ -7,6 +7,8 @@
 
 #include <caf/actor.hpp>
 
+#include <chrono>
+
 namespace dormouse {
 
 struct runtime_core;
@@ -15,7 +17,7 @@ struct runtime_core;
 void spawn_dispatcher(runtime_core& core);
 
 /// Ends the dispatcher and its workers. In-flight attempts are abandoned; their fetches are still queued on
-/// disk (R20).
-void stop_dispatcher(runtime_core& core);
+/// disk (R20). False if it has not ended by then: code of the program's holds it up.
+bool stop_dispatcher(runtime_core& core, std::chrono::steady_clock::time_point deadline);
 
 } // namespace dormouse

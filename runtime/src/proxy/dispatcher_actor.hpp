@@ -85,6 +85,7 @@ private:
   bool recover_marks(const key_range& where);
   void lose_marked(std::uint64_t id);
   void look_at_marks_again();
+  proxy_worker first_worker(std::size_t index);
   void release_held_back();
   bool is_held_back(const fetch_message& fetch) const;
   void recover_aborts();

@@ -102,6 +102,7 @@ void inbox_delivery::announce(const class_descriptor& type) {
 
 void inbox_delivery::walk_inbox(const class_descriptor& type) {
   auto announced = announced_.extract(std::string(type.binding));
+  began_ = std::chrono::steady_clock::now();
   walks_.insert_or_assign(announced.key(),
                           walk{&type, keys::inbox_of(type.binding).first, announced.mapped()});
   recover_some(announced.key());
@@ -260,7 +261,7 @@ void inbox_delivery::nurse() {
   if (up < suspects_after || (up < suspects_at_last && (!walks_.empty() || !announced_.empty() ||
                                                         core_.counts.pending_messages.get() != 0)))
     return;
-  while (auto next = core_.suspects.next()) {
+  while (auto next = core_.suspects.next(core_.settings.max_turn)) {
     const auto found = next->key.empty() ? expected<bool>(true) : read_suspect(*next);
     if (found && *found) {
       next->what->place = std::make_shared<suspect_place>(core_.dispatcher, std::move(next->what->place));
@@ -303,6 +304,8 @@ void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   what->inbox_id = result->fetch_id;
   what->has_blob = result->body_is_blob != 0;
   what->result = std::move(result);
+  if (core_.suspects.is_suspect(to, *what))
+    return core_.suspects.hold({to, type, keys::inbox(to, what->inbox_id), nullptr});
   core_.deliver(to, *type, std::move(what));
 }
 

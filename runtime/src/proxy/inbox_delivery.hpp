@@ -89,7 +89,7 @@ private:
   runtime_core& core_;
   const std::function<bool(std::uint64_t)> is_being_stored_;
   std::map<std::string, std::uint64_t, std::less<>> announced_; ///< and not walked yet; their first new ids
-  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(); ///< the latest walk
   std::map<std::string, walk, std::less<>> walks_; ///< classes whose inbox is being delivered
   std::set<std::string, std::less<>>
       later_; ///< of these, those that cannot go on now: storage is in trouble, or too much waits

@@ -217,11 +217,16 @@ proxy_worker::~proxy_worker() {
   if (loop_) loop_->revoke();
 }
 
-std::chrono::nanoseconds proxy_worker::silent_for() const noexcept { return loop_->silent_for(); }
+std::chrono::nanoseconds proxy_worker::silent_for() const noexcept {
+  return loop_ ? loop_->silent_for() : std::chrono::nanoseconds::max();
+}
 
-void proxy_worker::revoke() noexcept { loop_->revoke(); }
+void proxy_worker::revoke() noexcept {
+  if (loop_) loop_->revoke();
+}
 
 bool proxy_worker::stop(std::chrono::milliseconds patience) {
+  if (!loop_) return true;
   loop_->revoke();
   return loop_->wait(patience);
 }

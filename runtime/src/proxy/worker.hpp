@@ -25,6 +25,9 @@ public:
   /// Starts the thread, if there can be one. `generation` tells this worker from those that had its index
   /// before.
   proxy_worker(runtime_core& core, std::size_t index, std::uint64_t generation);
+
+  /// None: it has been silent for ever.
+  proxy_worker() = default;
   proxy_worker(proxy_worker&&) noexcept = default;
   proxy_worker& operator=(proxy_worker&&) noexcept = default;
   ~proxy_worker();

@@ -1,5 +1,7 @@
 #include "store/committer.hpp"
 
+#include "host/own_threads.hpp"
+
 #include <pthread.h>
 
 #include <algorithm>
@@ -23,8 +25,19 @@ std::size_t bytes_of(const write_set& writes) {
 group_committer::group_committer(storage_engine& engine, std::shared_ptr<blob_store> blobs)
     : engine_(engine), blobs_(std::move(blobs)) {
   try {
-    writer_ = std::thread([this] { run(); });
-    settler_ = std::thread([this] { run_settler(); });
+    writer_ended_ = settler_ended_ = false;
+    try {
+      writer_ = std::thread([this] { run(); });
+    } catch (...) {
+      writer_ended_ = settler_ended_ = true;
+      throw;
+    }
+    try {
+      settler_ = std::thread([this] { run_settler(); });
+    } catch (...) {
+      settler_ended_ = true;
+      throw;
+    }
   } catch (...) {
     drain();
     throw;
@@ -95,28 +108,41 @@ void group_committer::release_barriers() {
 }
 
 void group_committer::drain() {
+  while (!drain_until(std::chrono::steady_clock::now() + std::chrono::hours(1))) {
+  }
+}
+
+bool group_committer::drain_until(std::chrono::steady_clock::time_point deadline) {
   {
-    std::lock_guard guard(mutex_);
+    std::unique_lock lock(mutex_);
     stopping_ = true;
+    arrived_.notify_one();
+    if (!ended_.wait_until(lock, deadline, [this] { return writer_ended_; })) return false;
   }
-  arrived_.notify_one();
-  if (writer_.joinable()) writer_.join();
   {
-    std::lock_guard guard(settle_mutex_);
+    std::unique_lock lock(settle_mutex_);
     settler_stopping_ = true;
+    settle_changed_.notify_all();
+    if (!settle_changed_.wait_until(lock, deadline, [this] { return settler_ended_; })) return false;
   }
-  settle_changed_.notify_all();
+  if (writer_.joinable()) writer_.join();
   if (settler_.joinable()) settler_.join();
+  return true;
 }
 
 void group_committer::run() {
+  mark_own_thread();
   ::pthread_setname_np(::pthread_self(), "dormouse.commit");
   for (;;) {
     batch taken;
     {
       std::unique_lock lock(mutex_);
       arrived_.wait(lock, [this] { return !waiting_.empty() || (stopping_ && held_.empty()); });
-      if (waiting_.empty()) return;
+      if (waiting_.empty()) {
+        writer_ended_ = true;
+        ended_.notify_all();
+        return;
+      }
       taken.swap(waiting_);
     }
     write(taken);
@@ -190,11 +216,16 @@ void group_committer::pass_on(written next) {
 }
 
 void group_committer::run_settler() {
+  mark_own_thread();
   ::pthread_setname_np(::pthread_self(), "dormouse.settle");
   std::unique_lock lock(settle_mutex_);
   for (;;) {
     settle_changed_.wait(lock, [this] { return settler_stopping_ || to_settle_; });
-    if (!to_settle_) return;
+    if (!to_settle_) {
+      settler_ended_ = true;
+      settle_changed_.notify_all();
+      return;
+    }
     lock.unlock();
     settle(*to_settle_); // the writer leaves it alone until it is empty
     lock.lock();

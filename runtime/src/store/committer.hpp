@@ -18,6 +18,7 @@
 #include "store/blob_store.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -85,6 +86,10 @@ public:
   /// Writes what is waiting and ends the thread.
   void drain();
 
+  /// The same, but waits no longer than that: false if something still waits for the disk, or for code of the
+  /// program's that settles. To be called again, or never.
+  bool drain_until(std::chrono::steady_clock::time_point deadline);
+
   std::uint64_t commits() const noexcept { return commits_.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const noexcept { return syncs_.load(std::memory_order_relaxed); }
 
@@ -130,6 +135,9 @@ private:
       to_settle_; ///< the settler has it until it is empty again: the writer is at most one batch ahead
   bool settler_stopping_ = false;
 
+  bool writer_ended_ = true;  ///< under `mutex_`
+  bool settler_ended_ = true; ///< under `settle_mutex_`
+  std::condition_variable ended_;
   std::thread writer_;
   std::thread settler_;
 };

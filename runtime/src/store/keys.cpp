@@ -199,6 +199,13 @@ std::string death_record(const address& where, std::uint8_t kind, std::uint64_t 
   return out;
 }
 
+std::string first_own_death_record(const address& where) {
+  std::string out("X");
+  put_address(out, where);
+  out += '\x02'; // note_kind: those of messages are before it
+  return out;
+}
+
 std::string schedule(const address& where, const schedule_id& id) {
   std::string out("H");
   out.reserve(where.binding.size() + where.instance_id.size() + id.name.size() + 16);

@@ -43,8 +43,11 @@ std::string task_step(const task_id& id, std::uint64_t step); ///< J address num
 std::string stuck_task(const task_id& id);                    ///< U address number: an index, empty
 std::string remembered_call(const address& where,
                             std::string_view key); ///< Y address key: of a call with an idempotency key
-std::string death_record(const address& where, std::uint8_t kind,
-                         std::uint64_t number); ///< X address kind number
+std::string death_record(const address& where, std::uint8_t kind, std::uint64_t number);
+
+/// Those of an object behind this key are of what goes with it when it is destroyed; those before are of
+/// messages in its inbox, which are their senders'.
+std::string first_own_death_record(const address& where); ///< X address kind number
 
 using range = std::pair<std::string, std::string>; ///< [first, second)
 

@@ -26,6 +26,7 @@ void erase_object(store& from, write_set& writes, const address& where, erasure 
   writes.push_back({keys::object(where), std::nullopt});
   for (const char kind : object_row_kinds) {
     auto rows = keys::rows_of(kind, where);
+    if (kind == 'X') rows.first = keys::first_own_death_record(where);
     if (how == erasure::of_all_there_may_be || !erase_each(from, writes, rows))
       writes.push_back({std::move(rows.first), std::nullopt, std::move(rows.second)});
   }

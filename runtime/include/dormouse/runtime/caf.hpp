@@ -89,6 +89,7 @@ public:
 
   /// For a `caf::scoped_actor`: blocks.
   template <class OnValue, class OnError> void receive(OnValue on_value, OnError on_error) {
+    refuse_to_wait("object_response::receive()");
     auto failed = std::make_shared<OnError>(std::move(on_error));
     handle_.receive(detail::on_reply<R>(std::move(on_value), failed), detail::on_failure(failed));
   }
@@ -105,9 +106,10 @@ template <auto Method, class Self, class T, class Timeout, class... Args>
 auto request_object(const Self& self, const object_ref<T>& ref, const Timeout& timeout, Args&&... args) {
   using result = typename object_ref<T>::template result_of<Method>;
   const auto& method = describe_method<T, Method>();
-  auto handle = self->request(
-      pin_for_call(self->home_system(), *ref.routes(), ref.where(), method), caf::duration(timeout),
-      caf_call{&method, detail::encode_arguments<Method>(std::forward<Args>(args)...)});
+  // Before the object is told to expect a message: what a program serializes may throw.
+  caf_call call{&method, detail::encode_arguments<Method>(std::forward<Args>(args)...)};
+  auto handle = self->request(pin_for_call(self->home_system(), *ref.routes(), ref.where(), method),
+                              caf::duration(timeout), std::move(call));
   return object_response<result, decltype(handle)>(std::move(handle));
 }
 

@@ -75,8 +75,9 @@ public:
   runtime(runtime&&) noexcept;
   runtime& operator=(runtime&&) noexcept;
 
-  /// `stop()`; on any thread. In a child process that was forked while it ran it does nothing: the runtime is
-  /// the parent's.
+  /// `stop()`; on any thread. On one of the runtime's own, or in code that it runs, it does not wait: the
+  /// runtime ends on a thread that is made for that, and until then its directory is in use. In a child
+  /// process that was forked while it ran it does nothing: the runtime is the parent's.
   ~runtime();
 
   /// Registers classes under their bindings and delivers what is waiting for their objects. Defining the same
@@ -149,6 +150,7 @@ private:
   struct implementation;
 
   void leave() noexcept;
+  static void end(std::unique_ptr<implementation> of) noexcept;
 
   /// `wanted`: the class that it must be; null: any.
   const class_descriptor* check(const address& to, const class_descriptor* wanted) const;
