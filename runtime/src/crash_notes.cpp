@@ -36,7 +36,7 @@ std::array<std::atomic<note_page*>, most_pages> pages;
 std::array<module_range, most_modules> modules;
 std::size_t module_count = 0;
 pid_t process = 0; ///< a child that it forks has the pages too, and no say in them
-std::array<struct sigaction, signals.size()> before;
+std::array<struct sigaction, signals.size()> actions_before;
 std::atomic<bool> is_installed{false};
 std::once_flag installing;
 
@@ -121,7 +121,7 @@ void on_signal(int signal, siginfo_t* info, void*) {
   const auto saved = errno;
   if (::getpid() == process) note_signal(signal);
   for (std::size_t i = 0; i < signals.size(); ++i)
-    if (signals[i] == signal) ::sigaction(signal, &before[i], nullptr);
+    if (signals[i] == signal) ::sigaction(signal, &actions_before[i], nullptr);
   errno = saved;
   // A fault happens again when this returns; what was sent has to be sent again.
   if (info == nullptr || info->si_code <= 0) ::raise(signal);
@@ -190,7 +190,7 @@ void install_crash_notes() {
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&ours.sa_mask);
     for (std::size_t i = 0; i < signals.size(); ++i)
-      ::sigaction(signals[i], &ours, &before[i]);
+      ::sigaction(signals[i], &ours, &actions_before[i]);
     is_installed.store(true, std::memory_order_release);
   });
 }

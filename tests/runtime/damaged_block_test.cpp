@@ -377,6 +377,7 @@ TEST_CASE_FIXTURE(brood_fixture, "R24: tasks in a damaged block fail by name, an
   runtime running(settings());
   running.define<brooder>();
   const auto is_lost = [&](const task_id& task) { return lost.keys.contains(keys::task(task)); };
+  CHECK(running.tasks().list({.limit = 1'000}).size() == all - lost.keys.size());
   for (std::uint64_t i = 0; i < all; ++i) {
     auto outcome = running.tasks().resolve(words[i], 7);
     if (!is_lost(tasks[i])) {
@@ -390,6 +391,7 @@ TEST_CASE_FIXTURE(brood_fixture, "R24: tasks in a damaged block fail by name, an
     CHECK_FALSE(value_of(running.get<brooder>(tasks[i].object.instance_id).call<&brooder::word>()).empty());
   }
   lost.mend(); // nothing was erased meanwhile
+  CHECK(running.tasks().list({.limit = 1'000}).size() == all);
   for (std::uint64_t i = 0; i < all; ++i)
     if (is_lost(tasks[i])) {
       CHECK(value_of(running.tasks().resolve(words[i], 7)));
@@ -426,7 +428,9 @@ TEST_CASE_FIXTURE(fixture, "R24: objects in a damaged block fail by name, and al
   }
   CHECK(failed == lost.keys.size());
   CHECK(running.stats().damage == failed);
-  CHECK(running.objects("BELL").ids.size() == all - failed);
+  const auto page = running.objects("BELL");
+  CHECK(page.ids.size() == all - failed);
+  CHECK(page.damaged_ranges == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: a schedule whose row cannot be read is not taken for one that is gone") {
@@ -504,6 +508,35 @@ TEST_CASE_FIXTURE(fixture, "R24: deadlines behind a damaged block are kept") {
   runtime running(settings());
   reaches([&] { return running.stats().responses_stored; }, all - lost.keys.size());
   CHECK(contains(running.stats().damaged_ranges.at(0).rows, "a deadline"));
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: deadlines of fetches that cannot be read are kept until they can be") {
+  constexpr std::uint64_t all = 400;
+  write_set writes;
+  for (std::uint64_t i = 1; i <= all; ++i) {
+    auto fetch = fetch_number(i);
+    fetch.created_ms = 1;
+    fetch.deadline_ms = 1'000;
+    auto key = keys::queue({}, fetch.priority, 4'000'000'000'000, i); // in a hundred years
+    writes.push_back({keys::deadline(fetch.deadline_ms, i), key});
+    writes.push_back({std::move(key), seal_value(frame_type::fetch, fetch)});
+  }
+  put(writes);
+  const auto lost = damage_block(directory.path(), 'Q');
+  auto chosen = settings();
+  const auto clock = std::make_shared<manual_clock>();
+  chosen.clock = clock;
+  runtime running(chosen);
+  const auto ended = [&] { return running.stats().responses_stored; };
+  reaches(ended, all - lost.keys.size());
+  lost.mend();
+  CHECK(eventually(
+      [&] {
+        clock->advance(1s);
+        return ended() == all;
+      },
+      10s));
+  CHECK(eventually([&] { return running.stats().queued_fetches == 0; }, 10s));
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: aborts on the other side of a damaged block are acted on") {

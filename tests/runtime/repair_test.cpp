@@ -290,6 +290,37 @@ TEST_CASE_FIXTURE(fixture, "R24: lost due times and marks are made anew") {
   CHECK(rows('W') == before);
 }
 
+TEST_CASE_FIXTURE(fixture, "R24: lost rows that lead to fetches are made anew") {
+  for (const char kind : std::string("AEG")) {
+    CAPTURE(kind);
+    scratch_directory other;
+    { runtime made({.directory = other.path()}); }
+    write_set writes;
+    for (std::uint64_t i = 1; i <= 500; ++i) {
+      fetch_message fetch;
+      fetch.id = i;
+      fetch.method = "POST";
+      fetch.url = "http://127.0.0.1/";
+      fetch.timeout_ms = 1'000;
+      fetch.deadline_ms = 4'000'000'000'000;
+      const abort_controller stop;
+      fetch.extra.signal = stop.signal();
+      REQUIRE(fetch.path.push({{"LEDGER", id_of(static_cast<int>(i))}, "add", {}}));
+      auto key = keys::queue({}, fetch.priority, 4'000'000'000'000, i);
+      writes.push_back({keys::attempt(i), key});
+      writes.push_back({keys::deadline(fetch.deadline_ms, i), key});
+      writes.push_back({keys::signal(stop.id(), i), key});
+      writes.push_back({std::move(key), seal_value(frame_type::fetch, fetch)});
+    }
+    disk(other.path()).put_all(writes);
+    const auto before = disk(other.path()).rows(kind);
+    const auto lost = damage_block(other.path(), kind);
+    REQUIRE_FALSE(lost.keys.empty());
+    value_or_throw(repair_store(table_settings(other.path()), 1'000));
+    CHECK(disk(other.path()).rows(kind) == before);
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "R24: a repair that is interrupted is finished by the next open") {
   const auto before = rows('O');
   for (int step = 0; step < 3; ++step) {

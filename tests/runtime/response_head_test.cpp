@@ -87,6 +87,56 @@ TEST_CASE("R21: what is no header is refused, and is not told on") {
   }
 }
 
+TEST_CASE("R21: a response is complete when its last header section has ended") {
+  response_head head;
+  CHECK_FALSE(head.is_complete());
+  REQUIRE(take_all(head, {"HTTP/1.1 100 Continue\r\n", "\r\n"}));
+  CHECK_FALSE(head.is_complete());
+  REQUIRE(take_all(head, {"HTTP/1.1 200 OK\r\n", "A: 1\r\n"}));
+  CHECK_FALSE(head.is_complete());
+  REQUIRE(take_all(head, {"\r\n"}));
+  CHECK(head.is_complete());
+}
+
+TEST_CASE("R21: what is no status line begins no response") {
+  for (const std::string line : {"http/1.1 200 ok\r\n", "200 OK\r\n", "A: 1\r\n", "\r\n"}) {
+    CAPTURE(line);
+    CHECK(refusal_of({line}).code == errc::invalid_header);
+    CHECK(refusal_of({"HTTP/1.1 103 Early Hints\r\n", "\r\n", line}).code == errc::invalid_header);
+  }
+}
+
+TEST_CASE("R21: a Content-Length is one number of bytes") {
+  const auto length_of = [](const std::vector<std::string>& values) {
+    response_head head;
+    std::vector<std::string> lines{"HTTP/1.1 200 OK\r\n"};
+    for (const auto& value : values)
+      lines.push_back("Content-Length:" + value + "\r\n");
+    lines.emplace_back("\r\n");
+    const auto taken = take_all(head, lines);
+    CHECK((taken || taken.error().code == errc::invalid_header));
+    return taken ? head.content_length() : std::nullopt;
+  };
+  CHECK(length_of({" 5"}) == 5);
+  CHECK(length_of({" 5 , 5", "5"}) == 5);
+  CHECK(length_of({" 005"}) == 5);
+  for (const std::vector<std::string>& bad :
+       std::vector<std::vector<std::string>>{{" 5", " 9"},
+                                             {" 5, 9"},
+                                             {" 0x5"},
+                                             {" +5"},
+                                             {" -5"},
+                                             {" 5x"},
+                                             {" 5 5"},
+                                             {""},
+                                             {" ,5"},
+                                             {" 5,"},
+                                             {" 99999999999999999999"}}) {
+    CAPTURE(bad.front());
+    CHECK_FALSE(length_of(bad));
+  }
+}
+
 TEST_CASE("R12: the headers of one response are bounded, its trailers included") {
   const std::vector<std::string> lines{"HTTP/1.1 200 OK\r\n", "A: 1\r\n", "\r\n", "B: 2\r\n"};
   std::size_t bytes = 0;

@@ -243,7 +243,9 @@ TEST_CASE_FIXTURE(fixture, "R32: decoding arguments and results may throw anythi
   CHECK(value_of(it().call<&moody::give>(1)).value == 1);
   CHECK(error_of(it().call<&moody::ask>(prickly{42})).code == errc::handler_failed);
   CHECK(error_of(it().call<&moody::throws>()).code == errc::handler_failed);
-  CHECK(error_of(it().call<&moody::throw_now>()).type == "int");
+  const auto thrown = error_of(it().call<&moody::throw_now>());
+  CHECK(thrown.type == "int");
+  CHECK(contains(thrown.message, "42"));
 }
 
 TEST_CASE_FIXTURE(fixture, "R32: a task whose step does not decode is stuck, and its object goes on") {
@@ -378,6 +380,15 @@ TEST_CASE_FIXTURE(fixture, "R23: who waits for one of our futures in a turn is t
          return running->tasks().result<std::string>({{"MOODY", "m"}, 7}).get();
        }},
       {"stop", [this] { return running->stop(), std::string(); }},
+      {"queued fetch",
+       [this] {
+         auto fetch = create_proxy_fetch(running->queue(), {.return_address = {"ASKER", "a"}});
+         fetch("http://127.0.0.1/").then<&asker::answered>();
+         return std::string();
+       }},
+      {"abort",
+       [this] { return value_or_throw(running->queue().abort(abort_controller().id(), "")), std::string(); }},
+      {"dead letter again", [this] { return running->dead_letters().retry(7), std::string(); }},
       {"release",
        [this] {
          return running->release({"MOODY", "m"}), std::string();

@@ -42,6 +42,8 @@ public:
   ~raw_server() {
     stopping_ = true;
     ::shutdown(socket_, SHUT_RDWR); // ends accept
+    if (const int open = connection_; open >= 0)
+      ::shutdown(open, SHUT_RDWR); // a client may keep it for its next request
     thread_.join();
     ::close(socket_);
   }
@@ -54,6 +56,8 @@ private:
     for (std::size_t hit = 0; !stopping_; ++hit) {
       const int connection = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
       if (connection < 0) return;
+      connection_ = connection;
+      if (stopping_) ::shutdown(connection, SHUT_RDWR);
       std::string request;
       char piece[4096];
       while (request.find("\r\n\r\n") == std::string::npos) {
@@ -69,6 +73,7 @@ private:
       ::shutdown(connection, SHUT_WR);
       while (::recv(connection, piece, sizeof piece, 0) > 0) {
       } // a reset would take from the client what it has not read yet
+      connection_ = -1;
       ::close(connection);
     }
   }
@@ -78,6 +83,7 @@ private:
   int socket_;
   std::string port_;
   std::atomic<bool> stopping_{false};
+  std::atomic<int> connection_{-1}; ///< that is served
   std::thread thread_;
 };
 

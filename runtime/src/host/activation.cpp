@@ -405,7 +405,8 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   if (due.row.method.empty()) { // the object could not be made ready
     auto row = object_.schedules().find(due.id);
     if (!row && row.error().code == errc::storage_error) return hold_back(what);
-    if (!row || !*row || (*row)->due_ms != due.due_ms) return commit_handled(what, {});
+    if (!row) return try_again(what, damage_retry);
+    if (!*row || (*row)->due_ms != due.due_ms) return commit_handled(what, {});
     due.row = std::move(**row);
   }
   turn_commit::consequences then;

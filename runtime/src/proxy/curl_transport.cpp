@@ -179,6 +179,13 @@ bool take_in(exchange& on, std::string_view bytes) {
 
 // --- libcurl's callbacks into one exchange -----------------------------------------------------------------
 
+/// Of the response whose header section has ended (RFC 9110 section 6.4.1).
+bool has_body(const exchange& of) {
+  long status = 0;
+  curl_easy_getinfo(of.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  return of.method != "HEAD" && status != 204 && status != 304;
+}
+
 std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
   auto& on = *static_cast<exchange*>(user);
   const std::size_t bytes = size * count;
@@ -191,6 +198,14 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     return 0;
   }
   if (*taken == response_head::line_kind::status) forget_body(on);
+  if (const auto length = on.head.content_length();
+      length && *length > on.settings->max_body_bytes && on.head.is_complete() && has_body(on)) {
+    on.refused_as = fetch_errc::too_large;
+    on.refusal =
+        fmt::format("the response announces a body of {} bytes; the limit is options::max_body_bytes = {}",
+                    *length, on.settings->max_body_bytes);
+    return 0;
+  }
   return bytes;
 }
 
@@ -390,6 +405,7 @@ bool curl_transport::begin_hop(exchange& next) {
     }
   }
   next.allowed = *allowed;
+  next.blocked = false;
   next.status = 0;
   next.head = {};
   forget_body(next);
@@ -503,6 +519,14 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 100 || status > 999)
       return refuse(hop, fetch_errc::fetch_failed, "the answer is not HTTP", sent_state::yes);
+    if (!hop.head.is_complete())
+      return finish(hop,
+                    unexpected<fetch_error>(fetch_error{
+                        fetch_errc::network_error,
+                        fmt::format("{} {}: the connection ended within the header section of the response",
+                                    hop.method, hop.target.origin()),
+                        sent_state::yes, 0}),
+                    true);
     hop.status = static_cast<std::uint16_t>(status);
     const auto mode = hop.job.fetch->redirect;
     if (is_redirect_status(hop.status) && mode == redirect_mode::error)
@@ -550,6 +574,13 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
     failed.message += fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left "
                                   "of it, and options::connect_timeout = {} ms",
                                   hop.job.timeout.count(), settings_.connect_timeout.count());
+    break;
+  case CURLE_OUT_OF_MEMORY: // what libcurl says of a line that is longer than it takes
+    failed.code = hop.head.is_complete() ? fetch_errc::fetch_failed : fetch_errc::too_large;
+    if (!hop.head.is_complete())
+      failed.message = fmt::format("the response headers are over options::max_header_bytes = {}",
+                                   settings_.max_header_bytes);
+    retryable = false;
     break;
   case CURLE_COULDNT_RESOLVE_PROXY:
     failed.code = fetch_errc::network_error;

@@ -277,7 +277,10 @@ void dispatcher::expire() {
       break;
     }
     const auto ended = parts ? end_one(parts->id, std::string(row->value()), nullptr) : ending::none;
-    if (ended != ending::unreadable) ++seen;
+    if (ended == ending::unreadable)
+      skipped = true;
+    else
+      ++seen;
     if (ended == ending::none) leftover->writes.push_back({std::string(row->key()), std::nullopt});
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));

@@ -244,7 +244,8 @@ void inbox_delivery::look_again() {
     }
     return true;
   };
-  for (auto& [binding, of] : unread_) {
+  for (auto& each : unread_) {
+    auto& of = each.second; // clang 14 captures no structured binding
     of.inbox.look_again(
         now, [&](const key_range& rows) { return read(of, rows, &inbox_delivery::take_inbox_row); });
     of.stuck_tasks.look_again(

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,8 +29,17 @@ public:
   };
 
   /// Errors: `too_large` when the lines of this response, its trailers included, have more than `max_bytes`;
-  /// `invalid_header` for what is no field or one that RFC 9110 forbids. The response is then to be given up.
+  /// `invalid_header` for what is no status line where one belongs (RFC 9112 section 4), for what is no field
+  /// or one that RFC 9110 forbids, and for a Content-Length that says nothing, or two things (RFC 9112
+  /// section 6.3). The response is then to be given up.
   expected<line_kind> take(std::string_view line, std::size_t max_bytes);
+
+  /// Whether the final response has begun, and its header section has ended. If a connection ends before, the
+  /// response is incomplete (RFC 9112 section 8).
+  bool is_complete() const noexcept { return final_ && !open_; }
+
+  /// What the final response says of the length of its body; nothing if it does not, or not yet.
+  std::optional<std::uint64_t> content_length() const noexcept { return content_length_; }
 
   /// What is complete: a field is when the line behind it has come.
   const headers& fields() const noexcept { return fields_; }
@@ -37,8 +47,10 @@ public:
 
 private:
   expected<void> keep_last();
+  expected<void> take_content_length(std::string_view value);
 
   headers fields_;
+  std::optional<std::uint64_t> content_length_;
   std::string last_;      ///< a field that the next line may go on with
   std::size_t bytes_ = 0; ///< of the lines
   bool open_ = false;     ///< between a status line and the empty line

@@ -22,7 +22,7 @@ constexpr std::size_t read_bytes = std::size_t{128} << 10U;
 constexpr std::uint64_t most_bytes_per_sync = std::uint64_t{64} << 20U;
 
 /// Files removed or looked up between two looks at what is to be removed.
-constexpr std::size_t slice = 64;
+constexpr std::size_t files_at_once = 64;
 
 std::string message_of(int number) { return std::generic_category().message(number); }
 
@@ -188,7 +188,7 @@ void blob_store::run_removals() {
     {
       std::unique_lock lock(mutex_);
       to_remove_.wait(lock, [this] { return stopping_ || !unwanted_.empty() || is_named_; });
-      for (; !unwanted_.empty() && unwanted.size() < slice; unwanted_.pop_front())
+      for (; !unwanted_.empty() && unwanted.size() < files_at_once; unwanted_.pop_front())
         unwanted.push_back(unwanted_.front());
       walks = is_named_ && !stopping_;
     }
@@ -250,7 +250,8 @@ void blob_store::remove_some_orphans() {
   }
   std::error_code failed;
   if (!walk_) walk_.emplace(folder_, failed);
-  for (std::size_t seen = 0; seen < slice && !failed && *walk_ != std::filesystem::directory_iterator();
+  for (std::size_t seen = 0;
+       seen < files_at_once && !failed && *walk_ != std::filesystem::directory_iterator();
        walk_->increment(failed), ++seen) {
     const auto name = parse_blob_name((*walk_)->path().filename().native());
     if (!name || name->number >> epoch_shift >= epoch_) continue;
