@@ -438,8 +438,11 @@ TEST_CASE_FIXTURE(fixture, "R10: a deadline passes by the runtime's clock, while
 
 TEST_CASE_FIXTURE(fixture, "R11: the attempts of earlier processes count") {
   // Each process makes one attempt and is stopped while the fetch waits for the next.
+  const auto clock = std::make_shared<manual_clock>();
+  auto chosen = settings();
+  chosen.clock = clock;
   for (std::uint64_t attempt = 1; attempt <= 2; ++attempt) {
-    runtime running(settings());
+    runtime running(chosen);
     auto mine = object(running);
     if (attempt == 1) {
       auto what = key("a", "status=503&retry_after=2");
@@ -449,8 +452,10 @@ TEST_CASE_FIXTURE(fixture, "R11: the attempts of earlier processes count") {
     REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
     REQUIRE(eventually([&running] { return running.stats().in_flight_fetches == 0; }));
     CHECK(upstream.hits("a") == attempt);
+    running.stop();
+    clock->advance(10s);
   }
-  runtime running(settings());
+  runtime running(chosen);
   CHECK(answered(result_under(object(running), "a")).status() == 503);
   CHECK(upstream.hits("a") == 3);
   CHECK(running.stats().retries == 0);
