@@ -112,12 +112,16 @@ TEST_CASE_FIXTURE(fixture, "R22: what ran when the process died is delivered beh
     CHECK(seen.taken() == std::vector<std::string>{"poison"});
     seen.blocks.open();
   }
+  test::disk(directory(2))
+      .put(keys::inbox({"TAKER", "u"}, 7), // it sorts behind them, and does not wait
+           seal_value(frame_type::post, post_message{"take", encode(std::string("of another"))}));
   seen.order.clear();
   {
     life second(directory(2));
     CHECK(second.host.stats().noted_deaths == 1);
     REQUIRE(test::eventually([&] { return second.object().call<&taker::taken>().get() == 4; }, 10s));
-    CHECK(seen.taken() == std::vector<std::string>{"a", "b", "c", "poison"});
+    // Of its object, what is behind it does not overtake it (R1).
+    CHECK(seen.taken() == std::vector<std::string>{"of another", "poison", "a", "b", "c"});
     CHECK(second.letters().empty());
   }
   life third(directory(2)); // which is clean

@@ -235,7 +235,7 @@ void runtime_core::deliver(delivery_order what) {
     return counts.undeliverable.add(); // it stays in the inbox until its class is defined
   auto now = walks.arrived(std::move(what));
   if (!now) return;
-  if (suspects.is_suspect(now->to, *now->what))
+  if (suspects.is_suspect(now->to, *now->what) || suspects.holds_for(now->to))
     suspects.hold({now->to, now->type, keys::inbox(now->to, now->what->inbox_id), nullptr});
   else
     deliver(now->to, *now->type, std::move(now->what));

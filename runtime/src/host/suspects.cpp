@@ -234,8 +234,22 @@ bool suspects::is_suspect(const address& where, const envelope& what) const {
 
 void suspects::hold(one what) {
   std::lock_guard guard(mutex_);
+  ++held_for_[what.to];
   held_.push_back(std::move(what));
   held_count_ = held_.size();
+}
+
+void suspects::hold_first(one what) {
+  std::lock_guard guard(mutex_);
+  ++held_for_[what.to];
+  held_.push_front(std::move(what));
+  held_count_ = held_.size();
+}
+
+bool suspects::holds_for(const address& where) const {
+  if (!holds_any()) return false;
+  std::lock_guard guard(mutex_);
+  return held_for_.contains(where);
 }
 
 std::optional<suspects::one> suspects::next(std::chrono::milliseconds patience) {
@@ -247,6 +261,7 @@ std::optional<suspects::one> suspects::next(std::chrono::milliseconds patience) 
   auto out = std::move(held_.front());
   held_.pop_front();
   held_count_ = held_.size();
+  if (auto of = held_for_.find(out.to); of != held_for_.end() && --of->second == 0) held_for_.erase(of);
   return out;
 }
 

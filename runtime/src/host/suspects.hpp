@@ -62,7 +62,8 @@ public:
   /// Whether it, its task or its object has killed the process and has not run to its end since.
   bool is_suspect(const address& where, const envelope& what) const;
 
-  // What is delivered last, one at a time.
+  // What is delivered last, one at a time: suspects, and what is behind them in the inboxes of their objects,
+  // for that must not overtake them (R1).
 
   struct one {
     address to;
@@ -71,6 +72,11 @@ public:
     envelope_ptr what; ///< if there is no key
   };
   void hold(one what);
+  void hold_first(one what); ///< one that was the next and could not be read
+
+  /// Whether what comes for this object now is to wait too.
+  bool holds_for(const address& where) const;
+
   bool holds_any() const noexcept { return held_count_.load(std::memory_order_acquire) != 0; }
 
   /// The next one, if none is under way, or the one that is does not end within `patience`: a turn that hangs
@@ -83,6 +89,7 @@ private:
   std::map<std::string, death_record> records_;
   std::atomic<std::size_t> count_{0};
   std::deque<one> held_;
+  std::map<address, std::size_t> held_for_; ///< how many of them
   std::atomic<std::size_t> held_count_{0};
   bool under_way_ = false;
   std::chrono::steady_clock::time_point since_; ///< it is

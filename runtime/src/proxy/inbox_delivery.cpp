@@ -185,7 +185,7 @@ envelope_ptr inbox_delivery::take_inbox_row(const class_descriptor& type, const 
   to = std::move(parts->where);
   if (core_.suspects.none()) return std::move(*what);
   if (auto known = core_.suspects.find(key_of(to, **what))) note_deaths(**what, *known);
-  if (!core_.suspects.is_suspect(to, **what)) return std::move(*what);
+  if (!core_.suspects.is_suspect(to, **what) && !core_.suspects.holds_for(to)) return std::move(*what);
   core_.suspects.hold({std::move(to), &type, std::string(row.key()), nullptr});
   return nullptr;
 }
@@ -268,7 +268,7 @@ void inbox_delivery::nurse() {
       next->what->place = std::make_shared<suspect_place>(core_.dispatcher, std::move(next->what->place));
       return core_.deliver(next->to, *next->type, std::move(next->what));
     }
-    if (!found) core_.suspects.hold(std::move(*next)); // it comes again
+    if (!found) core_.suspects.hold_first(std::move(*next)); // it comes again
     core_.suspects.over();
     if (!found) return;
   }
@@ -305,7 +305,7 @@ void inbox_delivery::deliver(std::unique_ptr<result_message> result) {
   what->inbox_id = result->fetch_id;
   what->has_blob = result->body_is_blob != 0;
   what->result = std::move(result);
-  if (core_.suspects.is_suspect(to, *what))
+  if (core_.suspects.is_suspect(to, *what) || core_.suspects.holds_for(to))
     return core_.suspects.hold({to, type, keys::inbox(to, what->inbox_id), nullptr});
   core_.deliver(to, *type, std::move(what));
 }
