@@ -172,8 +172,8 @@ TEST_CASE("R13: a host is allowed as a whole, a host with a port on that port on
 TEST_CASE("R13: a wildcard allows what is below its domain, and nothing that is not public") {
   CHECK(check({"*.example.com"}, "http://a.example.com/") == reach::public_only);
   CHECK(check({"*.example.com"}, "http://a.b.example.com/") == reach::public_only);
-  for (const std::string other : {"http://example.com/", "http://aexample.com/", "http://.example.com/",
-                                  "http://example.com.evil.org/"}) {
+  for (const std::string other : {"http://example.com/", "http://aexample.com/", "http://evilexample.com/",
+                                  "http://.example.com/", "http://example.com.evil.org/"}) {
     CAPTURE(other);
     CHECK_FALSE(check({"*.example.com"}, other));
   }
