@@ -1,6 +1,7 @@
 // The write-ahead log of a store, damaged in all ways: the store opens with everything that was acknowledged,
 // or says that it does not.
 
+#include "damaged_table.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
 #include "store/keys.hpp"
@@ -421,6 +422,74 @@ TEST_CASE("R18: a store of an earlier version, with recycled logs and no waterma
       CHECK((*found == written));
     }
   }
+}
+
+TEST_CASE("R24: a flipped bit in any file of a store is an error, or changes nothing that is read") {
+  test::scratch_directory scratch;
+  const auto sound = scratch.path() / "sound";
+  constexpr int objects = 40;
+  const auto id_of = [](int i) { return "c" + std::to_string(i); };
+  const options settings{.directory = sound};
+  for (int life = 1; life <= 2; ++life) { // of two processes: tables and a log
+    runtime running(settings);
+    running.define<counter>();
+    for (int i = 0; i < objects; ++i)
+      CHECK(value_of(running.get<counter>(id_of(i)).call<&counter::add>(i)) == life * i);
+    if (life == 1) {
+      running.stop();
+      (void)compact_store(sound);
+    }
+  }
+  std::vector<fs::path> files;
+  for (const auto& each : fs::recursive_directory_iterator(sound))
+    if (each.is_regular_file() && each.file_size() > 0 && each.path().filename() != "ballast" &&
+        !each.path().filename().string().starts_with("LOG"))
+      files.push_back(fs::relative(each.path(), sound));
+  std::sort(files.begin(), files.end());
+  const auto seed = pick_seed();
+  INFO("repeat with DORMOUSE_TEST_SEED=", seed);
+  std::mt19937_64 random(seed);
+  int refused = 0;
+  int damaged = 0;
+  for (int flip = 0; flip < flips(); ++flip) {
+    const auto copy = scratch.path() / "copy";
+    fs::remove_all(copy);
+    fs::create_directories(copy);
+    for (const auto& each : fs::recursive_directory_iterator(sound)) {
+      const auto to = copy / fs::relative(each.path(), sound);
+      if (each.is_directory())
+        fs::create_directories(to);
+      else if (each.path().filename() != "ballast")
+        fs::copy_file(each.path(), to);
+    }
+    const auto& file = files[random() % files.size()];
+    auto bytes = read(copy / file);
+    const auto bit = random() % (bytes.size() * 8);
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+    write(copy / file, bytes);
+    const auto name = file.string();
+    CAPTURE(name);
+    CAPTURE(bit);
+    try {
+      runtime running({.directory = copy});
+      running.define<counter>();
+      for (int i = 0; i < objects; ++i) {
+        auto total = running.get<counter>(id_of(i)).call<&counter::total>();
+        try {
+          const int found = total.get();
+          CHECK(found == 2 * i);
+        } catch (const failure& why) {
+          CHECK(why.code() == errc::corrupt);
+          ++damaged;
+        }
+      }
+    } catch (const failure& why) {
+      CHECK((why.code() == errc::corrupt || why.code() == errc::newer_format ||
+             why.code() == errc::directory_unusable));
+      ++refused;
+    }
+  }
+  MESSAGE(refused, " times refused, ", damaged, " objects damaged");
 }
 
 } // namespace dormouse::test::log_damage_test
