@@ -235,6 +235,7 @@ bool suspects::is_suspect(const address& where, const envelope& what) const {
 void suspects::hold(one what) {
   std::lock_guard guard(mutex_);
   ++held_for_[what.to];
+  any_waits_ = true;
   held_.push_back(std::move(what));
   held_count_ = held_.size();
 }
@@ -242,12 +243,13 @@ void suspects::hold(one what) {
 void suspects::hold_first(one what) {
   std::lock_guard guard(mutex_);
   ++held_for_[what.to];
+  any_waits_ = true;
   held_.push_front(std::move(what));
   held_count_ = held_.size();
 }
 
 bool suspects::holds_for(const address& where) const {
-  if (!holds_any()) return false;
+  if (!any_waits_.load(std::memory_order_acquire)) return false;
   std::lock_guard guard(mutex_);
   return held_for_.contains(where);
 }
@@ -261,13 +263,19 @@ std::optional<suspects::one> suspects::next(std::chrono::milliseconds patience) 
   auto out = std::move(held_.front());
   held_.pop_front();
   held_count_ = held_.size();
-  if (auto of = held_for_.find(out.to); of != held_for_.end() && --of->second == 0) held_for_.erase(of);
+  under_way_for_.push_back(out.to);
   return out;
 }
 
 void suspects::over() {
   std::lock_guard guard(mutex_);
   under_way_ = false;
+  if (under_way_for_.empty()) return;
+  // Not before: what came between taking it and handing it over would be in front of it.
+  if (auto of = held_for_.find(under_way_for_.front()); of != held_for_.end() && --of->second == 0)
+    held_for_.erase(of);
+  under_way_for_.pop_front();
+  any_waits_ = !held_for_.empty();
 }
 
 } // namespace dormouse

@@ -89,7 +89,9 @@ private:
   std::map<std::string, death_record> records_;
   std::atomic<std::size_t> count_{0};
   std::deque<one> held_;
-  std::map<address, std::size_t> held_for_; ///< how many of them
+  std::map<address, std::size_t> held_for_; ///< how many of them, those under way among them
+  std::atomic<bool> any_waits_{false};      ///< there is one
+  std::deque<address> under_way_for_;       ///< one, or more if the first ones hang
   std::atomic<std::size_t> held_count_{0};
   bool under_way_ = false;
   std::chrono::steady_clock::time_point since_; ///< it is

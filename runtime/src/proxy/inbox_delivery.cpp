@@ -160,8 +160,12 @@ expected<void> inbox_delivery::read_batch(walk& on) {
   const auto outcome = rows->status();
   std::optional<std::string> up_to;
   if (rows->valid() || !outcome) up_to = last.empty() ? on.from : last;
-  core_.walks.pass(binding, std::move(batch), up_to,
-                   [this](delivery_order each) { core_.deliver(each.to, *each.type, std::move(each.what)); });
+  core_.walks.pass(binding, std::move(batch), up_to, [this](delivery_order each) {
+    // What became durable meanwhile; of the batch they are held already.
+    if (core_.suspects.holds_for(each.to) && each.what->place == nullptr)
+      return core_.suspects.hold({each.to, each.type, keys::inbox(each.to, each.what->inbox_id), nullptr});
+    core_.deliver(each.to, *each.type, std::move(each.what));
+  });
   on.stuck_tasks_only = !up_to;
   if (on.stuck_tasks_only)
     on.from = keys::stuck_tasks_of(binding).first;
