@@ -1,5 +1,7 @@
 #include "cookie_rules.hpp"
 
+#include "ascii.hpp"
+#include "host.hpp"
 #include "public_suffix.hpp"
 #include "quoted.hpp"
 
@@ -78,10 +80,7 @@ expected<url> set_by(std::string_view name, const cookie_attributes& attributes)
 
 std::string canonical_domain(std::string_view attribute) {
   if (attribute.starts_with('.')) attribute.remove_prefix(1);
-  std::string domain(attribute);
-  for (char& c : domain)
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return domain;
+  return canonical_name(attribute).value_or(ascii_lower(attribute));
 }
 
 } // namespace dormouse::detail

@@ -41,7 +41,8 @@ expected<void> may_set(const url& from, const cookie& what);
 /// `invalid_url`.
 expected<url> set_by(std::string_view name, const cookie_attributes& attributes);
 
-/// A Domain attribute as it is compared: lower case, without a leading dot.
+/// A Domain attribute as it is compared: without a leading dot and as a URL has a host, in ASCII and in lower
+/// case. One that is no host is only put in lower case; no host is in it.
 std::string canonical_domain(std::string_view attribute);
 
 } // namespace dormouse::detail

@@ -1,118 +1,228 @@
+#include "ascii.hpp"
+#include "host.hpp"
+#include "percent.hpp"
+
 #include <dormouse/serialization/url.hpp>
 
-#include <arpa/inet.h>
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
-#include <memory>
+#include <optional>
 
 namespace dormouse {
 namespace {
 
-struct handle_free {
-  void operator()(CURLU* handle) const noexcept { curl_url_cleanup(handle); }
-};
-using url_handle = std::unique_ptr<CURLU, handle_free>;
+using detail::append_escape;
+using detail::percent_decoded;
 
-std::string part(CURLU* handle, CURLUPart which, unsigned flags = 0) {
-  char* text = nullptr;
-  if (curl_url_get(handle, which, &text, flags) != CURLUE_OK) return {};
-  std::string out(text);
-  curl_free(text);
-  return out;
-}
+constexpr auto nowhere = std::string_view::npos;
 
-std::string shown(std::string_view text) {
+/// A URL in an error text: one line of bounded length, without secrets.
+std::string in_text(std::string_view text) {
+  const auto shown = shown_url(text);
   std::string out;
-  for (char c : text.substr(0, 200))
+  for (char c : std::string_view(shown).substr(0, 200))
     out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f
                ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c))
                : std::string(1, c);
-  return out + (text.size() > 200 ? "..." : "");
+  return out + (shown.size() > 200 ? "..." : "");
 }
 
-/// WHATWG URL, query percent-encode set: a space in a query is %20. libcurl would make a '+' of it, which
-/// only a form means by it.
-std::string with_spaces_escaped(std::string_view text) {
-  const auto query = std::min(text.find('?'), text.size());
-  std::string out(text.substr(0, query));
-  for (char c : text.substr(query))
-    out += c == ' ' ? "%20" : std::string(1, c);
+// --- percent-encode sets (WHATWG URL section 1.3) ----------------------------------------------------------
+
+constexpr std::string_view fragment_set = " \"<>`";
+constexpr std::string_view query_set = " \"#<>'"; // of a special scheme
+constexpr std::string_view path_set = " \"#<>?^`{}";
+
+/// What is escaped already stays as it is.
+std::string encoded(std::string_view text, std::string_view set) {
+  std::string out;
+  out.reserve(text.size());
+  for (char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte > 0x7e || set.find(c) != nowhere)
+      append_escape(out, c);
+    else
+      out += c;
+  }
   return out;
 }
 
-expected<void> set(CURLU* handle, std::string_view text) {
-  if (text.size() > max_url_bytes)
-    return fail(errc::invalid_url, fmt::format("URL '{}' has {} bytes; the limit is {}", shown(text),
-                                               text.size(), max_url_bytes));
-  if (text.find('\0') != std::string_view::npos)
-    return fail(errc::invalid_url, fmt::format("URL '{}' contains a NUL byte", shown(text)));
-  auto code = curl_url_set(handle, CURLUPART_URL, with_spaces_escaped(text).c_str(),
-                           CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
-  if (code != CURLUE_OK)
-    return fail(errc::invalid_url,
-                fmt::format("URL '{}' is not an absolute URL: {}", shown(text), curl_url_strerror(code)));
+// --- paths -------------------------------------------------------------------------------------------------
+
+/// How many dots the segment is made of, each of them perhaps spelled "%2e"; 0 if of anything else.
+std::size_t dots(std::string_view segment) noexcept {
+  std::size_t count = 0;
+  for (; !segment.empty(); ++count) {
+    const bool plain = segment.front() == '.';
+    if (!plain && detail::escaped_byte(segment) != '.') return 0;
+    segment.remove_prefix(plain ? 1 : 3);
+  }
+  return count;
+}
+
+/// Appends the segments of `text`, which begins behind a slash, to a path that ends before one.
+void append_segments(std::string& path, std::string_view text) {
+  for (bool is_last = false; !is_last;) {
+    const auto end = std::min(text.find_first_of("/\\"), text.size());
+    is_last = end == text.size();
+    const auto segment = text.substr(0, end);
+    text.remove_prefix(is_last ? end : end + 1);
+    const auto count = dots(segment);
+    if (count == 2) path.erase(std::min(path.rfind('/'), path.size()));
+    if (count != 1 && count != 2)
+      path += '/' + encoded(segment, path_set);
+    else if (is_last)
+      path += '/';
+  }
+}
+
+// --- parsing (WHATWG URL section 4.4, for the schemes http and https) --------------------------------------
+
+/// What the parser strips and removes.
+std::string cleaned(std::string_view text) {
+  const auto is_edge = [](char c) { return static_cast<unsigned char>(c) <= 0x20; };
+  while (!text.empty() && is_edge(text.front()))
+    text.remove_prefix(1);
+  while (!text.empty() && is_edge(text.back()))
+    text.remove_suffix(1);
+  std::string out(text);
+  std::erase_if(out, [](char c) { return c == '\t' || c == '\n' || c == '\r'; });
+  return out;
+}
+
+/// Without its colon, in lower case; nothing if the text begins with none.
+std::optional<std::string> scheme_of(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == nowhere || colon == 0) return std::nullopt;
+  auto scheme = ascii_lower(text.substr(0, colon));
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const bool valid = is_letter(scheme.front()) && std::all_of(scheme.begin(), scheme.end(), [&](char c) {
+                       return is_letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+                     });
+  return valid ? std::optional(scheme) : std::nullopt;
+}
+
+bool is_slash(char c) noexcept { return c == '/' || c == '\\'; }
+
+class url_parser {
+public:
+  explicit url_parser(std::string_view given) : given_(given), text_(cleaned(given)), rest_(text_) {}
+
+  expected<url> parse(const url* base);
+
+private:
+  unexpected<error> bad(std::string_view why) const {
+    return fail(errc::invalid_url, fmt::format("URL '{}' {}", in_text(given_), why));
+  }
+
+  expected<void> take_scheme(const url* base);
+  expected<void> take_authority();
+  expected<void> take_port(std::string_view digits);
+  void take_path(const url* base);
+  void take_query_and_fragment();
+
+  std::string_view given_;
+  std::string text_;
+  std::string_view rest_; ///< what has not been taken
+  url out_;
+  bool is_relative_ = false; ///< it has no authority of its own
+};
+
+expected<url> url_parser::parse(const url* base) {
+  if (given_.size() > max_url_bytes)
+    return bad(fmt::format("has {} bytes; the limit is {}", given_.size(), max_url_bytes));
+  if (auto taken = take_scheme(base); !taken) return unexpected<error>(taken.error());
+  if (is_relative_) {
+    out_.host = base->host;
+    out_.port = base->port;
+  } else if (auto taken = take_authority(); !taken) {
+    return unexpected<error>(taken.error());
+  }
+  take_path(is_relative_ ? base : nullptr);
+  take_query_and_fragment();
+  if (const auto bytes = out_.target().size() + out_.fragment.size(); bytes > max_url_bytes)
+    return bad(fmt::format("has {} bytes once it is percent-encoded; the limit is {}", bytes, max_url_bytes));
+  return std::move(out_);
+}
+
+/// And the slashes behind it, if an authority follows.
+expected<void> url_parser::take_scheme(const url* base) {
+  const auto scheme = scheme_of(rest_);
+  const auto slashes = [this] { return std::min(rest_.find_first_not_of("/\\"), rest_.size()); };
+  if (scheme) {
+    rest_.remove_prefix(scheme->size() + 1);
+    if (*scheme != "http" && *scheme != "https") {
+      if (rest_.starts_with("//"))
+        return fail(errc::blocked, fmt::format("URL '{}' has scheme '{}'; only http and https are supported",
+                                               in_text(given_), *scheme));
+      return bad("is not an absolute http or https URL");
+    }
+    out_.scheme = *scheme;
+    is_relative_ = base != nullptr && base->scheme == *scheme && slashes() < 2;
+  } else {
+    if (base == nullptr) return bad("is not an absolute http or https URL");
+    out_.scheme = base->scheme;
+    is_relative_ = slashes() < 2;
+  }
+  if (!is_relative_) rest_.remove_prefix(slashes());
   return {};
 }
 
-std::string host_of(CURLU* handle) {
-  auto host = part(handle, CURLUPART_HOST);
-  for (char& c : host)
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return host;
+expected<void> url_parser::take_authority() {
+  auto authority = rest_.substr(0, std::min(rest_.find_first_of("/\\?#"), rest_.size()));
+  rest_.remove_prefix(authority.size());
+  if (const auto at = authority.rfind('@'); at != nowhere) {
+    const auto credentials = authority.substr(0, at);
+    const auto colon = std::min(credentials.find(':'), credentials.size());
+    out_.user = percent_decoded(credentials.substr(0, colon));
+    out_.password = percent_decoded(credentials.substr(std::min(colon + 1, credentials.size())));
+    authority.remove_prefix(at + 1);
+  }
+  const auto bracket = authority.rfind(']');
+  const auto colon = authority.find(':', bracket == nowhere ? 0 : bracket);
+  const auto host = authority.substr(0, colon);
+  if (host.empty()) return bad("has no host");
+  auto canonical = detail::canonical_host(host);
+  if (!canonical)
+    return bad(fmt::format("has host '{}', which is neither a name nor an address", in_text(host)));
+  out_.host = std::move(*canonical);
+  return take_port(colon == nowhere ? std::string_view() : authority.substr(colon + 1));
 }
 
-/// WHATWG URL, "ends in a number checker".
-bool ends_in_a_number(std::string_view host) {
-  if (host.ends_with('.')) host.remove_suffix(1);
-  auto last = host.substr(host.rfind('.') + 1);
-  if (last.starts_with("0x")) return last.find_first_not_of("0123456789abcdef", 2) == std::string_view::npos;
-  return !last.empty() && last.find_first_not_of("0123456789") == std::string_view::npos;
+expected<void> url_parser::take_port(std::string_view digits) {
+  out_.port = out_.scheme == "https" ? 443 : 80;
+  if (digits.empty()) return {};
+  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), out_.port);
+  if (code != std::errc{} || end != digits.data() + digits.size() || out_.port == 0)
+    return bad(fmt::format("has port '{}'; a port is 1..65535", in_text(digits)));
+  return {};
 }
 
-/// libcurl undoes the spelling of an IPv4 address before it undoes percent-encoding, and leaves alone a
-/// number that is no address. Whoever opens the target reads it again and would find another host than the
-/// one that was judged (R13). So read it again here, and refuse what is not settled then; WHATWG URL refuses
-/// the same, but for a dot behind an address.
-bool settle(std::string& host) {
-  if (host.find('%') != std::string::npos) return false;
-  in_addr literal{};
-  if (::inet_pton(AF_INET, host.c_str(), &literal) == 1)
-    return true; // four decimal numbers without leading zeros: there is no other way to read it
-  url_handle again(curl_url());
-  if (curl_url_set(again.get(), CURLUPART_URL, ("http://" + host + "/").c_str(), 0) != CURLUE_OK)
-    return false;
-  host = host_of(again.get());
-  in_addr ignored{};
-  return !ends_in_a_number(host) || ::inet_pton(AF_INET, host.c_str(), &ignored) == 1;
+/// A reference that has no path of its own keeps the base's, and its query unless it has one.
+void url_parser::take_path(const url* base) {
+  const auto text = rest_.substr(0, std::min(rest_.find_first_of("?#"), rest_.size()));
+  rest_.remove_prefix(text.size());
+  if (base == nullptr || (!text.empty() && is_slash(text.front())))
+    return append_segments(out_.path, text.empty() ? text : text.substr(1));
+  out_.path = base->path;
+  if (text.empty()) {
+    out_.query = base->query;
+    out_.has_empty_query = base->has_empty_query;
+    return;
+  }
+  out_.path.erase(std::min(out_.path.rfind('/'), out_.path.size()));
+  append_segments(out_.path, text);
 }
 
-expected<url> take_apart(CURLU* handle, std::string_view text) {
-  url out;
-  out.scheme = part(handle, CURLUPART_SCHEME);
-  if (out.scheme != "http" && out.scheme != "https")
-    return fail(errc::blocked, fmt::format("URL '{}' has scheme '{}'; only http and https are supported",
-                                           shown(text), out.scheme));
-  out.user = part(handle, CURLUPART_USER, CURLU_URLDECODE);
-  out.password = part(handle, CURLUPART_PASSWORD, CURLU_URLDECODE);
-  out.host = host_of(handle);
-  if (out.host.empty()) return fail(errc::invalid_url, fmt::format("URL '{}' has no host", shown(text)));
-  if (!settle(out.host))
-    return fail(errc::invalid_url,
-                fmt::format("URL '{}' has host '{}', which is neither a name nor an address", shown(text),
-                            shown(out.host)));
-  auto port = part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-  auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-  if (code != std::errc{} || end != port.data() + port.size() || out.port == 0)
-    return fail(errc::invalid_url,
-                fmt::format("URL '{}' has port '{}'; a port is 1..65535", shown(text), port));
-  out.path = part(handle, CURLUPART_PATH);
-  if (out.path.empty()) out.path = "/";
-  out.query = part(handle, CURLUPART_QUERY);
-  out.fragment = part(handle, CURLUPART_FRAGMENT);
-  return out;
+void url_parser::take_query_and_fragment() {
+  const auto hash = std::min(rest_.find('#'), rest_.size());
+  if (rest_.starts_with('?')) {
+    out_.query = encoded(rest_.substr(1, hash - 1), query_set);
+    out_.has_empty_query = out_.query.empty();
+  }
+  out_.fragment = encoded(rest_.substr(std::min(hash + 1, rest_.size())), fragment_set);
 }
 
 } // namespace
@@ -122,21 +232,37 @@ std::string url::origin() const {
   return is_default ? fmt::format("{}://{}", scheme, host) : fmt::format("{}://{}:{}", scheme, host, port);
 }
 
-std::string url::target() const { return origin() + path + (query.empty() ? "" : "?" + query); }
-
-expected<url> parse_url(std::string_view text) {
-  url_handle parsed(curl_url());
-  return set(parsed.get(), text).and_then([&] { return take_apart(parsed.get(), text); });
+std::string url::target() const {
+  return origin() + path + (query.empty() && !has_empty_query ? "" : "?" + query);
 }
 
+expected<url> parse_url(std::string_view text) { return url_parser(text).parse(nullptr); }
+
 expected<url> resolve_url(const url& base, std::string_view reference) {
-  // RFC 3986 section 5.2.2: with no path of its own it keeps the path and the query. libcurl 7.88 drops both.
-  if (reference.empty() || reference.front() == '#') return parse_url(base.target() + std::string(reference));
-  url_handle parsed(curl_url());
-  return set(parsed.get(), base.target())
-      .and_then(
-          [&] { return set(parsed.get(), reference); }) // libcurl resolves a relative one against what is set
-      .and_then([&] { return take_apart(parsed.get(), reference); });
+  return url_parser(reference).parse(&base);
+}
+
+std::string shown_url(std::string_view text) {
+  const auto end = std::min(text.find_first_of("?#"), text.size());
+  const auto rest = text.substr(end);
+  const auto fragment = rest.find('#');
+  auto front = text.substr(0, end);
+  // The authority, or what would be it if slashes were not left out.
+  const auto colon = front.find(':');
+  const auto begin = std::min(front.find_first_not_of("/\\", colon == nowhere ? 0 : colon + 1), front.size());
+  const auto authority =
+      front.substr(begin, std::min(front.find_first_of("/\\", begin), front.size()) - begin);
+  std::string out(front.substr(0, begin));
+  if (const auto at = authority.rfind('@'); at != nowhere) {
+    if (out.empty() || !is_slash(out.back())) out.clear(); // it may be a user, and no scheme
+    front.remove_prefix(begin + at + 1);
+  } else {
+    front.remove_prefix(begin);
+  }
+  out += front;
+  if (rest.starts_with('?')) out += "?...";
+  if (fragment != nowhere) out += "#...";
+  return out;
 }
 
 } // namespace dormouse

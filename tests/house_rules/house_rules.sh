@@ -60,8 +60,8 @@ include='^\s*#\s*include\s*[<"]'
 forbid "CAF is included in runtime/src and runtime/caf.hpp only, so that a move to CAF 1.x touches few files" \
   "${include}caf/" '.' \
   '^(runtime/src|tests|samples|benchmarks)/|^runtime/include/dormouse/runtime/caf\.hpp$'
-forbid "no public header includes RocksDB, libcurl, Boost, fmt, spdlog, libpsl or date: they are private links" \
-  "${include}((rocksdb|curl|boost|fmt|spdlog|date)/|libpsl\.h)" '^(serialization|actors|runtime)/include/'
+forbid "no public header includes RocksDB, libcurl, Boost, fmt, spdlog, libidn2, libpsl or date: they are private links" \
+  "${include}((rocksdb|curl|boost|fmt|spdlog|date)/|idn2\.h|libpsl\.h)" '^(serialization|actors|runtime)/include/'
 forbid "serialization depends on neither actors nor runtime" \
   "${include}(.*/)?dormouse/(actors/|runtime/|dormouse\.hpp)" '^serialization/'
 forbid "actors does not depend on runtime" \

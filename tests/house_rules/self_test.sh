@@ -75,7 +75,7 @@ fi
 
 serialization_header=serialization/include/dormouse/serialization/x.hpp
 actors_header=actors/include/dormouse/actors/x.hpp
-private_libraries=(rocksdb/db.h curl/curl.h boost/asio.hpp fmt/format.h spdlog/spdlog.h libpsl.h date/tz.h)
+private_libraries=(rocksdb/db.h curl/curl.h boost/asio.hpp fmt/format.h spdlog/spdlog.h idn2.h libpsl.h date/tz.h)
 for header in "$serialization_header" "$actors_header"; do
   for library in caf/all.hpp "${private_libraries[@]}"; do
     fresh_tree

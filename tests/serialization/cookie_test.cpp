@@ -434,7 +434,11 @@ TEST_CASE("the Domain attribute shares a cookie with the hosts of a domain") {
         {"https://a.h.example.com/", "; Domain=exam ple.com", "", 0,
          "domain 'exam ple.com' is not a host name"},
         {"https://a.h.example.com/", "; Domain=ex\xc3\xa4mple.com", "", 0,
-         R"(domain 'ex\xc3\xa4mple.com' is not ASCII)"},
+         "host 'a.h.example.com' is not in domain 'xn--exmple-cua.com'"},
+        {"https://a.h.example.com/", "; Domain=ex\xffmple.com", "", 0,
+         R"(domain 'ex\xffmple.com' is not ASCII)"},
+        {"https://www.xn--exmple-cua.com/", "; Domain=ex\xc3\xa4mple.com", "xn--exmple-cua.com", 0, ""},
+        {"https://www.ex\xc3\x84mple.com/", "; Domain=XN--exmple-cua.com", "xn--exmple-cua.com", 0, ""},
         {"https://xn--exmple-cua.com/", "; Domain=xn--exmple-cua.com", "xn--exmple-cua.com", 0, ""},
         {"https://a.h.example.com./", "; Domain=example.com.", "example.com.", 0, ""},
         // Public suffixes.
@@ -448,18 +452,15 @@ TEST_CASE("the Domain attribute shares a cookie with the hosts of a domain") {
         // Addresses.
         {"https://10.0.0.1/", "", "10.0.0.1", 1, ""},
         {"https://10.0.0.1/", "; Domain=10.0.0.1", "10.0.0.1", 1, ""},
-        {"https://10.0.0.1/", "; Domain=0.0.1", "", 0, "'0.0.1' is an IP address"},
+        {"https://10.0.0.1/", "; Domain=0.0.1", "", 0, "'0.0.0.1' is an IP address"},
         {"https://10.0.0.1/", "; Domain=10.0.0.2", "", 0, "'10.0.0.2' is an IP address"},
         {"https://a.example/", "; Domain=10.0.0.2", "", 0, "'10.0.0.2' is an IP address"},
         {"https://[2001:DB8::1]/", "; Domain=[2001:db8::1]", "[2001:db8::1]", 1, ""},
         {"https://[2001:db8::1]/", "; Domain=[2001:db8::2]", "", 0, "is an IP address"},
-        // Hosts that are not ASCII keep to themselves.
+        // A host outside of ASCII has one spelling.
         {"https://b\xc3\xbc"
          "cher.example/",
-         "",
-         "b\xc3\xbc"
-         "cher.example",
-         1, ""}}) {
+         "", "xn--bcher-kva.example", 1, ""}}) {
     CAPTURE(at.from);
     CAPTURE(at.attribute);
     auto parsed = parse(at.from, "a=secret" + std::string(at.attribute));

@@ -475,6 +475,10 @@ bool curl_transport::begin_hop(exchange& next) {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else if (next.method == "HEAD") {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); // it is as the URL standard has it
+  if (next.target.has_empty_query && next.target.scheme == "http" && !settings_.proxy.empty())
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET,
+                     next.target.target().c_str()); // to a proxy, libcurl would leave out the '?'
   } else {
     if (next.with_body || next.method == "POST" || next.method == "PUT" || next.method == "PATCH") {
       curl_easy_setopt(easy, CURLOPT_POST, 1L);

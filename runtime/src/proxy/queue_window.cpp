@@ -13,7 +13,7 @@ namespace dormouse {
 std::string origin_of(const fetch_message& fetch) {
   if (fetch.target.value) return fetch.target.value->origin();
   auto target = parse_url(fetch.url);
-  return target ? target->origin() : fetch.url;
+  return target ? target->origin() : shown_url(fetch.url); // it is named in errors
 }
 
 expected<std::shared_ptr<fetch_message>>

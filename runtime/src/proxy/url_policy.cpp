@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -103,7 +104,11 @@ expected<url_policy> url_policy::make(const std::vector<std::string>& allow) {
     }
     // The same parser as for the URLs, so that an entry means what a URL with that host means.
     auto parsed = parse_url(fmt::format("http://{}/", rest));
-    if (rest.find_first_of("*/?#@") != std::string_view::npos || rest.ends_with(':') || !parsed)
+    const bool is_host = std::all_of(rest.begin(), rest.end(), [](char c) {
+      return static_cast<unsigned char>(c) > 0x20 &&
+             std::string_view("*/\\?#@").find(c) == std::string_view::npos;
+    });
+    if (!is_host || rest.ends_with(':') || !parsed)
       return fail(errc::invalid_option,
                   fmt::format("options::allow entry '{}' is not a host, host:port, *.domain or *", text));
     next.host = without_trailing_dot(parsed->host);

@@ -2,7 +2,7 @@
 
 /// R13: what may be connected to. Three checks, because each alone can be walked around:
 ///   the host by name, when the fetch is asked for, when it goes out, and on every redirect hop;
-///   a literal address, after libcurl's URL API has undone its spelling;
+///   a literal address, after its spelling has been undone (url.hpp);
 ///   the address that is really being connected to, after name resolution, in the socket callback.
 /// A host that is listed by name may be private; one that only a wildcard covers may not.
 

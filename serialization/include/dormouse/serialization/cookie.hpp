@@ -17,7 +17,8 @@
 /// it is removed.
 /// - Public suffixes are those of libpsl, private ones (`github.io`) included.
 /// - A host that is an IP address has cookies of its own only, with or without a Domain attribute.
-/// - A host keeps the spelling of its `url`; one that is not ASCII has cookies of its own only.
+/// - A host outside of ASCII is the one that its `xn--` form names, in a URL and in a Domain attribute.
+/// - An empty Path attribute counts as none, also for `__Host-`.
 
 #include <dormouse/serialization/error.hpp>
 #include <dormouse/serialization/url.hpp>
