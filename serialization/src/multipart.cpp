@@ -1,4 +1,5 @@
 #include "parameters.hpp"
+#include "utf8.hpp"
 
 #include <dormouse/serialization/form_data.hpp>
 #include <dormouse/serialization/headers.hpp>
@@ -133,6 +134,9 @@ std::string unescaped(std::string_view text) {
   return out;
 }
 
+/// Of a name or a file name.
+std::string text_of(std::string_view quoted) { return detail::to_utf8(unescaped(quoted)); }
+
 class multipart_reader {
 public:
   multipart_reader(std::string_view body, const std::string& boundary)
@@ -242,10 +246,10 @@ expected<form_data::entry> multipart_reader::read_part() {
 
   if (const auto filename = disposition->get("filename")) {
     const auto types = fields->get_all("Content-Type");
-    return form_data::entry{unescaped(*name), file(blob(content, types.empty() ? "text/plain" : types.back()),
-                                                   unescaped(*filename))};
+    return form_data::entry{
+        text_of(*name), file(blob(content, types.empty() ? "text/plain" : types.back()), text_of(*filename))};
   }
-  return form_data::entry{unescaped(*name), std::string(content)};
+  return form_data::entry{text_of(*name), detail::to_utf8(content)};
 }
 
 } // namespace

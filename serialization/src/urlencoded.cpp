@@ -1,3 +1,6 @@
+#include "percent.hpp"
+#include "utf8.hpp"
+
 #include <dormouse/serialization/form.hpp>
 #include <dormouse/serialization/form_data.hpp>
 
@@ -16,27 +19,14 @@ void append_encoded(std::string& out, std::string_view text) {
     else if (c == ' ')
       out += '+';
     else
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+      detail::append_escape(out, c);
   }
-}
-
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 std::string decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && text.size() - i > 2 && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
-      out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-      i += 2;
-    } else {
-      out += text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return out;
+  std::string plain(text);
+  std::replace(plain.begin(), plain.end(), '+', ' ');
+  return detail::to_utf8(detail::percent_decoded(plain));
 }
 
 } // namespace

@@ -94,24 +94,38 @@ TEST_CASE("an urlencoded form is read as the WHATWG URL parser does") {
     std::string_view body;
     pairs entries;
   };
-  for (const auto& at : {row{"", {}},
-                         {"&", {}},
-                         {"&&&", {}},
-                         {"a", {{"a", ""}}},
-                         {"a=", {{"a", ""}}},
-                         {"=", {{"", ""}}},
-                         {"=b", {{"", "b"}}},
-                         {"a=b", {{"a", "b"}}},
-                         {"a=b=c", {{"a", "b=c"}}},
-                         {"&a=b&&c=d&", {{"a", "b"}, {"c", "d"}}},
-                         {"a=1&a=2", {{"a", "1"}, {"a", "2"}}},
-                         {"a+b=c+d", {{"a b", "c d"}}},
-                         {"%61%2B=%26%3d%00", {{"a+", std::string("&=\0", 3)}}},
-                         {"a=%", {{"a", "%"}}},
-                         {"a=%4", {{"a", "%4"}}},
-                         {"a=%zz%4g", {{"a", "%zz%4g"}}},
-                         {"a=%%41", {{"a", "%A"}}},
-                         {"a=%C3%BC\xff", {{"a", "\xc3\xbc\xff"}}}}) {
+  for (const auto& at :
+       {row{"", {}},
+        {"&", {}},
+        {"&&&", {}},
+        {"a", {{"a", ""}}},
+        {"a=", {{"a", ""}}},
+        {"=", {{"", ""}}},
+        {"=b", {{"", "b"}}},
+        {"a=b", {{"a", "b"}}},
+        {"a=b=c", {{"a", "b=c"}}},
+        {"&a=b&&c=d&", {{"a", "b"}, {"c", "d"}}},
+        {"a=1&a=2", {{"a", "1"}, {"a", "2"}}},
+        {"a+b=c+d", {{"a b", "c d"}}},
+        {"%61%2B=%26%3d%00", {{"a+", std::string("&=\0", 3)}}},
+        {"a=%", {{"a", "%"}}},
+        {"a=%4", {{"a", "%4"}}},
+        {"a=%zz%4g", {{"a", "%zz%4g"}}},
+        {"a=%%41", {{"a", "%A"}}},
+        // What is not UTF-8: one U+FFFD for each beginning that is cut off, or byte.
+        {"a=%C3%BC\xff", {{"a", "\xc3\xbc\xef\xbf\xbd"}}},
+        {"%ff=%80%bf", {{"\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd"}}},
+        {"a=%e2%82", {{"a", "\xef\xbf\xbd"}}},
+        {"a=%e2%82b",
+         {{"a", "\xef\xbf\xbd"
+                "b"}}},
+        {"a=%e2%82%f0%9f%a6%9d%f0%9f%a6", {{"a", "\xef\xbf\xbd\xf0\x9f\xa6\x9d\xef\xbf\xbd"}}},
+        {"a=%c0%80", {{"a", "\xef\xbf\xbd\xef\xbf\xbd"}}},
+        {"a=%ed%a0%80", {{"a", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}}},
+        {"a=%f4%90%80%80", {{"a", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}}},
+        {"a=%ef%bb%bfb",
+         {{"a", "\xef\xbb\xbf"
+                "b"}}}}) { // a byte order mark stays
     CAPTURE(at.body);
     auto read = parse_urlencoded(at.body);
     REQUIRE(read);
@@ -119,9 +133,10 @@ TEST_CASE("an urlencoded form is read as the WHATWG URL parser does") {
   }
 }
 
-TEST_CASE("every byte comes back from an urlencoded form") {
-  std::string all;
-  for (int byte = 0; byte < 256; ++byte)
+TEST_CASE("every character comes back from an urlencoded form") {
+  std::string all =
+      "\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
+  for (int byte = 0; byte < 128; ++byte)
     all += static_cast<char>(byte);
   auto read = parse_urlencoded(form{{all, all}, {"b", ""}}.encoded());
   REQUIRE(read);

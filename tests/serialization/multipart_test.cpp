@@ -113,7 +113,7 @@ TEST_CASE("an escape that was in a name is one when it is read") {
   CHECK(round_trip(form_data{{"a%22b%0A%41%0a", ""}}) == form_data{{"a\"b\n%41%0a", ""}});
 }
 
-TEST_CASE("every byte of a file comes back and a text but for its line ends") {
+TEST_CASE("every byte of a file comes back and every character of a text but for its line ends") {
   std::string all;
   for (int byte = 0; byte < 256; ++byte)
     all += static_cast<char>(byte);
@@ -133,8 +133,17 @@ TEST_CASE("every byte of a file comes back and a text but for its line ends") {
   }
   std::string text;
   for (char c : all)
-    if (c != '\r' && c != '\n') text += c;
+    if (c != '\r' && c != '\n' && static_cast<unsigned char>(c) < 0x80) text += c;
+  text += "\xc3\xbc";
   CHECK(round_trip(form_data{{"t", text}}) == form_data{{"t", text}});
+}
+
+TEST_CASE("text of a form that is not UTF-8 gets U+FFFD in place of what is not") {
+  form_data f{{"n\xff", "t\xc3"}};
+  f.append("f\x80", blob("\xff", "application/x-any"), "name\xfe");
+  form_data back{{"n\xef\xbf\xbd", "t\xef\xbf\xbd"}};
+  back.append("f\xef\xbf\xbd", blob("\xff", "application/x-any"), "name\xef\xbf\xbd");
+  CHECK(round_trip(f) == back);
 }
 
 TEST_CASE("the boundary occurs nowhere in the form") {

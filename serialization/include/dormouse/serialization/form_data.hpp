@@ -89,8 +89,9 @@ inline constexpr std::size_t max_part_header_bytes = 16 * 1024; ///< of one part
 /// Reads `multipart/form-data` (RFC 7578, RFC 2046 section 5.1). `content_type` is the whole field value,
 /// with its boundary. A part with a file name is a file, of type `text/plain` if the part names none; any
 /// other part is a text. Escapes are undone in names as `encode_multipart` makes them; backslashes escape
-/// nothing (WHATWG). What is around the parts is ignored (a preamble, an epilogue), and so is a
-/// `Content-Transfer-Encoding` (deprecated by RFC 7578 section 4.7).
+/// nothing (WHATWG). Text that is not UTF-8 gets U+FFFD in place of what is not. What is around the parts is
+/// ignored (a preamble, an epilogue), and so is a `Content-Transfer-Encoding` (deprecated by RFC 7578
+/// section 4.7).
 ///
 /// Errors: `invalid_request` for another content type or one without a boundary of 1..70 characters;
 /// `corrupt`, naming the part and what is wrong with it, e.g. a line that ends in LF, or no final boundary;
@@ -98,7 +99,8 @@ inline constexpr std::size_t max_part_header_bytes = 16 * 1024; ///< of one part
 expected<form_data> parse_multipart(std::string_view body, std::string_view content_type);
 
 /// Reads `application/x-www-form-urlencoded` (WHATWG URL section 5.1): anything is valid, a '%' that begins
-/// no escape stands for itself. Error: `too_large` over `max_form_entries`.
+/// no escape stands for itself, and what is not UTF-8 becomes U+FFFD. Error: `too_large` over
+/// `max_form_entries`.
 expected<form_data> parse_urlencoded(std::string_view body);
 
 } // namespace dormouse
