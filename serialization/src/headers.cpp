@@ -15,10 +15,25 @@ bool is_tchar(char c) noexcept {
   return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
+expected<void> check_name(std::string_view name) {
+  if (!is_token(name))
+    return fail(errc::invalid_header,
+                fmt::format("header name {} is not a token of RFC 9110", detail::quoted(name)));
+  return {};
+}
+
 } // namespace
 
 bool is_token(std::string_view text) noexcept {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_tchar);
+}
+
+bool is_secret_header(std::string_view name) {
+  const auto lower = ascii_lower(name);
+  for (std::string_view part :
+       {"auth", "cookie", "key", "password", "secret", "session", "signature", "token"})
+    if (lower.find(part) != std::string::npos) return true;
+  return false;
 }
 
 bool iequals(std::string_view a, std::string_view b) noexcept {
@@ -32,9 +47,7 @@ headers::headers(std::initializer_list<field> list) {
 }
 
 expected<void> headers::try_append(std::string_view name, std::string_view value) {
-  if (!is_token(name))
-    return fail(errc::invalid_header,
-                fmt::format("header name {} is not a token of RFC 9110", detail::quoted(name)));
+  if (auto good = check_name(name); !good) return good;
   value = without_outer_space(value);
   for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
@@ -66,17 +79,20 @@ void headers::set(std::string_view name, std::string_view value) {
 }
 
 std::size_t headers::erase(std::string_view name) {
+  value_or_throw(check_name(name));
   // A copy, as in set().
   return std::erase_if(fields_,
                        [wanted = std::string(name)](const field& f) { return iequals(f.first, wanted); });
 }
 
-bool headers::has(std::string_view name) const noexcept {
+bool headers::has(std::string_view name) const {
+  value_or_throw(check_name(name));
   return std::any_of(fields_.begin(), fields_.end(),
                      [name](const field& f) { return iequals(f.first, name); });
 }
 
 std::optional<std::string> headers::get(std::string_view name) const {
+  value_or_throw(check_name(name));
   std::optional<std::string> joined;
   for (const auto& [key, value] : fields_) {
     if (!iequals(key, name)) continue;
@@ -89,6 +105,7 @@ std::optional<std::string> headers::get(std::string_view name) const {
 }
 
 std::vector<std::string> headers::get_all(std::string_view name) const {
+  value_or_throw(check_name(name));
   std::vector<std::string> values;
   for (const auto& [key, value] : fields_)
     if (iequals(key, name)) values.push_back(value);

@@ -95,6 +95,38 @@ TEST_CASE("an error text about a header is one short line") {
   CHECK(name.error().message.size() < 400);
 }
 
+TEST_CASE("a name that could not be in there is refused wherever one is asked for") {
+  headers h{{"A", "1"}};
+  for (auto bad : {""sv, " A"sv, "A:"sv, "A\r\nB"sv, "A\0"sv, "\xc3\xa4"sv, "a b"sv}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS((void)h.get(bad), failure);
+    CHECK_THROWS_AS((void)h.get_all(bad), failure);
+    CHECK_THROWS_AS((void)h.has(bad), failure);
+    CHECK_THROWS_AS(h.erase(bad), failure);
+    CHECK_THROWS_AS(h.set(bad, "1"), failure);
+  }
+  CHECK(h.fields().size() == 1);
+  try {
+    (void)h.has("A\r\nB");
+    FAIL("not refused");
+  } catch (const failure& e) {
+    CHECK(e.what_failed().code == errc::invalid_header);
+    CHECK(contains(e.what_failed().message, R"(header name 'A\x0d\x0aB' is not a token)"));
+  }
+}
+
+TEST_CASE("names that tell of a secret are known") {
+  for (auto secret : {"Authorization"sv, "proxy-authorization"sv, "Cookie"sv, "Set-Cookie"sv, "X-Api-Key"sv,
+                      "Idempotency-Key"sv, "X-CSRF-Token"sv, "X-Hub-Signature-256"sv, "x-session-id"sv}) {
+    CAPTURE(secret);
+    CHECK(is_secret_header(secret));
+  }
+  for (auto open : {"Accept"sv, "Content-Type"sv, "Location"sv, "User-Agent"sv, "X-Mark"sv}) {
+    CAPTURE(open);
+    CHECK_FALSE(is_secret_header(open));
+  }
+}
+
 TEST_CASE("white space around a value is stripped as the WHATWG normalises it") {
   struct row {
     std::string_view given;

@@ -7,6 +7,9 @@
 /// name is an RFC 9110 token, a value is stripped of leading and trailing white space and has no CR, LF, NUL
 /// or other control character.
 ///
+/// A name that is no token is `invalid_header` also where one is only looked for, as in JavaScript: it could
+/// never be found.
+///
 /// There are two views. `fields()` is what goes on the wire and to disk: names as they were given, in the
 /// order they were given. Iteration is what a `Headers` iterates over in JavaScript: names lower-cased and
 /// sorted, the values of one name combined.
@@ -46,15 +49,17 @@ public:
   void set(std::string_view name, std::string_view value);
 
   /// Removes all fields of that name; returns how many. (`delete` in JavaScript; here that is a keyword.)
+  /// Throws `failure{invalid_header}`.
   std::size_t erase(std::string_view name);
 
-  bool has(std::string_view name) const noexcept;
+  /// Throws `failure{invalid_header}`.
+  bool has(std::string_view name) const;
 
-  /// All values of that name joined with ", ", or nothing. (Not for `Set-Cookie`, whose values contain
-  /// commas: see `get_set_cookie`.)
+  /// Throws `failure{invalid_header}`. All values of that name joined with ", ", or nothing. (Not for
+  /// `Set-Cookie`, whose values contain commas: see `get_set_cookie`.)
   std::optional<std::string> get(std::string_view name) const;
 
-  /// The values of that name, one by one, in order.
+  /// The values of that name, one by one, in order. Throws `failure{invalid_header}`.
   std::vector<std::string> get_all(std::string_view name) const;
 
   /// The values of `Set-Cookie`, one by one, in order. They cannot be joined: a cookie may contain ", ".
@@ -138,6 +143,11 @@ inline headers::const_iterator headers::end() const noexcept { return {}; }
 
 /// RFC 9110 section 5.6.2: 1*tchar.
 bool is_token(std::string_view text) noexcept;
+
+/// Whether the value of a field of that name is a secret, or may be one: `Authorization`, `Cookie`,
+/// `Set-Cookie`, and every name with "auth", "key", "password", "secret", "session", "signature" or "token"
+/// in it. Logs and error texts never show such a value.
+bool is_secret_header(std::string_view name);
 
 /// ASCII case-insensitive equality, as field names compare.
 bool iequals(std::string_view a, std::string_view b) noexcept;
