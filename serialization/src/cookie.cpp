@@ -174,7 +174,9 @@ void apply_attribute(wish& asked, std::string_view name, std::string_view value,
   } else if (iequals(name, "Domain")) {
     asked.domain = detail::canonical_domain(value);
   } else if (iequals(name, "Path")) {
-    asked.path = value.starts_with('/') ? std::string(value) : detail::default_path(from);
+    asked.path = value.empty() ? std::nullopt
+                               : std::optional(value.starts_with('/') ? std::string(value)
+                                                                      : detail::default_path(from));
   } else if (iequals(name, "Secure")) {
     asked.secure = true;
   } else if (iequals(name, "HttpOnly")) {

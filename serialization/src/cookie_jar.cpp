@@ -93,7 +93,23 @@ expected<void> cookie_jar::put(cookie next, const url& from, std::int64_t now_ms
         each = std::move(next);
         return {};
       }
-  return make_room_for(next).map([&] { insert(std::move(next)); });
+  return make_room_for(next).map([&] {
+    next.created_ms = free_time(next.created_ms);
+    insert(std::move(next));
+  });
+}
+
+/// The first moment from then on in which no cookie was set, so that those of one response, all of them set
+/// in the same millisecond, have an order however they are kept.
+std::int64_t cookie_jar::free_time(std::int64_t from_ms) const {
+  std::vector<std::int64_t> taken;
+  for (const auto& [domain, stored] : by_domain_)
+    for (const auto& each : stored)
+      if (each.created_ms >= from_ms) taken.push_back(each.created_ms);
+  std::sort(taken.begin(), taken.end());
+  for (const auto each : taken)
+    from_ms += each == from_ms ? 1 : 0;
+  return from_ms;
 }
 
 std::string cookie_jar::header_for(const url& to, std::int64_t now_ms) const {

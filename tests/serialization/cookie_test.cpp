@@ -555,7 +555,8 @@ TEST_CASE("a name with a prefix keeps its promise or is refused") {
         "__HOST-SID=1; Domain=site.example; Path=/"sv, "__Host-SID=1; Secure; Domain=site.example; Path=/"sv,
         "__host-SID=1; Secure; Domain=site.example; Path=/"sv,
         "__HOST-SID=1; Secure; Domain=www.site.example; Path=/"sv, "__Host-SID=1; Secure; Path=/a"sv,
-        "__Host-SID=1; Path=/"sv}) {
+        "__Host-SID=1; Path=/"sv, "__Host-SID=1; Secure; Path="sv, "__Host-SID=1; Secure; Path"sv,
+        "__Host-SID=1; Secure; Path=/; Path="sv}) {
     CAPTURE(bad);
     check_refused(parse("https://www.site.example/", bad),
                   "the prefix __Host- needs Secure, Path=/ and no Domain");

@@ -42,15 +42,15 @@ public:
                                    const cookie_attributes& attributes, std::int64_t now_ms);
 
   /// Stores a cookie that `from` sets; `from` must be a URL that may (5.7). It replaces the one of the same
-  /// name, domain, host-only flag and path and keeps that one's `created_ms`; an expired one removes it.
-  /// Expired cookies are dropped, and if the jar is full another goes. Error: `invalid_cookie`: the cookie is
-  /// not valid, not for `from` to set, would hide a Secure cookie from an insecure origin, or is not Secure
-  /// while 180 Secure ones fill its domain.
+  /// name, domain, host-only flag and path and keeps that one's `created_ms`; an expired one removes it. No
+  /// two cookies of a jar have one `created_ms`: of those that are set in the same millisecond, each one
+  /// behind the first counts as set a millisecond later. Expired cookies are dropped, and if the jar is full
+  /// another goes. Error: `invalid_cookie`: the cookie is not valid, not for `from` to set, would hide a
+  /// Secure cookie from an insecure origin, or is not Secure while 180 Secure ones fill its domain.
   [[nodiscard]] expected<void> put(cookie next, const url& from, std::int64_t now_ms);
 
   /// The value of the Cookie field of a request to `to`, `"a=1; b=2"`; empty if there is none. Longest path
-  /// first, then oldest first; among those set in the same millisecond the host's own before its domain's,
-  /// and first set first.
+  /// first, then first set first, whichever domain.
   std::string header_for(const url& to, std::int64_t now_ms) const;
 
   /// What `header_for` sends, in that order.
@@ -109,6 +109,7 @@ private:
   std::vector<const cookie*> matching(const url& to, std::int64_t now_ms) const;
   bool would_hide_secure(const cookie& next) const;
   expected<void> make_room_for(const cookie& next);
+  std::int64_t free_time(std::int64_t from_ms) const;
   void insert(cookie next);
   template <class Condition> std::size_t remove_if(Condition condition);
 
