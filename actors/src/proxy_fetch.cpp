@@ -62,6 +62,7 @@ expected<fetch_message> make_fetch_message(fetch_input input, fetch_init init,
                .sharing = checked->sharing(),
                .signal = checked->signal(),
                .jar = {}};
+  if (checked->body().present() && checked->body().bytes().empty()) out.body_is_blob = has_empty_body;
   out.headers = std::move(*checked).headers();
   out.body = std::move(*checked).body().bytes();
   out.body_bytes = out.body.size();

@@ -317,7 +317,7 @@ void curl_transport::start(transfer next, completion done) {
   on.method = fetch.method;
   on.request_headers = fetch.headers;
   if (!fetch.idempotency_key.empty()) on.request_headers.set("Idempotency-Key", fetch.idempotency_key);
-  on.with_body = !fetch.body.empty() || on.job.body_file;
+  on.with_body = !fetch.body.empty() || on.job.body_file || fetch.body_is_blob == has_empty_body;
   if (spare_.empty()) {
     on.easy.reset(curl_easy_init());
   } else {

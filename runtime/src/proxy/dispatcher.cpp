@@ -273,7 +273,7 @@ void dispatcher::marked(const attempt_marked& what) {
 void dispatcher::assign(job& next) {
   next.state = job_state::in_flight;
   std::optional<blob_ref> file;
-  if (next.fetch->body_is_blob != 0 && next.fetch->body.empty()) {
+  if (next.fetch->body_is_blob == 1 && next.fetch->body.empty()) {
     auto body = core_.store->find_body(next.fetch->id, blob_side::request);
     if (!body) return keep_back(next, body.error());
     file = body->file;
@@ -448,7 +448,7 @@ void dispatcher::store_result(job& over, fetch_result result, blob_writer_ptr bo
   over.result->path = fetch.path;
   over.result->result = std::move(result);
   over.result->extra.request = {fetch.method,     fetch.url,
-                                fetch.headers,    fetch.body_is_blob != 0 ? std::string() : fetch.body,
+                                fetch.headers,    fetch.body_is_blob == 1 ? std::string() : fetch.body,
                                 fetch.body_bytes, fetch.extra.queue,
                                 fetch.created_ms, fetch.attempts};
   if (!cookies.empty()) {
@@ -505,7 +505,7 @@ void dispatcher::move(job& again, milliseconds delay) {
 void dispatcher::write_move(const job& again) {
   auto commit = std::make_unique<fetch_commit<fetch_moved>>(core_.dispatcher, again.fetch->id);
   auto stored = *again.fetch;
-  if (stored.body_is_blob != 0) stored.body.clear(); // it is in its blob
+  if (stored.body_is_blob == 1) stored.body.clear(); // it is in its blob
   core_.store->move_fetch(*commit, stored, again.due_ms, again.next_due_ms);
   core_.store->submit(std::move(commit));
 }

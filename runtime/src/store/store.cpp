@@ -196,7 +196,7 @@ void store::erase_fetch(pending_commit& commit, const fetch_message& fetch, std:
     commit.writes.push_back({keys::deadline(end, fetch.id), std::nullopt});
   for (const auto& source : fetch.extra.signal.sources())
     commit.writes.push_back({keys::signal(source, fetch.id), std::nullopt});
-  if (fetch.body_is_blob != 0) erase_body(commit, fetch.id, blob_side::request);
+  if (fetch.body_is_blob == 1) erase_body(commit, fetch.id, blob_side::request);
   if (!fetch.is_repeatable()) commit.writes.push_back({keys::attempt(fetch.id), std::nullopt});
 }
 

@@ -40,6 +40,8 @@ struct known_url {
   friend bool operator==(const known_url&, const known_url&) noexcept { return true; }
 };
 
+inline constexpr std::uint8_t has_empty_body = 2; ///< of `fetch_message::body_is_blob`
+
 /// A fetch, from the turn that asked until its result is stored.
 struct fetch_message {
   std::uint64_t id = 0; ///< unique in the store for ever
@@ -48,9 +50,9 @@ struct fetch_message {
   dormouse::headers headers;
   std::string body; ///< empty if the body is a blob
   std::uint64_t body_bytes = 0;
-  std::uint8_t body_is_blob = 0;
-  std::int64_t timeout_ms = 0;  ///< per attempt
-  std::int64_t deadline_ms = 0; ///< absolute; 0 is none
+  std::uint8_t body_is_blob = 0; ///< 1: it is; `has_empty_body`: there is one, without a byte in it
+  std::int64_t timeout_ms = 0;   ///< per attempt
+  std::int64_t deadline_ms = 0;  ///< absolute; 0 is none
   retry_policy retry;
   redirect_mode redirect = redirect_mode::follow;
   std::string idempotency_key;
