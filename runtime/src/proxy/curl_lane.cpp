@@ -1,8 +1,11 @@
 #include "proxy/curl_lane.hpp"
 
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility> // Boost 1.74's Asio uses std::exchange without it
 
 namespace dormouse {
@@ -57,8 +60,26 @@ void curl_lane::keep_idle(std::size_t connections) {
 }
 
 int curl_lane::close_socket(void* lane, curl_socket_t socket) noexcept {
-  --static_cast<curl_lane*>(lane)->sockets_;
+  auto& self = *static_cast<curl_lane*>(lane);
+  --self.sockets_;
+  if (const auto known = self.ends_.find(socket); known != self.ends_.end()) {
+    self.silent_.erase(known->second);
+    self.ends_.erase(known);
+  }
   return ::close(socket);
+}
+
+void curl_lane::keep_watch(curl_socket_t socket, const char* local_address, int local_port) {
+  auto end = fmt::format("{} {}", local_address, local_port);
+  silent_.insert_or_assign(end, socket);
+  ends_.insert_or_assign(socket, std::move(end));
+}
+
+bool curl_lane::has_unread(const char* local_address, int local_port) const {
+  const auto known = silent_.find(fmt::format("{} {}", local_address, local_port));
+  if (known == silent_.end()) return false;
+  char first = 0;
+  return ::recv(known->second, &first, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
 /// libcurl's limit counts the connections in use as well: were it fixed, then beyond that many transfers none

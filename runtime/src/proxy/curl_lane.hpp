@@ -15,8 +15,10 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 namespace dormouse {
@@ -51,6 +53,12 @@ public:
   void socket_opened() noexcept { ++sockets_; }
   static int close_socket(void* lane, curl_socket_t socket) noexcept;
 
+  /// A connection on which the server has nothing to say between a response and the next request, by its own
+  /// end; and whether it has said something, or has closed it. Of a connection that is not watched that is
+  /// false.
+  void keep_watch(curl_socket_t socket, const char* local_address, int local_port);
+  bool has_unread(const char* local_address, int local_port) const;
+
 private:
   struct watch;
 
@@ -73,6 +81,8 @@ private:
   std::optional<std::chrono::steady_clock::time_point> act_at_;    ///< when libcurl wants to be called
   bool act_posted_ = false;
   std::unordered_map<curl_socket_t, std::shared_ptr<watch>> watches_;
+  std::map<std::string, curl_socket_t> silent_; ///< by their own ends
+  std::unordered_map<curl_socket_t, std::string> ends_;
   std::size_t transfers_ = 0;
   std::size_t sockets_ = 0;
   std::size_t most_idle_ = 0;

@@ -63,6 +63,14 @@ struct list_free {
 };
 using field_list = std::unique_ptr<curl_slist, list_free>;
 
+/// What has become of the connection that a hop was to go out on.
+enum class connection_state : std::uint8_t {
+  good,
+  stale,   ///< it was of no use any more, and nothing has gone out
+  lost,    ///< it was closed behind the request, which libcurl would send again
+  refused, ///< the server has not taken the request (RFC 9113 section 8.7), which libcurl would send again
+};
+
 /// One attempt on its way, over all its redirect hops.
 struct exchange {
   explicit exchange(std::shared_ptr<body_memory> memory) : body(std::move(memory)) {}
@@ -84,6 +92,13 @@ struct exchange {
   const transport_settings* settings = nullptr;
   blob_store* blobs = nullptr;
   curl_lane* lane = nullptr; ///< once it went to libcurl
+  bool needs_fresh = false;  ///< a connection of its own
+
+  // This hop's way out.
+  bool opened = false;   ///< it is making a connection
+  bool begun = false;    ///< it has gone out, or was about to
+  bool is_first = false; ///< on its connection
+  connection_state connection = connection_state::good;
 
   // This hop's response so far.
   std::uint16_t status = 0;
@@ -252,7 +267,47 @@ curl_socket_t on_open_socket(void* user, curlsocktype purpose, curl_sockaddr* to
   }
   auto opened = ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
   if (opened >= 0) on.lane->socket_opened();
+  on.opened = true;
   return opened;
+}
+
+/// The last moment before a request goes out. On a connection on which the server has said something
+/// meanwhile it would be answered by what nobody asked for; and what goes out a second time, because the
+/// connection was lost, is another attempt, which is not libcurl's to make.
+int on_ready(void* user, char*, char* local_address, int, int local_port) {
+  auto& on = *static_cast<exchange*>(user);
+  if (std::exchange(on.begun, true)) {
+    long sent_bytes = 0;
+    curl_easy_getinfo(on.easy.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+    if (sent_bytes == 0)
+      on.connection = connection_state::stale;
+    else if (!on.is_first)
+      on.connection = connection_state::lost;
+    else if (!on.opened)
+      on.connection = connection_state::refused;
+    // else the server has not taken it because it wants HTTP/1.1 for it, on another connection
+  } else if (!on.opened && on.lane->has_unread(local_address, local_port)) {
+    on.connection = connection_state::stale;
+  }
+  on.is_first = std::exchange(on.opened, false);
+  return on.connection == connection_state::good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/// Has the lane look at the connection before it is used again. Not at one with HTTP/2, where libcurl reads
+/// what comes while nobody waits for a response.
+void watch_connection(const exchange& of) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  long version = 0;
+  long port = 0;
+  char* address = nullptr;
+  auto* easy = of.easy.get();
+  curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);
+  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+  curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &port);
+  curl_easy_getinfo(easy, CURLINFO_LOCAL_IP, &address);
+  if (socket != CURL_SOCKET_BAD && address != nullptr &&
+      (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1))
+    of.lane->keep_watch(socket, address, static_cast<int>(port));
 }
 
 // --- the transport -----------------------------------------------------------------------------------------
@@ -406,6 +461,8 @@ bool curl_transport::begin_hop(exchange& next) {
   }
   next.allowed = *allowed;
   next.blocked = false;
+  next.opened = next.begun = next.is_first = false;
+  next.connection = connection_state::good;
   next.status = 0;
   next.head = {};
   forget_body(next);
@@ -418,6 +475,10 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_reset(easy);
   curl_easy_setopt(easy, CURLOPT_PRIVATE, &next);
   curl_easy_setopt(easy, CURLOPT_URL, next.target.target().c_str());
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); // it is as the URL standard has it
+  if (next.target.has_empty_query && next.target.scheme == "http" && !settings_.proxy.empty())
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET,
+                     next.target.target().c_str()); // to a proxy, libcurl would leave out the '?'
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, next.detail);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // else the loop waits for the resolver of what it gives up
@@ -445,13 +506,15 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &next);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &curl_lane::close_socket);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, next.lane);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &on_ready);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, &next);
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS,
                    1L); // what a proxy says of its tunnel is no part of the response
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &next);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &next);
-  if (!fetch.is_repeatable())
+  if (next.needs_fresh || !fetch.is_repeatable())
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
   else if (next.target.scheme == "https") // where HTTP/2 may be: rather a stream on a connection that is
                                           // being made than another connection
@@ -475,10 +538,6 @@ bool curl_transport::begin_hop(exchange& next) {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else if (next.method == "HEAD") {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); // it is as the URL standard has it
-  if (next.target.has_empty_query && next.target.scheme == "http" && !settings_.proxy.empty())
-    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET,
-                     next.target.target().c_str()); // to a proxy, libcurl would leave out the '?'
   } else {
     if (next.with_body || next.method == "POST" || next.method == "PUT" || next.method == "PATCH") {
       curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -514,8 +573,14 @@ bool curl_transport::begin_hop(exchange& next) {
 
 void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   auto* easy = hop.easy.get();
+  if (hop.is_first) watch_connection(hop); // before the lane forgets which one it was
   hop.lane->remove(easy);
   limit_idle_connections(*hop.lane);
+  if (hop.connection == connection_state::stale) {
+    hop.needs_fresh = true; // the next one may be the same
+    begin_hop(hop);
+    return;
+  }
   if (hop.jar && hop.answered) take_cookies(hop);
   const bool earlier_hop = hop.hops > 0;
   if (code == CURLE_OK) {
@@ -557,10 +622,21 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
   curl_off_t pretransfer = 0;
   curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
   curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-  auto sent = hop.answered || earlier_hop            ? sent_state::yes
-              : request_bytes > 0 || pretransfer > 0 ? sent_state::maybe
-                                                     : sent_state::no;
+  auto sent = hop.answered || earlier_hop                   ? sent_state::yes
+              : hop.connection == connection_state::refused ? sent_state::no
+              : request_bytes > 0 || pretransfer > 0        ? sent_state::maybe
+                                                            : sent_state::no;
   if (!hop.refusal.empty()) return refuse(hop, sent);
+  if (hop.connection != connection_state::good)
+    return finish(hop,
+                  unexpected<fetch_error>(
+                      fetch_error{fetch_errc::network_error,
+                                  fmt::format("{} {}: {}", hop.method, hop.target.origin(),
+                                              hop.connection == connection_state::lost
+                                                  ? "the connection was closed before a response came"
+                                                  : "the server has refused the request's stream"),
+                                  sent, 0}),
+                  true);
   if (hop.blocked && code == CURLE_COULDNT_CONNECT)
     return refuse(hop, fetch_errc::blocked,
                   fmt::format("host '{}' resolves to a loopback, private or otherwise special address; only "
@@ -655,6 +731,7 @@ bool curl_transport::follow_redirect(exchange& hop) {
     return false;
   }
   ++hop.hops;
+  hop.needs_fresh = false;
   if ((hop.status == 303 && hop.method != "GET" && hop.method != "HEAD") ||
       ((hop.status == 301 || hop.status == 302) && hop.method == "POST")) {
     hop.method = "GET";

@@ -4,8 +4,11 @@
 /// number of open ones (curl_lane.hpp).
 ///
 /// Redirects are followed here and not inside libcurl, because each hop has to pass the URL policy and may
-/// have to lose its credentials. A request that must not be repeated gets a connection of its own: on a
-/// reused one that turns out to be dead, libcurl would silently send it again (R9).
+/// have to lose its credentials. A request goes out once in an attempt: where libcurl would silently send it
+/// again, because a reused connection turned out to be dead, the attempt has failed. One that must not be
+/// repeated gets a connection of its own (R9). A connection on which bytes wait before a request has gone out
+/// is not reused: they are no answer to it. With TLS that is seen as long as they have not been decrypted
+/// with the end of the response before.
 ///
 /// Large bodies are streamed, from their file and to it, by plain reads and writes on the loop's thread: they
 /// are copies to and from the kernel's memory. What waits for the disk, the sync of a received body, is not
