@@ -5,6 +5,8 @@
 
 #include <dormouse/actors/user_code.hpp>
 #include <dormouse/runtime/dead_letters.hpp>
+#include <dormouse/serialization/headers.hpp>
+#include <dormouse/serialization/url.hpp>
 
 #include <fmt/format.h>
 
@@ -44,7 +46,33 @@ dead_letter read(runtime_core& core, std::uint64_t id) {
   return std::move(*letter);
 }
 
-dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_letter>& letter) {
+/// The fields that have a URL for a value.
+bool is_url_header(std::string_view name) {
+  for (std::string_view known : {"Content-Location", "Location", "Referer"})
+    if (iequals(name, known)) return true;
+  return false;
+}
+
+headers without_secrets(const headers& fields) {
+  headers out;
+  for (const auto& [name, value] : fields.fields())
+    out.append(name, is_secret_header(name) ? "..." : is_url_header(name) ? shown_url(value) : value);
+  return out;
+}
+
+void hide_secrets(dead_letter_entry& of) {
+  if (of.request) {
+    of.request->url = shown_url(of.request->url);
+    of.request->headers = without_secrets(of.request->headers);
+  }
+  if (of.result && *of.result) {
+    auto& answer = **of.result;
+    response_access::url(answer) = shown_url(answer.url());
+    response_access::headers(answer) = without_secrets(answer.headers());
+  }
+}
+
+dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_letter>& letter, secrets how) {
   dead_letter_entry out;
   out.id = id;
   if (!letter) {
@@ -75,6 +103,7 @@ dead_letter_entry shown(store& from, std::uint64_t id, const expected<dead_lette
     out.method = tick->method;
     out.arguments = std::move(tick->arguments);
   }
+  if (how == secrets::hidden) hide_secrets(out);
   return out;
 }
 
@@ -93,7 +122,7 @@ void schedule_again(runtime_core& core, std::uint64_t id, const address& of, sch
 
 } // namespace
 
-std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size_t limit) const {
+std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size_t limit, secrets how) const {
   if (limit < 1 || limit > most_listed)
     throw failure(
         {errc::invalid_request,
@@ -105,17 +134,17 @@ std::vector<dead_letter_entry> dead_letters::list(std::uint64_t after, std::size
       if (auto id = keys::parse_dead_letter(row->key())) {
         auto letter = unseal_value<dead_letter>(frame_type::dead_letter, row->value());
         if (letter) use_present_name(core, *letter);
-        out.push_back(shown(*core.store, *id, letter));
+        out.push_back(shown(*core.store, *id, letter, how));
       }
     value_or_throw(row->status());
     return out;
   });
 }
 
-dead_letter_entry dead_letters::get(std::uint64_t id) const {
+dead_letter_entry dead_letters::get(std::uint64_t id, secrets how) const {
   return desk_->with_store([&](runtime_core& core) {
     const auto letter = read(core, id);
-    auto out = shown(*core.store, id, letter);
+    auto out = shown(*core.store, id, letter, how);
     if (auto result = core.store->read_result(letter.value);
         result && result->body_is_blob != 0 && out.result && *out.result)
       response_access::body(**out.result) = value_or_throw(core.store->load_response_body(result->fetch_id));

@@ -1,4 +1,7 @@
 #include <dormouse/serialization/task_journal.hpp>
+#include <dormouse/serialization/url.hpp>
+
+#include <algorithm>
 
 namespace dormouse {
 
@@ -44,8 +47,12 @@ std::string_view to_string(task_state state) noexcept {
 
 std::string to_string(const journal_step& step) {
   std::string out(to_string(step.kind));
-  if (!step.target.empty()) out += ' ' + step.target;
-  return out;
+  if (step.target.empty()) return out;
+  const auto space = std::min(step.target.find(' '), step.target.size() - 1);
+  if (step.kind == step_kind::fetch) // "GET https://..."
+    return out + ' ' + step.target.substr(0, space + 1) +
+           shown_url(std::string_view(step.target).substr(space + 1));
+  return out + ' ' + step.target;
 }
 
 } // namespace dormouse

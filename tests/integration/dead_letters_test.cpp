@@ -46,6 +46,7 @@ TEST_CASE_FIXTURE(upstream_fixture, "a result whose handler keeps throwing is ke
   what.method = "POST";
   what.body = "the body";
   what.headers.append("X-Mark", "7");
+  what.headers.append("Authorization", "Bearer 7");
   value_of(x.call<&fetcher::send>(what));
   REQUIRE(eventually([&] { return running.stats().dead_letters == 1; }));
   auto letters = running.dead_letters().list();
@@ -59,7 +60,15 @@ TEST_CASE_FIXTURE(upstream_fixture, "a result whose handler keeps throwing is ke
     CHECK(each.what.find("the continuation refuses") != std::string::npos);
   REQUIRE(letter.request);
   CHECK(letter.request->method == "POST");
-  CHECK(letter.request->url == what.url);
+  CHECK(letter.request->url == at("/k/apple?...")); // unless it is asked for, without what may be a secret
+  CHECK(letter.request->headers.get("Authorization") == "...");
+  CHECK(running.dead_letters().get(letter.id).request->url == letter.request->url);
+  const auto whole = running.dead_letters().get(letter.id, secrets::shown);
+  CHECK(whole.request->url == what.url);
+  CHECK(whole.request->headers.get("Authorization") == "Bearer 7");
+  CHECK(answered(*whole.result).url() == what.url);
+  CHECK(answered(*letter.result).url() == at("/k/apple?..."));
+  CHECK(running.dead_letters().list(0, 1, secrets::shown).front().request->url == what.url);
   CHECK(letter.request->body == "the body");
   CHECK(letter.request->headers.get("X-Mark") == "7");
   CHECK(letter.request->attempts == 1);

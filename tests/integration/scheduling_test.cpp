@@ -842,8 +842,8 @@ TEST_CASE_FIXTURE(fixture, "single flight: of several objects, one that comes wh
   auto b = object(running, "b");
   auto first = shared("first", "k", "mode=hang");
   auto second = shared("second", "k", "mode=hang");
-  first.timeout_ms = 3000;
-  first.max_retries = 0;
+  first.timeout_ms = second.timeout_ms = 3000;
+  first.max_retries = second.max_retries = 0;
   value_of(a.call<&fetcher::send>(first));
   REQUIRE(came("k"));
   value_of(b.call<&fetcher::send>(second));
@@ -851,6 +851,62 @@ TEST_CASE_FIXTURE(fixture, "single flight: of several objects, one that comes wh
   CHECK(failed(result_under(b, "second")).code == fetch_errc::timeout);
   CHECK(upstream.hits("k") == 1);
   CHECK(running.stats().shared == 1);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "single flight: the request is shared and not the patience of the one that it is of") {
+  runtime running(settings());
+  auto a = object(running, "a");
+  auto b = object(running, "b");
+  const auto race = [&](order first, order second) {
+    first.tag = "first " + first.url;
+    second.tag = "second " + second.url;
+    value_of(a.call<&fetcher::send>(first));
+    REQUIRE(came("k"));
+    value_of(b.call<&fetcher::send>(second));
+    return std::pair(result_under(a, first.tag), result_under(b, second.tag));
+  };
+  SUBCASE("one that waits for longer goes on when the other gives up") {
+    auto first = shared("", "k", "mode=hang&fail_first=1");
+    auto second = first;
+    first.timeout_ms = 300;
+    first.max_retries = 0;
+    second.timeout_ms = 20'000;
+    const auto ended = race(first, second);
+    CHECK(failed(ended.first).code == fetch_errc::timeout);
+    CHECK(answered(ended.second).json().at("hit") == 2);
+  }
+  SUBCASE("one with retries is repeated when the other has none") {
+    auto first = shared("", "k", "mode=drop&fail_first=1&delay_ms=400");
+    auto second = first;
+    first.max_retries = 0;
+    second.max_retries = 1;
+    const auto ended = race(first, second);
+    CHECK(failed(ended.first).code == fetch_errc::network_error);
+    CHECK(failed(ended.first).attempts == 1);
+    CHECK(answered(ended.second).json().at("hit") == 2);
+  }
+  SUBCASE("one that waits for less gives up while the other waits") {
+    auto first = shared("", "k", "delay_ms=1500");
+    auto second = first;
+    first.timeout_ms = 20'000;
+    second.timeout_ms = 200;
+    second.max_retries = 0;
+    const auto begin = steady_clock::now();
+    second.tag = "second";
+    first.tag = "first";
+    value_of(a.call<&fetcher::send>(first));
+    REQUIRE(came("k"));
+    value_of(b.call<&fetcher::send>(second));
+    const auto gave_up = failed(result_under(b, "second"));
+    CHECK(steady_clock::now() - begin < 1500ms);
+    CHECK(gave_up.code == fetch_errc::timeout);
+    CHECK(gave_up.attempts == 1);
+    CHECK(gave_up.sent == sent_state::maybe);
+    CHECK(contains(gave_up.message, "200 ms of fetch_init::timeout"));
+    CHECK(answered(result_under(a, "first")).json().at("hit") == 1);
+    CHECK(upstream.hits("k") == 1);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "single flight: only with the same URL, header fields, redirect mode and jar, and "

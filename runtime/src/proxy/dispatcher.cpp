@@ -215,7 +215,7 @@ void dispatcher::send(job& next) {
     break;
   case origin_gates::verdict::wait:
     stay(next);
-    land(next, nullptr, nullptr);
+    land(next, nullptr);
     return wait(next);
   case origin_gates::verdict::refuse:
     stay(next);
@@ -242,7 +242,14 @@ bool dispatcher::follows(job& next) {
   }
   next.state = job_state::following;
   next.leader = at->second;
-  window_.at(next.leader).followers.push_back(next.fetch->id);
+  next.assigned_at = steady_clock::now();
+  auto& leader = window_.at(next.leader);
+  leader.followers.push_back(next.fetch->id);
+  const auto until = next.assigned_at + milliseconds(next.fetch->timeout_ms);
+  if (until < leader.assigned_at + milliseconds(leader.fetch->timeout_ms)) {
+    next.follows_until = until;
+    impatient_.emplace(until, next.fetch->id);
+  }
   return true;
 }
 
@@ -316,7 +323,7 @@ void dispatcher::keep_back(job& next, const error& why) {
   stay(next);
   if (why.code != errc::storage_error)
     return store_error(next, fetch_errc::fetch_failed, why.message, sent_before(*next.fetch));
-  land(next, nullptr, nullptr);
+  land(next, nullptr);
   move(next, store_again_after);
 }
 
@@ -365,22 +372,18 @@ void dispatcher::finished(transfer_outcome& outcome) {
   ++fetch.attempts;
   const bool time_is_over =
       !outcome.result && outcome.result.error().code == fetch_errc::timeout && ran_out_of_time(over);
-  if (time_is_over && fetch.extra.signal.at_ms() == fetch.end_ms()) {
+  const auto delay = time_is_over ? std::nullopt : retry_delay(fetch, outcome, now_ms(), random_);
+  land(over, time_is_over ? nullptr : &outcome,
+       delay); // its own time is no answer to those that share its request
+  if (delay) return repeat(over, outcome, *delay);
+  if (time_is_over && fetch.extra.signal.at_ms() == fetch.end_ms())
     outcome.result.error() = {fetch_errc::aborted, "the time of the abort signal has come",
                               outcome.result.error().sent, 0};
-  } else if (auto delay = time_is_over ? std::nullopt : retry_delay(fetch, outcome, now_ms(), random_)) {
-    core_.counts.retries.add();
-    core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
-    core_.observe(&fetch_observer::retried, fetch, &outcome.result, over.last_attempt, *delay);
-    return move(over, *delay);
-  }
   if (!outcome.result) {
     outcome.result.error().attempts = fetch.attempts;
     if (outcome.result.error().code == fetch_errc::blocked) core_.counts.blocked.add();
     if (outcome.result.error().code == fetch_errc::aborted) core_.counts.aborted.add();
   }
-  land(over, time_is_over ? nullptr : &outcome.result, outcome.body,
-       outcome.cookies); // its own time is no answer to those that share its request
   store_result(over, std::move(outcome.result), std::move(outcome.body), std::move(outcome.cookies));
 }
 
@@ -418,25 +421,61 @@ void dispatcher::leave_worker(job& over) {
   give_places_back(over);
 }
 
-/// The request that others shared has ended: with this result, which is theirs too, or, if there is none,
-/// they go on by themselves.
-void dispatcher::land(job& leader, const fetch_result* result, const blob_writer_ptr& body,
-                      const std::vector<received_cookie>& cookies) {
+void dispatcher::repeat(job& over, const transfer_outcome& outcome, milliseconds delay) {
+  core_.counts.retries.add();
+  core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
+  core_.observe(&fetch_observer::retried, *over.fetch, &outcome.result, over.last_attempt, delay);
+  move(over, delay);
+}
+
+/// The request that others shared has ended: with this outcome, which is of an attempt of theirs too, or, if
+/// there is none, they go on by themselves. Those that are to be repeated as the leader is, after `delay`,
+/// are repeated together with it, to share the next request too.
+void dispatcher::land(job& leader, const transfer_outcome* outcome, std::optional<milliseconds> delay) {
   if (leader.flight.empty()) return;
   flights_.erase(std::exchange(leader.flight, {}));
+  std::optional<joint_retry> together;
+  if (delay) together = joint_retry{leader.fetch->retry, *delay};
   for (auto id : std::exchange(leader.followers, {})) {
     auto& follower = window_.at(id);
-    follower.leader = 0;
-    auto copy = body ? core_.store->blobs()->link(*body, id, blob_side::response) : nullptr;
-    if (result == nullptr || (body && !copy)) {
+    stop_following(follower);
+    if (outcome != nullptr)
+      share(follower, leader, *outcome, together);
+    else
       wait(follower);
-      continue;
-    }
-    core_.counts.shared.add();
-    ++follower.fetch->attempts;
-    follower.last_attempt = leader.last_attempt;
-    store_result(follower, *result, std::move(copy), cookies);
   }
+}
+
+void dispatcher::stop_following(job& follower) {
+  follower.leader = 0;
+  if (const auto until = std::exchange(follower.follows_until, std::nullopt))
+    impatient_.erase({*until, follower.fetch->id});
+}
+
+/// The request is shared, but not the leader's patience: one that waits for longer goes on by itself, and
+/// each has the retries that it asked for.
+void dispatcher::share(job& follower, const job& leader, const transfer_outcome& outcome,
+                       std::optional<joint_retry>& together) {
+  auto& fetch = *follower.fetch;
+  if (!outcome.result && outcome.result.error().code == fetch_errc::timeout &&
+      fetch.timeout_ms > leader.fetch->timeout_ms)
+    return wait(follower);
+  auto copy =
+      outcome.body ? core_.store->blobs()->link(*outcome.body, fetch.id, blob_side::response) : nullptr;
+  if (outcome.body && !copy) return wait(follower);
+  ++fetch.attempts;
+  follower.last_attempt = leader.last_attempt;
+  if (auto delay = retry_delay(fetch, outcome, now_ms(), random_)) {
+    if (!together) together = joint_retry{fetch.retry, *delay};
+    const auto end = fetch.end_ms();
+    if (together->policy == fetch.retry && (end == 0 || now_ms() + together->delay.count() < end))
+      delay = together->delay;
+    return repeat(follower, outcome, *delay);
+  }
+  core_.counts.shared.add();
+  auto result = outcome.result;
+  if (!result) result.error().attempts = fetch.attempts;
+  store_result(follower, std::move(result), std::move(copy), outcome.cookies);
 }
 
 /// R8: before anything else.
@@ -462,7 +501,7 @@ void dispatcher::store_result(job& over, fetch_result result, blob_writer_ptr bo
 void dispatcher::store_error(job& over, fetch_errc code, std::string why, sent_state sent) {
   fetch_result result =
       unexpected<fetch_error>(fetch_error{code, std::move(why), sent, over.fetch->attempts});
-  land(over, nullptr, nullptr);
+  land(over, nullptr);
   store_result(over, std::move(result));
 }
 
@@ -486,17 +525,12 @@ void dispatcher::body_lost(job& over) {
   lost.cookies = std::move(over.result->extra.cookies); // they came all the same
   over.result.reset();
   over.body.reset();
-  if (auto delay = retry_delay(*over.fetch, lost, now_ms(), random_)) {
-    core_.counts.retries.add();
-    core_.origins.note(over.origin, [](origin_stats& of) { ++of.retries; });
-    core_.observe(&fetch_observer::retried, *over.fetch, &lost.result, over.last_attempt, *delay);
-    return move(over, *delay);
-  }
+  if (auto delay = retry_delay(*over.fetch, lost, now_ms(), random_)) return repeat(over, lost, *delay);
   store_result(over, std::move(lost.result), nullptr, std::move(lost.cookies));
 }
 
 void dispatcher::move(job& again, milliseconds delay) {
-  land(again, nullptr, nullptr);
+  land(again, nullptr);
   again.state = job_state::moving;
   again.next_due_ms = now_ms() + delay.count();
   write_move(again);
@@ -595,6 +629,7 @@ void dispatcher::tick() {
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease) replace_worker(i, "its lease ran out");
   recover();
   expire();
+  end_impatient();
   inboxes_.recover_later();
   queue_.look_again();
   queue_.top_up();
@@ -605,8 +640,12 @@ void dispatcher::tick() {
 void dispatcher::schedule_tick() {
   constexpr milliseconds longest{200};
   const auto now = now_ms();
+  auto patience = longest;
+  if (!impatient_.empty())
+    patience =
+        std::min(patience, std::chrono::ceil<milliseconds>(impatient_.begin()->first - steady_clock::now()));
   const auto next = std::max(
-      now + 1, std::min({now + longest.count(), next_deadline_ms_, queue_.next_due_ms(), ready_.next_ms()}));
+      now + 1, std::min({now + patience.count(), next_deadline_ms_, queue_.next_due_ms(), ready_.next_ms()}));
   if (next >= next_tick_ms_) return;
   next_tick_ms_ = next;
   delayed_send(this, milliseconds(next - now), dispatcher_tick{});

@@ -65,8 +65,16 @@ private:
   void finished(transfer_outcome& outcome);
   void judge(const job& over, const transfer_outcome& outcome);
   void leave_worker(job& over);
-  void land(job& leader, const fetch_result* result, const blob_writer_ptr& body,
-            const std::vector<received_cookie>& cookies = {});
+  struct joint_retry {
+    retry_policy policy;
+    std::chrono::milliseconds delay;
+  };
+  void land(job& leader, const transfer_outcome* outcome,
+            std::optional<std::chrono::milliseconds> delay = std::nullopt);
+  void share(job& follower, const job& leader, const transfer_outcome& outcome,
+             std::optional<joint_retry>& together);
+  void repeat(job& over, const transfer_outcome& outcome, std::chrono::milliseconds delay);
+  void stop_following(job& follower);
   void store_result(job& over, fetch_result result, blob_writer_ptr body = nullptr,
                     std::vector<received_cookie> cookies = {});
   void store_error(job& over, fetch_errc code, std::string why, sent_state sent);
@@ -91,6 +99,7 @@ private:
   void recover_aborts();
   void purge_aborts();
   void expire();
+  void end_impatient();
   enum class ending : std::uint8_t {
     none,       ///< there is no such fetch: what leads to it can go
     begun,      ///< or it is in hand
@@ -127,6 +136,8 @@ private:
   std::unordered_map<std::uint64_t, std::uint64_t> by_token_; ///< attempt -> fetch
   std::unordered_map<std::string, std::uint64_t>
       flights_; ///< what can be shared -> the fetch that goes out for it
+  std::set<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>>
+      impatient_; ///< followers with a `follows_until`
   std::uint64_t next_token_ = 1;
   std::uint64_t next_generation_ = 1;
   std::size_t in_flight_ = 0;

@@ -2,6 +2,7 @@
 
 #include "proxy/dispatcher_actor.hpp"
 #include "proxy/fetch_commit.hpp"
+#include "proxy/retry.hpp"
 
 #include <fmt/format.h>
 
@@ -292,6 +293,30 @@ void dispatcher::expire() {
   if (std::exchange(end_is_due_, false) || !read) next_deadline_ms_ = now + read_again_ms;
 }
 
+/// Followers whose attempt would be over by now. The request that they share goes on for its other ones.
+void dispatcher::end_impatient() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!impatient_.empty() && impatient_.begin()->first <= now) {
+    auto& over = window_.at(impatient_.begin()->second);
+    std::erase(window_.at(over.leader).followers, over.fetch->id);
+    stop_following(over);
+    ++over.fetch->attempts;
+    over.last_attempt = std::chrono::duration_cast<std::chrono::microseconds>(now - over.assigned_at);
+    transfer_outcome outcome;
+    outcome.retryable = true;
+    outcome.result = unexpected<fetch_error>(
+        fetch_error{fetch_errc::timeout,
+                    fmt::format("{} {}: the request that the fetch shares with others has no answer yet; the "
+                                "limit is {} ms of fetch_init::timeout",
+                                over.fetch->method, over.origin, over.fetch->timeout_ms),
+                    sent_state::maybe, over.fetch->attempts});
+    if (auto delay = retry_delay(*over.fetch, outcome, now_ms(), random_))
+      repeat(over, outcome, *delay);
+    else
+      store_result(over, std::move(outcome.result));
+  }
+}
+
 void dispatcher::abort(const abort_request& what) {
   auto leftover = std::make_unique<row_erasure>();
   auto row = core_.store->scan_readable(
@@ -363,6 +388,7 @@ void dispatcher::end(job& late, const std::string* abort_reason) {
     break;
   case job_state::following:
     std::erase(window_.at(late.leader).followers, fetch.id);
+    stop_following(late);
     sent = sent_state::maybe;
     break;
   case job_state::in_flight:
@@ -401,7 +427,7 @@ void dispatcher::give_back(job& lost, std::string_view why) {
     core_.counts.retries.add();
     core_.origins.note(lost.origin, [](origin_stats& of) { ++of.retries; });
     core_.observe(&fetch_observer::retried, *lost.fetch, nullptr, lost.last_attempt);
-    land(lost, nullptr, nullptr);
+    land(lost, nullptr);
     return wait(lost);
   }
   ++lost.fetch->attempts;

@@ -38,6 +38,8 @@ struct job {
   std::string flight; ///< what it shares with others (`sharing::single_flight`), while it goes out for them
   std::vector<std::uint64_t> followers;
   std::uint64_t leader = 0; ///< while following
+  std::optional<std::chrono::steady_clock::time_point>
+      follows_until; ///< if its attempt may take less time than the leader's
 
   std::unique_ptr<result_message> result; ///< while storing
   blob_writer_ptr body;                   ///< of the result, if it is large

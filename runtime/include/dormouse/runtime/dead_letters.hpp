@@ -25,6 +25,12 @@ namespace dormouse {
 
 class front_desk;
 
+/// How much of a fetch a dead letter shows.
+enum class secrets : std::uint8_t {
+  hidden, ///< URLs as `shown_url` gives them, and "..." for the value of each `is_secret_header`
+  shown,
+};
+
 struct dead_letter_failure {
   std::chrono::system_clock::time_point time;
   std::string what;
@@ -39,8 +45,8 @@ struct dead_letter_entry {
   std::vector<dead_letter_failure>
       history; ///< how the handler failed each time, and how the process died in it
 
-  std::optional<request_summary> request; ///< of a fetch
-  std::optional<fetch_result> result;     ///< of a fetch; a large body is left out by `list`
+  std::optional<request_summary> request; ///< of a fetch; its secrets are shown if that is asked for
+  std::optional<fetch_result> result;     ///< the same; a large body is left out by `list`
   std::string arguments;                  ///< of a post or a schedule, encoded
 };
 
@@ -52,11 +58,12 @@ public:
 
   /// The oldest ones with an id greater than `after`, at most `limit` (1..1,000; else
   /// `failure{invalid_request}`). For the next page pass the last id.
-  std::vector<dead_letter_entry> list(std::uint64_t after = 0, std::size_t limit = 100) const;
+  std::vector<dead_letter_entry> list(std::uint64_t after = 0, std::size_t limit = 100,
+                                      secrets how = secrets::hidden) const;
 
   /// One of them, with its whole body. Throws `failure{corrupt}` if the letter itself or the file of its body
   /// is damaged.
-  dead_letter_entry get(std::uint64_t id) const;
+  dead_letter_entry get(std::uint64_t id, secrets how = secrets::hidden) const;
 
   /// Back into the inbox of its object, or, a tick, among its schedules, with all its tries before it; it is
   /// delivered now or, if its class is not defined, when it is. Throws `failure{corrupt}` for one whose bytes

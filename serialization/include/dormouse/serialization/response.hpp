@@ -94,6 +94,10 @@ private:
 /// anyone sees it.
 struct response_access {
   static std::string& body(response& whole) noexcept { return whole.body_; }
+
+  /// And what may be hidden of one that is only looked at.
+  static dormouse::headers& headers(response& whole) noexcept { return whole.headers_; }
+  static std::string& url(response& whole) noexcept { return whole.url_; }
 };
 
 } // namespace dormouse

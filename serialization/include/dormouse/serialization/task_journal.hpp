@@ -45,7 +45,7 @@ struct journal_step {
   }
 };
 
-/// `"fetch GET https://example.com/"`.
+/// `"fetch GET https://example.com/?..."`: for logs and errors, with a URL as `shown_url` gives it.
 std::string to_string(const journal_step& step);
 
 /// Stable numbers: on disk. Append only.
