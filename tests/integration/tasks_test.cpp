@@ -13,11 +13,13 @@
 
 #include <doctest/doctest.h>
 #include <spdlog/sinks/base_sink.h>
+#include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <sstream>
 
 namespace dormouse::test::tasks_test {
 
@@ -586,6 +588,52 @@ TEST_CASE_FIXTURE(
     CHECK(third.stats().stuck_tasks == 0);
     CHECK(value_of(third.get<changing<3>>("x").call<&changing<3>::notes>()).back() == "ended word");
   }
+}
+
+namespace {
+
+/// Asks for a page, and waits. Its next program asks for another one.
+template <int Version> class asking : public durable_object {
+public:
+  static task<std::string> work(task_context<asking> self, std::string page) {
+    const auto got = co_await self.fetch(page + "&version=" + std::to_string(Version));
+    auto word = self.template promise<std::string>();
+    co_return got.text() + co_await word;
+  }
+
+  using methods = dormouse::methods<"ASKING", method<"work", &asking::work>>;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(working,
+                  "R29: a stuck task is logged without the secrets of its URLs, and its journal has them") {
+  std::ostringstream written;
+  spdlog::register_logger(std::make_shared<spdlog::logger>(
+      "dormouse", std::make_shared<spdlog::sinks::ostream_sink_mt>(written)));
+  task_id task;
+  const auto page = at("/k/page?bytes=4&token=sesame");
+  {
+    runtime first(settings());
+    first.define<asking<1>>();
+    task = value_of(first.get<asking<1>>("x").start<&asking<1>::work>(page));
+    REQUIRE(eventually([&] { return first.tasks().journal(task).size() == 2; }));
+  }
+  {
+    runtime second(settings());
+    second.define<asking<2>>();
+    CHECK(value_of(second.tasks().resolve(promise_id<std::string>({task, 1}), "word"))); // it is woken
+    const auto entry = second.tasks().find(task);
+    REQUIRE(entry);
+    REQUIRE(entry->error);
+    CHECK(contains(entry->error->message, "'fetch GET " + at("/k/page?...") + "'"));
+    CHECK(contains(entry->error->message, "with other arguments"));
+    CHECK_FALSE(contains(entry->error->message, "sesame"));
+    CHECK(second.tasks().journal(task).front().target == "GET " + page + "&version=1");
+  }
+  spdlog::drop("dormouse");
+  CHECK(contains(written.str(), "task is stuck"));
+  CHECK_FALSE(contains(written.str(), "sesame"));
 }
 
 TEST_CASE_FIXTURE(working,

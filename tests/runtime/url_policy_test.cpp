@@ -253,11 +253,30 @@ TEST_CASE("R13: tricks with user info and separators do not make another host lo
     CAPTURE(text);
     CHECK_FALSE(check({"example.com"}, text));
   }
-  // A browser takes the backslash for a slash, libcurl for user info. What counts is that the host that is
+  // A backslash is a slash, which libcurl would take for user info. What counts is that the host that is
   // judged is the one that is connected to.
   auto parsed = value_or_throw(parse_url("http://127.0.0.1\\@example.com/"));
-  CHECK(parsed.host == "example.com");
-  CHECK(value_or_throw(parse_url(parsed.target())).host == "example.com");
+  CHECK(parsed.host == "127.0.0.1");
+  CHECK(parsed.target() == "http://127.0.0.1/@example.com/");
+  CHECK(value_or_throw(parse_url(parsed.target())).host == "127.0.0.1");
+}
+
+TEST_CASE("R26: an entry and a host mean the same in every spelling") {
+  for (const std::string entry :
+       {"bücher.example", "BÜCHER.example", "xn--bcher-kva.example", "XN--BCHER-KVA.example"})
+    for (const std::string host :
+         {"bücher.example", "b%C3%BCcher.example", "Xn--Bcher-Kva.Example", "bücher。example"}) {
+      CAPTURE(entry);
+      CAPTURE(host);
+      CHECK(check({entry}, "http://" + host + "/") == reach::anywhere);
+      CHECK(check({"*." + entry}, "http://www." + host + "/") == reach::public_only);
+    }
+  CHECK_FALSE(check({"bücher.example"}, "http://bucher.example/"));
+  CHECK(check({"127.0.0.①"}, "http://127.0.0.1/") == reach::anywhere);
+  for (const std::string host : {"169。254。169。254", "127.0.0.１", "127.0.0.①", "０ｘ7f.1"}) {
+    CAPTURE(host);
+    CHECK(is_blocked({"*"}, "http://" + host + "/"));
+  }
 }
 
 TEST_CASE("R13: only http and https") {
@@ -271,10 +290,29 @@ TEST_CASE("R13: only http and https") {
 }
 
 TEST_CASE("an entry of the allowlist that is none is refused by name") {
-  for (const std::string text :
-       {"", " ", "http://example.com", "example.com/path", "a b", "*.", "*.*.com", "*example.com",
-        "ex*mple.com", "user@example.com", "example.com?x", "example.com#x", "example.com:", "example.com:0",
-        "example.com:99999", "example.com:http", "999.1.1.1", "[::1"}) {
+  for (const std::string text : {"",
+                                 " ",
+                                 "http://example.com",
+                                 "example.com/path",
+                                 "a b",
+                                 "*.",
+                                 "*.*.com",
+                                 "*example.com",
+                                 "ex*mple.com",
+                                 "user@example.com",
+                                 "example.com?x",
+                                 "example.com#x",
+                                 "example.com:",
+                                 "example.com:0",
+                                 "example.com:99999",
+                                 "example.com:http",
+                                 "999.1.1.1",
+                                 "[::1",
+                                 "a\\b",
+                                 "exa\tmple.com",
+                                 " example.com",
+                                 "☕.example",
+                                 "a,b"}) {
     CAPTURE(text);
     auto made = url_policy::make({"good.example", text});
     REQUIRE_FALSE(made);
