@@ -142,7 +142,8 @@ expected<url> url_parser::parse(const url* base) {
   }
   take_path(is_relative_ ? base : nullptr);
   take_query_and_fragment();
-  if (const auto bytes = out_.target().size() + out_.fragment.size(); bytes > max_url_bytes)
+  const auto fragment_bytes = out_.fragment.empty() ? 0 : out_.fragment.size() + 1;
+  if (const auto bytes = out_.target().size() + fragment_bytes; bytes > max_url_bytes)
     return bad(fmt::format("has {} bytes once it is percent-encoded; the limit is {}", bytes, max_url_bytes));
   return std::move(out_);
 }
