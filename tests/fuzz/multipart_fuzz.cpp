@@ -1,6 +1,7 @@
 // Input: a line with a content type, then a body. It is read as a form; and its lines, "<name>=<text>" or
 // "@<name>=<content of a file>", are made into one.
 #include "fuzz_target.hpp"
+#include "utf8.hpp"
 
 #include <dormouse/serialization/form.hpp>
 #include <dormouse/serialization/form_data.hpp>
@@ -33,14 +34,15 @@ std::string with_crlf(std::string_view text) {
   return out;
 }
 
-/// On the wire, what was written as an escape cannot be told from what was escaped.
-std::string unescaped(std::string text) {
+/// On the wire, what was written as an escape cannot be told from what was escaped; and what is not UTF-8 is
+/// not read as it was.
+std::string as_read(std::string text) {
   for (auto at = text.find('%'); at != std::string::npos; at = text.find('%', at + 1)) {
     const auto escape = text.substr(at, 3);
     if (escape == "%0A" || escape == "%0D" || escape == "%22")
       text.replace(at, 3, 1, escape == "%0A" ? '\n' : escape == "%0D" ? '\r' : '"');
   }
-  return text;
+  return detail::to_utf8(text);
 }
 
 /// The form that the other side has.
@@ -49,11 +51,11 @@ form_data as_sent(const form_data& form) {
   for (const auto& [name, value] : form) {
     if (const auto* attached = std::get_if<file>(&value)) {
       const auto type = attached->type().substr(0, attached->type().find_last_not_of(' ') + 1);
-      out.append(unescaped(with_crlf(name)),
+      out.append(as_read(with_crlf(name)),
                  file(blob(attached->bytes(), type.empty() ? "application/octet-stream" : type),
-                      unescaped(attached->name())));
+                      as_read(attached->name())));
     } else {
-      out.append(unescaped(with_crlf(name)), with_crlf(std::get<std::string>(value)));
+      out.append(as_read(with_crlf(name)), detail::to_utf8(with_crlf(std::get<std::string>(value))));
     }
   }
   return out;
@@ -97,10 +99,11 @@ void send_made_of(std::string_view lines) {
   const auto received = parse_urlencoded(encoded);
   require(received.has_value(), "a form that is encoded is read", received ? "" : received.error().message);
   require(received->size() == pairs.fields.size() &&
-              std::equal(received->begin(), received->end(), pairs.fields.begin(),
-                         [](const form_data::entry& got, const auto& pair) {
-                           return got == form_data::entry{pair.first, pair.second};
-                         }),
+              std::equal(
+                  received->begin(), received->end(), pairs.fields.begin(),
+                  [](const form_data::entry& got, const auto& pair) {
+                    return got == form_data::entry{detail::to_utf8(pair.first), detail::to_utf8(pair.second)};
+                  }),
           "a form is read as it was sent", encoded);
 }
 
