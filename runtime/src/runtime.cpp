@@ -339,9 +339,10 @@ struct runtime::implementation {
 
   void abandon() {
     is_abandoned = true;
+    core->notes.stopped();
     unended = stuck_turns(*core, std::chrono::milliseconds(-1));
     core->log->error(fmt::format(
-        "the runtime stops, but {} objects have not come to rest within options::stop_grace = {} ms",
+        "the runtime stops; objects that have not come to rest within options::stop_grace = {1} ms: {0}",
         core->directory.active(), core->settings.stop_grace.count()));
     for (const auto& each : unended)
       core->log->error(fmt::format("{}.{} of object {} has been running for {} ms", each.object.binding,

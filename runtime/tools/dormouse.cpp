@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -31,7 +32,14 @@ int repair(const std::string& directory) {
   auto done = repair_store(settings_for(directory), wall_clock().now_ms());
   if (!done) return tell(done.error());
   std::cout << fmt::format("{} rows saved; the old files are in {}\n", done->rows, done->kept.string());
-  if (done->log_was_cut) std::cout << "the write-ahead log was damaged: commits at its end may be missing\n";
+  if (done->missing_commits.value_or(0) != 0)
+    std::cout << fmt::format("{} acknowledged commits at the end of the log are lost: objects may be older "
+                             "than they were\n",
+                             *done->missing_commits);
+  else if (!done->missing_commits)
+    std::cout << "the watermark was damaged: commits at the end of the log may be missing\n";
+  else if (done->log_was_cut)
+    std::cout << "the write-ahead log was damaged, behind the last commit that was acknowledged\n";
   for (const auto& each : done->lost)
     std::cout << fmt::format("lost: {} ({})\n", describe_rows(each.rows()), each.reason);
   if (!done->lost.empty())
@@ -43,6 +51,9 @@ int accept(const std::string& directory) {
   const auto done = accept_losses(settings_for(directory));
   if (!done) return tell(done.error());
   std::cout << fmt::format("{} lost ranges forgotten\n", *done);
+  std::error_code unseen;
+  if (std::filesystem::exists(std::filesystem::path(directory) / damage_note, unseen))
+    std::cout << "the store has damage that was not repaired yet; `dormouse repair` comes first\n";
   return 0;
 }
 

@@ -4,7 +4,9 @@
 #include "damaged_table.hpp"
 #include "disk.hpp"
 #include "eventually.hpp"
+#include "faulty_files.hpp"
 #include "outcome.hpp"
+#include "ports/ports.hpp"
 #include "store/store.hpp"
 #include "store/unread_ranges.hpp"
 
@@ -43,6 +45,22 @@ public:
 
 private:
   int total_ = 0;
+};
+
+class keeper : public durable_object {
+public:
+  int fill(int rows) {
+    for (int i = 0; i < rows; ++i)
+      storage().put(fmt::format("{:05}", i), std::string(100, 'x'));
+    return rows;
+  }
+  int count(bool backward) {
+    return static_cast<int>(storage().list<std::string>({.reverse = backward}).size());
+  }
+
+  template <class Archive> void serialize(Archive&) {}
+
+  using methods = dormouse::methods<"KEEPER", method<"fill", &keeper::fill>, method<"count", &keeper::count>>;
 };
 
 /// With other code its task does something else first, and is stuck.
@@ -288,6 +306,46 @@ TEST_CASE_FIXTURE(fixture, "R24: schedules behind a damaged block fire, and the 
   CHECK(running.stats().dead_letters == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "R24: a place that the disk cannot read for long is damage, and others fire") {
+  constexpr std::uint64_t all = 600;
+  write_set writes;
+  for (std::uint64_t i = 1; i <= all; ++i)
+    add_schedule(writes, i);
+  put(writes);
+  const auto lost = damage_block(directory.path(), 'W');
+  lost.mend();
+  auto files = std::make_shared<faulty_files>();
+  files->spoil(lost.file, lost.at);
+  runtime running(settings(), ports{.wrap_engine = faulty_files::under(files, directory.path(), 300ms)});
+  running.define<bell>();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, all - lost.keys.size());
+  CHECK(eventually([&] { return running.stats().damage == 1; }, 10s));
+  const auto named = running.stats().damaged_ranges.at(0);
+  CHECK(contains(named.reason, "a bad sector of the disk"));
+  CHECK(contains(named.reason, lost.file.filename().string()));
+  files->mend();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, all);
+  CHECK(eventually([&] { return running.stats().schedules == 0; }, 10s));
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: a read that fails for a moment is no damage") {
+  constexpr std::uint64_t all = 600;
+  write_set writes;
+  for (std::uint64_t i = 1; i <= all; ++i)
+    add_schedule(writes, i);
+  put(writes);
+  const auto lost = damage_block(directory.path(), 'W');
+  lost.mend();
+  auto files = std::make_shared<faulty_files>();
+  files->spoil(lost.file, lost.at);
+  runtime running(settings(), ports{.wrap_engine = faulty_files::under(files, directory.path(), 1h)});
+  running.define<bell>();
+  CHECK(eventually([&] { return files->failed() >= 3; }, 10s));
+  files->mend();
+  reaches([] { return static_cast<std::uint64_t>(rings); }, all);
+  CHECK(running.stats().damage == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "R24: fetches behind a damaged block go out, and the others when it can be read") {
   constexpr std::uint64_t all = 400;
   write_set writes;
@@ -431,6 +489,29 @@ TEST_CASE_FIXTURE(fixture, "R24: objects in a damaged block fail by name, and al
   const auto page = running.objects("BELL");
   CHECK(page.ids.size() == all - failed);
   CHECK(page.damaged_ranges == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: a list that meets a damaged block names its rows, and the damage is noted") {
+  constexpr int all = 400;
+  {
+    runtime running(settings());
+    running.define<keeper>();
+    CHECK(value_of(running.get<keeper>("k").call<&keeper::fill>(all)) == all);
+    CHECK(value_of(running.get<keeper>("k").call<&keeper::count>(false)) == all);
+  }
+  const auto lost = damage_block(directory.path(), 'K');
+  for (const bool backward : {false, true}) {
+    CAPTURE(backward);
+    runtime running(settings());
+    running.define<keeper>();
+    const auto why = error_of(running.get<keeper>("k").call<&keeper::count>(backward));
+    CHECK(why.code == errc::corrupt);
+    CHECK(contains(why.message, "the storage of object KEEPER/k"));
+    CHECK(running.stats().damage >= 1);
+    CHECK(contains(running.stats().damaged_ranges.at(0).reason, lost.file.filename().string()));
+    CHECK(std::filesystem::exists(directory.path() / damage_note));
+    std::filesystem::remove(directory.path() / damage_note);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: a schedule whose row cannot be read is not taken for one that is gone") {

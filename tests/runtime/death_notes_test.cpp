@@ -1,6 +1,7 @@
 #include "eventually.hpp"
 #include "gate.hpp"
 #include "host/death_notes.hpp"
+#include "outcome.hpp"
 
 #include <dormouse/dormouse.hpp>
 #include <dormouse/runtime/fetch_observer.hpp>
@@ -168,6 +169,30 @@ struct turn_observer : fetch_observer {
 };
 
 } // namespace
+
+TEST_CASE("R22: a turn that outlasts stop() is no death, unless a signal comes after all") {
+  test::scratch_directory directory;
+  test::gate blocks;
+  {
+    const test::gate::closing closed(blocks);
+    slow::blocks = &blocks;
+    runtime running({.directory = directory.path(), .stop_grace = std::chrono::milliseconds(20)});
+    running.define<slow>();
+    value_of(running.get<slow>("s").post<&slow::work>());
+    REQUIRE(eventually([&] { return blocks.waiting() == 1; }, std::chrono::seconds(10)));
+    CHECK(found_after_death(directory).size() == 1);
+    CHECK(running.stop().size() == 1);
+    CHECK(found_after_death(directory).empty());
+    blocks.open();
+  }
+  test::scratch_directory other;
+  death_notes notes(other.path(), slots);
+  const running_note turn(notes, note_kind::message, 1, someone, "turn");
+  notes.stopped();
+  CHECK(found_after_death(other).empty());
+  notes.blame(notes.running_for(std::chrono::milliseconds(-1)).at(0), SIGSEGV, "after all");
+  CHECK(found_after_death(other).size() == 1);
+}
 
 TEST_CASE("R23: a turn that runs for longer than max_turn is named once, and no more when it has ended") {
   test::scratch_directory directory;

@@ -3,6 +3,7 @@
 #include "damaged_table.hpp"
 #include "disk.hpp"
 #include "eventually.hpp"
+#include "faulty_files.hpp"
 #include "outcome.hpp"
 #include "store/exchange.hpp"
 #include "store/repair.hpp"
@@ -130,6 +131,21 @@ TEST_CASE_FIXTURE(fixture, "R24: a repair gives up what is in the bad block and 
   CHECK(running.stats().damage == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "R24: a repair gives up what is in a bad sector and saves all else") {
+  const auto before = rows('K');
+  const auto lost = damage_block(directory.path(), 'O');
+  lost.mend();
+  auto files = std::make_shared<faulty_files>();
+  files->spoil(lost.file, lost.at);
+  auto settings = table_settings(directory.path());
+  settings.files = files;
+  const auto done = value_or_throw(repair_store(settings, 1'000));
+  REQUIRE(done.lost.size() == 1);
+  CHECK(contains(done.lost[0].reason, "a bad sector of the disk"));
+  CHECK(rows('K') == before);
+  CHECK(rows('O').size() == all - lost.keys.size());
+}
+
 TEST_CASE_FIXTURE(fixture, "R24: an object whose rows were lost is damaged too") {
   const auto lost = damage_block(directory.path(), 'K');
   value_or_throw(repair_store(table_settings(directory.path()), 1'000));
@@ -205,6 +221,64 @@ TEST_CASE_FIXTURE(fixture, "R24: what a repair cannot mend is left as it is") {
   CHECK(repair_store(table_settings(directory.path()), 1'000).error().code == errc::corrupt);
   CHECK(std::filesystem::exists(directory.path() / "CURRENT"));
   CHECK_FALSE(has_kept_files());
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: a store without its file CURRENT is refused as it is, and repaired") {
+  const auto before = rows('O');
+  const auto manifests = [this] {
+    std::set<std::string> out;
+    for (const auto& each : std::filesystem::directory_iterator(directory.path()))
+      if (each.path().filename().string().starts_with("MANIFEST")) out.insert(each.path().string());
+    return out;
+  };
+  const auto manifests_before = manifests();
+  std::filesystem::remove(directory.path() / "CURRENT");
+  for (const bool has_mark : {true, false}) {
+    if (!has_mark) std::filesystem::remove(directory.path() / "dormouse.watermark");
+    const auto refused = error_thrown_by([&] { runtime running(settings()); });
+    CHECK(refused.code == errc::corrupt);
+    CHECK(contains(refused.message, "CURRENT"));
+    CHECK_FALSE(std::filesystem::exists(directory.path() / "CURRENT"));
+    CHECK(manifests() == manifests_before);
+  }
+  value_or_throw(repair_store(table_settings(directory.path()), 1'000));
+  CHECK(rows('O') == before);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R24: a repair says how many commits are missing, and an open how to give them up") {
+  {
+    runtime running(settings());
+    running.define<ledger>();
+    for (int i = 0; i < 20; ++i)
+      value_of(running.get<ledger>(id_of(i)).call<&ledger::add>(0));
+  }
+  for (const auto& each : std::filesystem::directory_iterator(directory.path()))
+    if (each.path().extension() == ".log") std::filesystem::resize_file(each.path(), 0);
+  auto mending = settings();
+  mending.on_damage = damage_policy::repair;
+  const auto refused = error_thrown_by([&] { runtime running(mending); });
+  CHECK(refused.code == errc::corrupt);
+  CHECK(contains(refused.message, directory.path().string()));
+  CHECK(contains(refused.message, "acknowledged commits are missing"));
+  const auto done = value_or_throw(repair_store(table_settings(directory.path()), 1'000));
+  CHECK(done.missing_commits.value_or(0) >= 20);
+}
+
+TEST_CASE_FIXTURE(fixture, "R24: a damaged filter of a table costs no row") {
+  const auto objects = rows('O');
+  const auto storage = rows('K');
+  const auto table = compact_store(directory.path());
+  std::uintmax_t behind_the_data = 0;
+  {
+    rocksdb::SstFileReader reader(rocksdb_options(table_settings(directory.path())));
+    REQUIRE(reader.Open(table.string()).ok());
+    behind_the_data = reader.GetTableProperties()->data_size;
+  }
+  flip_byte(table, behind_the_data + 8);
+  value_or_throw(repair_store(table_settings(directory.path()), 1'000));
+  CHECK(rows('O') == objects);
+  CHECK(rows('K') == storage);
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: of a store without one of its tables the command saves the others") {

@@ -18,6 +18,7 @@
 #include <rocksdb/file_system.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -57,19 +58,31 @@ public:
     std::lock_guard guard(mutex_);
     plan_.reset();
   }
+  /// From now on no byte of this file that is at `at` can be read, under whatever name the file is opened.
+  void spoil(std::filesystem::path where, std::uint64_t at) {
+    std::lock_guard guard(mutex_);
+    bad_ = {std::move(where), at};
+  }
+  void mend() {
+    std::lock_guard guard(mutex_);
+    bad_.reset();
+  }
   /// What the disk says is free; nothing: the truth.
   void say_free(std::optional<std::uint64_t> bytes) {
     std::lock_guard guard(mutex_);
     free_ = bytes;
   }
   /// Puts them under the store of a runtime.
-  static auto under(std::shared_ptr<faulty_files> files, std::filesystem::path directory) {
-    return
-        [files = std::move(files), directory = std::move(directory)](std::unique_ptr<storage_engine> plain) {
-          plain.reset();
-          return value_or_throw(
-              open_rocksdb({directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024, {}, files}));
-        };
+  static auto under(std::shared_ptr<faulty_files> files, std::filesystem::path directory,
+                    std::chrono::milliseconds patience = bad_sector_patience) {
+    return [files = std::move(files), directory = std::move(directory),
+            patience](std::unique_ptr<storage_engine> plain) {
+      plain.reset();
+      rocksdb_settings settings{directory, std::size_t{1} << 20U, std::size_t{1} << 20U, 128 * 1024};
+      settings.files = files;
+      settings.bad_sector_patience = patience;
+      return value_or_throw(open_rocksdb(settings));
+    };
   }
   std::uint64_t failed() const { return failed_; }
   std::uint64_t appends() const { return appends_; }
@@ -92,6 +105,13 @@ public:
                                       rocksdb::IODebugContext* context) override {
     if (auto how = meet(fault::create)) return status(*how, "While reopening a file for writing", path);
     return wrap(path, target()->ReuseWritableFile(path, old, options, out, context), out);
+  }
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* out,
+                                        rocksdb::IODebugContext* context) override {
+    auto opened = target()->NewRandomAccessFile(path, options, out, context);
+    if (opened.ok()) *out = std::make_unique<read_file>(*this, path, std::move(*out));
+    return opened;
   }
   rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
                                const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
@@ -154,6 +174,32 @@ private:
     const std::string path_;
   };
 
+  class read_file final : public rocksdb::FSRandomAccessFileOwnerWrapper {
+  public:
+    read_file(faulty_files& disk, std::string path, std::unique_ptr<rocksdb::FSRandomAccessFile> real)
+        : rocksdb::FSRandomAccessFileOwnerWrapper(std::move(real)), disk_(disk), path_(std::move(path)) {}
+
+    rocksdb::IOStatus Read(std::uint64_t offset, std::size_t size, const rocksdb::IOOptions& options,
+                           rocksdb::Slice* out, char* scratch,
+                           rocksdb::IODebugContext* context) const override {
+      if (disk_.is_spoilt(path_, offset, size))
+        return status(failure_kind::io_error, "While pread offset " + std::to_string(offset), path_);
+      return target()->Read(offset, size, options, out, scratch, context);
+    }
+    rocksdb::IOStatus MultiRead(rocksdb::FSReadRequest* requests, std::size_t count,
+                                const rocksdb::IOOptions& options,
+                                rocksdb::IODebugContext* context) override {
+      for (std::size_t i = 0; i < count; ++i)
+        requests[i].status = Read(requests[i].offset, requests[i].len, options, &requests[i].result,
+                                  requests[i].scratch, context);
+      return rocksdb::IOStatus::OK();
+    }
+
+  private:
+    faulty_files& disk_;
+    const std::string path_;
+  };
+
   class folder final : public rocksdb::FSDirectory {
   public:
     folder(faulty_files& disk, std::string path, std::unique_ptr<rocksdb::FSDirectory> real)
@@ -197,6 +243,15 @@ private:
     return plan_->how;
   }
 
+  bool is_spoilt(const std::string& path, std::uint64_t from, std::size_t size) {
+    std::lock_guard guard(mutex_);
+    std::error_code unseen;
+    const bool bad = bad_ && from <= bad_->at && bad_->at < from + size &&
+                     std::filesystem::equivalent(path, bad_->path, unseen);
+    if (bad) ++failed_;
+    return bad;
+  }
+
   /// As those of the system's files.
   static rocksdb::IOStatus status(failure_kind how, const std::string& doing, const std::string& path) {
     switch (how) {
@@ -216,6 +271,11 @@ private:
 
   std::mutex mutex_;
   std::optional<fault_plan> plan_;
+  struct place {
+    std::filesystem::path path;
+    std::uint64_t at;
+  };
+  std::optional<place> bad_; ///< to read
   std::optional<std::uint64_t> free_;
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> appends_{0};

@@ -125,6 +125,7 @@ void death_notes::read_left(const std::filesystem::path& path) {
       std::string(page.boot, sizeof page.boot - 1) != boot_id())
     return;
   const auto culprit = page.culprit.load(std::memory_order_relaxed);
+  if (page.stopped.load(std::memory_order_relaxed) != 0 && culprit == 0) return;
   for (std::size_t i = 0; i < page.slots && page_bytes + (i + 1) * slot_bytes <= bytes.size(); ++i) {
     note_slot each{};
     std::memcpy(static_cast<void*>(&each), bytes.data() + page_bytes + i * slot_bytes, sizeof each);

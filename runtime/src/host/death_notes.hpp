@@ -76,6 +76,7 @@ struct note_page {
   char boot[40]; ///< of the machine
   std::atomic<std::int32_t>
       culprit; ///< the signal, if the process said itself what it died in; 0: it did not
+  std::atomic<std::uint32_t> stopped; ///< 1: the program ended with turns that did not; nothing has died
 };
 
 class death_notes {
@@ -107,6 +108,9 @@ public:
   void blame(const long_one& which, int signal, std::string_view why) noexcept;
 
   note_page& page() noexcept { return *page_; }
+
+  /// The program ends, and knows what is still running: that is no death, unless a signal comes after all.
+  void stopped() noexcept { page_->stopped.store(1, std::memory_order_release); }
 
   /// A signal that the process lives on after, for a handler of the program's made it good, is no culprit.
   /// To be called now and then, by one thread.

@@ -70,7 +70,7 @@ runtime_core::runtime_core(caf::actor_system& actors, options chosen, ports outs
                       std::numeric_limits<std::size_t>::max()); // max_queued_fetches is for all
   store->damage().tell([this](const damage_book::entry& what) {
     trouble.error(
-        "damage of " + describe_rows(what.rows),
+        "damage: " + what.reason, // which names the block: one line for all of its rows
         fmt::format("the store is damaged: {} cannot be read: {}", describe_rows(what.rows), what.reason));
   });
   for (const auto& [name, limits] : settings.queues)

@@ -40,10 +40,19 @@ std::string_view name_of(note_kind kind) {
   return "something";
 }
 
+/// Whether it keeps its object asleep.
+bool is_object(std::uint8_t kind) {
+  return kind == static_cast<std::uint8_t>(note_kind::waking) ||
+         kind == static_cast<std::uint8_t>(note_kind::destructor);
+}
+
 std::string describe(const death_note& what) {
   const auto* signal = what.signal != 0 ? ::sigabbrev_np(what.signal) : nullptr;
-  return fmt::format("the process died while {}, {}.{} of object {}, was running{}{}{}", name_of(what.kind),
-                     what.where.binding, what.method, to_string(what.where),
+  const auto of =
+      is_object(static_cast<std::uint8_t>(what.kind))
+          ? " " + to_string(what.where)
+          : fmt::format(", {}.{} of object {},", what.where.binding, what.method, to_string(what.where));
+  return fmt::format("the process died while {}{} was running{}{}{}", name_of(what.kind), of,
                      signal != nullptr ? fmt::format("; signal {} (SIG{})", what.signal, signal) : "",
                      what.place.empty() ? "" : "; at ", what.place);
 }
@@ -161,6 +170,8 @@ void suspects::begin(runtime_core& core) {
   for (auto it = records_.begin(); it != records_.end();) {
     const auto parts = keys::parse_death_record(it->first);
     if (!parts || is_there(*core.store, *parts)) {
+      if (parts && it->second.deaths >= core.settings.max_deaths && is_object(parts->kind))
+        core.log->error(to_string(why_quarantined(it->second, "object " + to_string(parts->where))));
       ++it;
       continue;
     }
@@ -216,8 +227,7 @@ std::vector<address> suspects::quarantined_objects(std::uint32_t max_deaths) con
     if (record.deaths < max_deaths || out.size() >= most_quarantined_listed) continue;
     auto parts = keys::parse_death_record(key);
     if (!parts) continue;
-    const auto kind = static_cast<note_kind>(parts->kind);
-    if (kind != note_kind::waking && kind != note_kind::destructor) continue;
+    if (!is_object(parts->kind)) continue;
     if (out.empty() || out.back() != parts->where) out.push_back(std::move(parts->where));
   }
   return out;

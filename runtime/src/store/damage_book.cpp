@@ -61,6 +61,7 @@ std::string_view kind_of(char letter) {
 std::string describe_key(std::string_view key) {
   if (key.empty()) return "the first row";
   const auto kind = kind_of(key.front());
+  if (key.size() == 1 && (key[0] < 'A' || key[0] > 'Z')) return "the end of the store";
   if (key.size() == 1) return fmt::format("the rows '{}' ({})", key, kind);
   if (auto where = keys::address_in(key)) return fmt::format("{} {}", kind, to_string(*where));
   while (key.size() > 9 && key.back() == '\0' && key.size() % 2 == 0) // what comes right behind a key

@@ -25,6 +25,9 @@ constexpr std::chrono::seconds ballast_pause{1};
 /// Opened anew for longer than this, the next error is a new one, to be mended at once.
 constexpr std::chrono::seconds lasting{5};
 
+/// A disk that stays full is named again after so long.
+constexpr std::chrono::minutes refusals_told_again{1};
+
 /// Instead of the last row that was acknowledged: all that is found counts.
 constexpr auto first_opening = std::numeric_limits<rocksdb::SequenceNumber>::max();
 
@@ -198,7 +201,10 @@ expected<void> reopening_db::write(rocksdb::WriteBatch& batch) {
     std::lock_guard guard(mutex_);
     if (outage_ || !at) return unexpected<error>(why_not());
   }
-  if (auto room = room_.admit(batch.GetDataSize()); !room) return room;
+  if (auto room = room_.admit(batch.GetDataSize()); !room) {
+    refused(room.error());
+    return room;
+  }
   rocksdb::WriteOptions options;
   options.sync = true;
   rocksdb::Status status;
@@ -206,12 +212,30 @@ expected<void> reopening_db::write(rocksdb::WriteBatch& batch) {
     status = db.Write(options, &batch);
     if (status.ok()) acknowledged_.store(db.GetLatestSequenceNumber());
   });
-  if (was_open && status.ok()) return {};
+  if (was_open && status.ok()) {
+    wrote();
+    return {};
+  }
   if (!was_open) return unexpected<error>(why_not_now());
   begin_outage(*at, status);
   auto failure = storage_failure(status).value();
   if (failure.code != errc::corrupt) failure.message += "; it goes on by itself when that is over";
   return unexpected<error>(std::move(failure));
+}
+
+/// The log was not touched. One line when it begins, however many batches are refused.
+void reopening_db::refused(const error& why) {
+  const auto now = steady_clock::now();
+  if (how_.log && (!is_refusing_ || now - refusal_told_ >= refusals_told_again)) {
+    how_.log->error(fmt::format("{}; what has no room is not written until there is", why.message));
+    refusal_told_ = now;
+  }
+  is_refusing_ = true;
+}
+
+void reopening_db::wrote() {
+  if (!std::exchange(is_refusing_, false) || !how_.log) return;
+  how_.log->warn(fmt::format("the store in '{}' writes again: its disk has room", how_.directory));
 }
 
 error reopening_db::why_not() const {

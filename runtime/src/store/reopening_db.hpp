@@ -75,6 +75,8 @@ private:
 
   explicit reopening_db(database_setup how);
 
+  void refused(const error& why);
+  void wrote();
   rocksdb::Options options_for(rocksdb::SequenceNumber last);
   rocksdb::Status open_anew(std::shared_ptr<db_generation>& out, const opener& by);
   std::shared_ptr<db_generation> open_for_reading();
@@ -94,6 +96,10 @@ private:
   std::unique_ptr<rocksdb::WalFilter> filter_; ///< of the present generation
   disk_room room_;
   std::atomic<rocksdb::SequenceNumber> acknowledged_{0}; ///< the last one that was written and synced
+
+  // Of the one thread that writes: the last batch was refused for want of room; when the log was told.
+  bool is_refusing_ = false;
+  std::chrono::steady_clock::time_point refusal_told_{};
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,5 +1,6 @@
 #include "store/repair.hpp"
 
+#include "store/bad_sectors.hpp"
 #include "store/commit_number.hpp"
 #include "store/damage_book.hpp"
 #include "store/damage_skip.hpp"
@@ -14,9 +15,14 @@
 
 #include <fmt/format.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/table.h>
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -41,6 +47,57 @@ expected<void> copy_database(const fs::path& from, const fs::path& to) {
   }
   if (bad) return repair_failed(from, bad);
   return {};
+}
+
+/// The newest MANIFEST of a database, or nothing.
+std::string newest_manifest(const fs::path& in) {
+  constexpr std::string_view prefix = "MANIFEST-";
+  std::string newest;
+  std::error_code bad;
+  for (fs::directory_iterator at(in, bad), end; !bad && at != end; at.increment(bad)) {
+    auto name = at->path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    if (std::pair(name.size(), std::string_view(name)) > std::pair(newest.size(), std::string_view(newest)))
+      newest = std::move(name); // the number has at least six digits
+  }
+  return newest;
+}
+
+/// The file CURRENT says in one line which MANIFEST is in use. Should it be gone, or say nothing of use, that
+/// is the newest one: an older one is removed when another is made.
+expected<void> name_manifest(const fs::path& in) {
+  std::string named;
+  std::getline(std::ifstream(in / "CURRENT"), named);
+  std::error_code unseen;
+  if (!named.empty() && fs::exists(in / named, unseen)) return {};
+  const auto newest = newest_manifest(in);
+  if (newest.empty()) return {}; // that cannot be mended
+  std::ofstream to(in / "CURRENT", std::ios::trunc);
+  if (to << newest << '\n' << std::flush) return {};
+  return fail(errc::storage_error, fmt::format("'{}' cannot be written", (in / "CURRENT").string()));
+}
+
+/// A damaged filter makes the table that it is in unreadable, and nobody needs it to read all rows.
+std::shared_ptr<rocksdb::TableFactory> without_filters(const rocksdb::Options& options) {
+  auto table = *options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
+  table.filter_policy.reset();
+  table.partition_filters = false;
+  return std::shared_ptr<rocksdb::TableFactory>(rocksdb::NewBlockBasedTableFactory(table));
+}
+
+std::string why_not_given_up(const fs::path& directory, const repair_report& what) {
+  if (!what.missing_commits)
+    return fmt::format("the watermark of the store in '{}' is damaged: whether commits are missing cannot be "
+                       "told. `dormouse repair` keeps what is there",
+                       directory.string());
+  if (*what.missing_commits == 0)
+    return fmt::format("the log of the store in '{}' is damaged; `dormouse repair` gives up what is behind "
+                       "the damage",
+                       directory.string());
+  return fmt::format(
+      "the log of the store in '{}' is damaged, and {} acknowledged commits are missing at its "
+      "end; `dormouse repair` gives them up",
+      directory.string(), *what.missing_commits);
 }
 
 /// What a repair works with goes with it, however it ends.
@@ -68,7 +125,7 @@ struct opened_copy {
   std::unique_ptr<wal_check> check; ///< the options of the database refer to it
   std::unique_ptr<rocksdb::DB> db;
   bool log_was_cut = false;
-  bool lacks_tables = false;
+  std::string lacks_tables = {}; ///< why: one is gone, or cannot be opened; empty: none is
 };
 
 rocksdb::Status open_copy(rocksdb::Options& options, const fs::path& directory, damaged_log at_damage,
@@ -96,15 +153,18 @@ expected<opened_copy> open_copy(rocksdb::Options options, const fs::path& direct
     out.log_was_cut = true;
     status = open_copy(options, directory, damaged_log::stop, out);
   }
-  if (is_damage(status)) {           // a table is gone, perhaps, or was cut
+  if (is_damage(status)) { // a table is gone, perhaps, or was cut
+    const auto why_not = status.ToString();
     options.paranoid_checks = false; // does not ask for each at once; passes over damage of the log, too
     status = open_copy(options, directory, damaged_log::stop, out);
-    out.lacks_tables = true;
+    out.lacks_tables = why_not;
     out.log_was_cut = out.check->problem().has_value();
   }
   if (!status.ok())
     return fail(is_damage(status) ? errc::corrupt : errc::storage_error,
-                fmt::format("the damaged store cannot be opened: {}", status.ToString()));
+                fmt::format("the store in '{}' cannot be opened, and not be repaired; a backup is what can "
+                            "bring it back: {}",
+                            directory.parent_path().string(), status.ToString()));
   // What is in memory only, as a table: each table is looked through.
   if (status = out.db->Flush({}); !status.ok())
     return fail(errc::storage_error, "the repair of the store: " + status.ToString());
@@ -113,11 +173,26 @@ expected<opened_copy> open_copy(rocksdb::Options options, const fs::path& direct
 
 } // namespace
 
+bool holds_database(const fs::path& directory) {
+  std::error_code bad;
+  for (fs::directory_iterator at(directory, bad), end; !bad && at != end; at.increment(bad)) {
+    const auto& file = at->path();
+    const auto stem = file.stem().string();
+    const bool has_number = stem.find_first_not_of("0123456789") == std::string::npos;
+    if (file.filename() == "CURRENT" || file.filename().string().starts_with("MANIFEST-") ||
+        (has_number && (file.extension() == ".sst" || file.extension() == ".log")))
+      return true;
+  }
+  return false;
+}
+
 expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms,
                                      missing_commits lost) {
   const auto& directory = settings.directory;
   if (std::error_code unseen; !fs::is_directory(directory, unseen))
     return fail(errc::directory_unusable, fmt::format("there is no directory '{}'", directory.string()));
+  if (!is_exchange_open(directory) && !holds_database(directory))
+    return fail(errc::directory_unusable, fmt::format("there is no store in '{}'", directory.string()));
   auto lock = directory_lock::take(directory, settings.lock_wait);
   if (!lock) return unexpected<error>(lock.error());
   auto held = hold_store(directory); // an earlier version knows that lock only
@@ -129,21 +204,24 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
   repair_report report;
   {
     if (auto copied = copy_database(directory, work); !copied) return unexpected<error>(copied.error());
+    if (auto named = name_manifest(work); !named) return unexpected<error>(named.error());
+    const auto env = rocksdb::NewCompositeEnv(with_bad_sectors(settings.files, std::chrono::milliseconds(0)));
     auto options = rocksdb_options(settings);
+    options.env = env.get();
+    options.table_factory = without_filters(options);
     options.info_log = make_rocksdb_log(settings.log); // RocksDB's own aborts the process on a full disk
     auto damaged = open_copy(options, work);
     if (!damaged) return unexpected<error>(damaged.error());
     const auto old_mark = watermark::open(work); // damaged itself, it tells nothing
-    report.log_was_cut = damaged->log_was_cut || !old_mark ||
-                         commit_number::read(*damaged->db).value_or(0) < old_mark->commits();
+    const auto last = commit_number::read(*damaged->db).value_or(0);
+    if (old_mark) report.missing_commits = old_mark->commits() - std::min(last, old_mark->commits());
+    report.log_was_cut = damaged->log_was_cut || report.missing_commits.value_or(1) != 0;
     if (report.log_was_cut && lost == missing_commits::refuse)
-      return fail(errc::corrupt, "the log of the store is damaged, or its watermark, and a repair would give "
-                                 "up the commits that are "
-                                 "missing; "
-                                 "`dormouse repair` does so");
-    if (damaged->lacks_tables && lost == missing_commits::refuse)
-      return fail(errc::corrupt,
-                  "files of the store are missing; `dormouse repair` gives up what was in them");
+      return fail(errc::corrupt, why_not_given_up(directory, report));
+    if (!damaged->lacks_tables.empty() && lost == missing_commits::refuse)
+      return fail(errc::corrupt, fmt::format("a table of the store in '{}' is missing or cannot be opened "
+                                             "({}); `dormouse repair` gives up what was in it",
+                                             directory.string(), damaged->lacks_tables));
     auto into = settings;
     into.directory = fresh;
     auto engine = open_rocksdb(into);

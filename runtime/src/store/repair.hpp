@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 namespace dormouse {
@@ -25,6 +26,7 @@ struct repair_report {
   std::uint64_t rows = 0;       ///< that were saved
   std::vector<lost_range> lost; ///< what was not
   bool log_was_cut = false;     ///< the log was damaged: commits at its end may be missing
+  std::optional<std::uint64_t> missing_commits = {}; ///< how many, if the watermark tells
 };
 
 /// What becomes of commits at the end of a damaged log, which the world may have seen, and of what was in
@@ -32,10 +34,13 @@ struct repair_report {
 enum class missing_commits : std::uint8_t { refuse, give_up };
 
 /// Of a store that nobody has open. Errors: `directory_locked`, `directory_unusable`, `storage_error`; the
-/// store is then as it was. `corrupt` if the database is so damaged that it cannot be opened at all, or if
-/// commits are missing and are not to be given up.
+/// store is then as it was. `corrupt` if the database cannot be opened at all (its MANIFEST is damaged), or
+/// if commits are missing and are not to be given up.
 expected<repair_report> repair_store(const rocksdb_settings& settings, std::int64_t now_ms,
                                      missing_commits lost = missing_commits::give_up);
+
+/// Whether there are files of a database, be they all of them or not.
+bool holds_database(const std::filesystem::path& directory);
 
 /// Finishes the exchange of files of a repair that was interrupted, if there is one. Errors as above.
 expected<void> finish_repair(const std::filesystem::path& directory);

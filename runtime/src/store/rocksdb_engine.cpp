@@ -187,14 +187,21 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
   auto mark = watermark::open(*directory);
   if (!mark) return unexpected<error>(mark.error());
   std::error_code unknown;
-  if (mark->commits() != 0 && !std::filesystem::exists(*directory / "CURRENT", unknown))
-    return lost_commits(*directory, 0, mark->commits()); // before another one is made in its place
+  if (!std::filesystem::exists(*directory / "CURRENT", unknown)) { // before another one is made in its place
+    if (holds_database(*directory))
+      return fail(errc::corrupt,
+                  fmt::format("the store in '{}' has no file CURRENT, but other files of a store. `dormouse "
+                              "repair` can bring it back if nothing else is missing",
+                              directory->string()));
+    if (mark->commits() != 0) return lost_commits(*directory, 0, mark->commits());
+  }
   ignore_file_size_signal();
   checked_opening first(*directory, *mark);
   std::unique_ptr<reopening_db> db;
   const auto status =
-      reopening_db::open({directory->string(), rocksdb_options(settings), settings.files, settings.log}, db,
-                         [&first](const rocksdb::Options& options, std::unique_ptr<rocksdb::DB>& out) {
+      reopening_db::open({directory->string(), rocksdb_options(settings),
+                          with_bad_sectors(settings.files, settings.bad_sector_patience), settings.log},
+                         db, [&first](const rocksdb::Options& options, std::unique_ptr<rocksdb::DB>& out) {
                            return first.open(options, out);
                          });
   if (!status.ok()) return unexpected<error>(first.why(status));

@@ -4,15 +4,12 @@
 /// not copy it. It goes on by itself after errors of the disk (reopening_db.hpp).
 
 #include "ports/storage_engine.hpp"
+#include "store/bad_sectors.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
-
-namespace rocksdb {
-class FileSystem;
-}
 
 namespace spdlog {
 class logger;
@@ -28,6 +25,7 @@ struct rocksdb_settings {
   std::chrono::milliseconds lock_wait{0};          ///< for another runtime to let the directory go
   std::shared_ptr<rocksdb::FileSystem> files = {}; ///< null: the system's
   std::shared_ptr<spdlog::logger> log = {};        ///< null: nobody is told of outages
+  std::chrono::milliseconds bad_sector_patience = dormouse::bad_sector_patience;
 };
 
 /// Takes the lock of the directory, which the engine holds until its end. A database that has lost commits is

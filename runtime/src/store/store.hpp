@@ -18,6 +18,7 @@
 #include "store/dead_letter.hpp"
 #include "store/keys.hpp"
 #include "store/lost_rows.hpp"
+#include "store/noting_cursor.hpp"
 #include "store/object_record.hpp"
 #include "store/readable_cursor.hpp"
 #include "store/store_info.hpp"
@@ -159,19 +160,22 @@ public:
 
   /// Error: `corrupt`, also if there is none but a repair could not tell; `storage_error`.
   expected<std::optional<std::string>> get(std::string_view key) const;
-  std::unique_ptr<row_cursor> scan(const keys::range& rows) { return engine_->scan(rows.first, rows.second); }
+  std::unique_ptr<row_cursor> scan(const keys::range& rows) { return scan(rows.first, rows.second); }
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) {
-    return engine_->scan(from, to);
+    return std::make_unique<noting_cursor>(engine_->scan(from, to),
+                                           key_range{std::string(from), std::string(to)}, damage_);
   }
   /// A walk that passes over what cannot be read, notes it in the damage book, and tells `skipped`.
   std::unique_ptr<row_cursor> scan_readable(const keys::range& rows, readable_cursor::skipped skipped = {}) {
-    return std::make_unique<readable_cursor>(scan(rows), damage_, std::move(skipped));
+    return std::make_unique<readable_cursor>(engine_->scan(rows.first, rows.second), damage_,
+                                             std::move(skipped));
   }
   damage_book& damage() noexcept { return damage_; }
   const lost_rows& lost() const noexcept { return lost_; } ///< in repairs of this store
 
   std::unique_ptr<row_cursor> scan_back(std::string_view from, std::string_view to) {
-    return engine_->scan_back(from, to);
+    return std::make_unique<noting_cursor>(engine_->scan_back(from, to),
+                                           key_range{std::string(from), std::string(to)}, damage_);
   }
 
   void submit(std::unique_ptr<pending_commit> commit) { committer_.submit(std::move(commit)); }
