@@ -84,10 +84,13 @@ options checked(options given) {
   require<std::size_t>("max_active_bytes", given.max_active_bytes, 1, many);
   require<std::size_t>("max_mailbox_messages", given.max_mailbox_messages, 1, many);
   require<std::size_t>("max_pending_messages", given.max_pending_messages, 1, many);
+  require<std::size_t>("max_unwritten_bytes", given.max_unwritten_bytes, 1, many);
+  require<std::size_t>("max_mailbox_bytes", given.max_mailbox_bytes, 1, many);
   require<std::size_t>("max_inline_bytes", given.max_inline_bytes, 1024, gib);
   require<std::size_t>("max_body_bytes", given.max_body_bytes, 1, gib);
   require<std::size_t>("max_header_bytes", given.max_header_bytes, 1024, gib);
   require<std::size_t>("max_state_bytes", given.max_state_bytes, 1, gib);
+  require<std::size_t>("max_jar_bytes", given.max_jar_bytes, std::size_t{16} << 10U, std::size_t{4} << 20U);
   require<std::size_t>("max_task_steps", given.max_task_steps, 10, 1'000'000);
   require("task_results_kept_for", given.task_results_kept_for, milliseconds(0), day * 366);
   require("call_results_kept_for", given.call_results_kept_for, milliseconds(0), day * 366);
@@ -540,6 +543,8 @@ runtime_stats runtime::stats() const {
   out.active_objects = core.directory.active();
   out.active_objects_peak = core.directory.active_peak();
   out.active_bytes = counts.active_bytes.get();
+  out.mailbox_bytes = core.mailbox_bytes->get();
+  out.awake_tasks = counts.awake_tasks.get();
   out.pending_messages = counts.pending_messages.get();
   out.queued_fetches = counts.queued_fetches.get();
   out.in_flight_fetches = counts.in_flight_fetches.get();
@@ -558,6 +563,8 @@ runtime_stats runtime::stats() const {
   out.thrown_by_observers = counts.thrown_by_observers.get();
   {
     std::lock_guard guard(self_->store_mutex);
+    out.unwritten_bytes = core.store ? core.store->committer().bytes() : 0;
+    out.active_bytes += out.unwritten_bytes;
     out.commits = core.store ? core.store->committer().commits() : self_->final_commits;
     out.syncs = core.store ? core.store->committer().syncs() : self_->final_syncs;
     if (core.store)

@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <tuple>
+#include <utility>
 
 namespace dormouse {
 namespace {
@@ -25,6 +27,11 @@ bool sent_before(const cookie& a, const cookie& b) noexcept {
 /// 5.7: the one that has to go first.
 bool used_before(const cookie& a, const cookie& b) noexcept {
   return std::tie(a.used_ms, a.created_ms) < std::tie(b.used_ms, b.created_ms);
+}
+
+/// Encoded, rounded up.
+std::size_t bytes_of(const cookie& what) noexcept {
+  return 64 + what.name.size() + what.value.size() + what.domain.size() + what.path.size();
 }
 
 bool is_same_cookie(const cookie& a, const cookie& b) noexcept {
@@ -228,22 +235,39 @@ bool cookie_jar::would_hide_secure(const cookie& next) const {
   return false;
 }
 
-/// 5.7, "remove excess cookies". Expired ones are gone, and no domain has more than its limit, so two of the
-/// four classes are left: in a full domain those without Secure before the others, in a full jar all alike.
-/// In each the one with the earliest use goes.
+/// 5.7, "remove excess cookies". Expired ones are gone, so two of the four classes are left: in a full site
+/// those without Secure before the others, in a full jar all alike. In each the one with the earliest use
+/// goes. The limit is of a site, as in browsers: whoever has a domain has all names below it.
 expected<void> cookie_jar::make_room_for(const cookie& next) {
-  if (auto at = by_domain_.find(next.domain);
-      at != by_domain_.end() && at->second.size() >= max_cookies_per_domain) {
-    auto first = std::min_element(at->second.begin(), at->second.end(), [](const cookie& a, const cookie& b) {
-      return a.secure != b.secure ? a.secure < b.secure : used_before(a, b);
-    });
-    if (first->secure > next.secure)
-      return detail::refuse_cookie(
-          next.name,
-          fmt::format("domain {} has {} Secure cookies, which is the limit, and this one is not Secure",
-                      detail::quoted(next.domain), max_cookies_per_domain));
-    at->second.erase(first);
-  } else if (size() >= max_cookies) {
+  const auto goes_first = [](const cookie& a, const cookie& b) {
+    return a.secure != b.secure ? a.secure < b.secure : used_before(a, b);
+  };
+  if (size() >= max_cookies_per_domain) {
+    const auto site = detail::site_of(next.domain);
+    for (;;) {
+      auto of = by_domain_.end();
+      bucket::iterator first;
+      std::size_t of_site = 0;
+      for (auto domain = by_domain_.begin(); domain != by_domain_.end(); ++domain) {
+        if (!detail::domain_matches(domain->first, site)) continue;
+        of_site += domain->second.size();
+        auto here = std::min_element(domain->second.begin(), domain->second.end(), goes_first);
+        if (of == by_domain_.end() || goes_first(*here, *first)) {
+          of = domain;
+          first = here;
+        }
+      }
+      if (of_site < max_cookies_per_domain) break;
+      if (first->secure > next.secure)
+        return detail::refuse_cookie(
+            next.name,
+            fmt::format("domain {} has {} Secure cookies, which is the limit, and this one is not Secure",
+                        detail::quoted(site), max_cookies_per_domain));
+      of->second.erase(first);
+      if (of->second.empty()) by_domain_.erase(of);
+    }
+  }
+  if (size() >= max_cookies) {
     auto of = by_domain_.begin();
     auto first = of->second.begin();
     for (auto domain = by_domain_.begin(); domain != by_domain_.end(); ++domain)
@@ -256,6 +280,48 @@ expected<void> cookie_jar::make_room_for(const cookie& next) {
     if (of->second.empty()) by_domain_.erase(of);
   }
   return {};
+}
+
+std::size_t cookie_jar::bytes() const noexcept {
+  std::size_t sum = 0;
+  for (const auto& [domain, stored] : by_domain_)
+    for (const auto& each : stored)
+      sum += bytes_of(each);
+  return sum;
+}
+
+std::size_t cookie_jar::keep_within(std::size_t max_bytes) {
+  auto all = bytes();
+  if (all <= max_bytes) return 0;
+  std::map<std::string, std::size_t> sites;
+  std::map<std::string, std::string, std::less<>> site_by_domain;
+  for (const auto& [domain, stored] : by_domain_) {
+    const auto& of = site_by_domain.emplace(domain, detail::site_of(domain)).first->second;
+    for (const auto& each : stored)
+      sites[of] += bytes_of(each);
+  }
+  std::size_t removed = 0;
+  while (all > max_bytes && !by_domain_.empty()) {
+    auto largest = std::max_element(sites.begin(), sites.end(),
+                                    [](const auto& a, const auto& b) { return a.second < b.second; });
+    auto of = by_domain_.end();
+    bucket::iterator first;
+    for (auto domain = by_domain_.begin(); domain != by_domain_.end(); ++domain) {
+      if (site_by_domain.find(domain->first)->second != largest->first) continue;
+      auto here = std::min_element(domain->second.begin(), domain->second.end(), used_before);
+      if (of == by_domain_.end() || used_before(*here, *first)) {
+        of = domain;
+        first = here;
+      }
+    }
+    const auto gone = bytes_of(*first);
+    all -= gone;
+    largest->second -= gone;
+    of->second.erase(first);
+    if (of->second.empty()) by_domain_.erase(of);
+    ++removed;
+  }
+  return removed;
 }
 
 void cookie_jar::insert(cookie next) {

@@ -1,5 +1,7 @@
 #include "public_suffix.hpp"
 
+#include "cookie_rules.hpp"
+
 #include <libpsl.h>
 
 namespace dormouse::detail {
@@ -12,6 +14,14 @@ bool is_public_suffix(const std::string& domain) {
   if (domain.ends_with('.'))
     return psl_is_public_suffix(list, domain.substr(0, domain.find_last_not_of('.') + 1).c_str()) != 0;
   return psl_is_public_suffix(list, domain.c_str()) != 0;
+}
+
+std::string site_of(const std::string& domain) {
+  const auto end = domain.find_last_not_of('.') + 1; // as above
+  const auto name = domain.substr(0, end);
+  if (is_ip_address(name)) return domain;
+  const char* registered = psl_registrable_domain(psl_builtin(), name.c_str());
+  return registered == nullptr ? domain : registered + domain.substr(end);
 }
 
 } // namespace dormouse::detail

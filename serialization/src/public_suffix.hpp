@@ -9,4 +9,8 @@ namespace dormouse::detail {
 /// `domain` is lower case; A-labels or UTF-8.
 bool is_public_suffix(const std::string& domain);
 
+/// The part of `domain` that somebody has registered: "example.co.uk" of "a.b.example.co.uk". Of a public
+/// suffix, an IP address or a name without a dot: itself. `domain` as above.
+std::string site_of(const std::string& domain);
+
 } // namespace dormouse::detail

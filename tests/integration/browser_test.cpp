@@ -667,18 +667,34 @@ TEST_CASE_FIXTURE(fixture, "browser: a cookie goes until it expires, by the runt
   CHECK(jar_of(me) == names{"always"});
 }
 
-TEST_CASE_FIXTURE(fixture, "R12: a jar over max_state_bytes is refused by its name and the option's") {
+TEST_CASE_FIXTURE(fixture, "R21: a jar over max_jar_bytes loses cookies of the site that has most") {
   auto chosen = settings();
-  chosen.max_state_bytes = 10'000;
+  chosen.max_jar_bytes = 16'384;
   runtime running(chosen);
   auto me = someone(running);
   value_of(me.call<&surfer::set>(std::string("big"), std::string("kept"), std::string("1"), at("/")));
-  const auto why =
-      error_of(me.call<&surfer::set_many>(std::string("big"), std::uint64_t{10}, std::uint64_t{2000}));
-  CHECK(why.code == errc::too_large);
-  CHECK(contains(why.message, "'big'"));
-  CHECK(contains(why.message, "options::max_state_bytes = 10000"));
-  CHECK(jar_of(me, "big") == names{"kept"});
+  value_of(me.call<&surfer::set_many>(std::string("big"), std::uint64_t{10}, std::uint64_t{2000}));
+  const auto left = jar_of(me, "big");
+  CHECK(left.size() == 8); // seven of 2,000 bytes, and the small one
+  CHECK(std::find(left.begin(), left.end(), "kept") != left.end());
+}
+
+TEST_CASE_FIXTURE(fixture, "R5: cookie jars count for max_active_bytes, and of many those used last stay") {
+  auto chosen = settings();
+  chosen.max_jar_bytes = 16'384;
+  chosen.idle_after = 1h;
+  runtime running(chosen);
+  auto me = someone(running);
+  const auto fill = [&](int jar) {
+    value_of(me.call<&surfer::set_many>("jar" + std::to_string(jar), std::uint64_t{7}, std::uint64_t{2000}));
+  };
+  fill(0);
+  CHECK(running.stats().active_bytes > 7 * 2'000);
+  for (int i = 1; i < 60; ++i)
+    fill(i);
+  CHECK(running.stats().active_bytes < 16'384 * (4 + 2) * 3);
+  for (int i = 0; i < 60; ++i)
+    CHECK(jar_of(me, "jar" + std::to_string(i)).size() == 7); // from the disk
 }
 
 // --- damage ------------------------------------------------------------------------------------------------

@@ -392,7 +392,7 @@ TEST_CASE("R21: of a full domain the cookie that was set longest ago goes, those
   CHECK(c.jar.size() == max_cookies_per_domain);
   c.at_ms = now + 1000;
   CHECK(c.takes(host, "n1=again; Domain=example.com")); // is used anew, and no one has to go for it
-  CHECK(c.takes(host, "own=v"));                        // another domain
+  CHECK(c.takes("https://other.test/", "own=v"));       // another site
   CHECK(c.jar.size() == 181);
   c.at_ms = now + 1001;
   CHECK(c.takes("https://example.com/", "next=v")); // host-only shares the domain field
@@ -426,6 +426,48 @@ TEST_CASE("R21: a cookie without Secure pushes out none that has it") {
   CHECK(c.jar.size() == 180);
   CHECK_FALSE(c.jar.get("n0", c.at_ms));
   CHECK(c.jar.get("n1", c.at_ms));
+}
+
+TEST_CASE("R21: a site has its share of a jar, with all of its subdomains") {
+  client c;
+  CHECK(c.takes("https://bank.example/", "login=1"));
+  for (int i = 0; i < 400; ++i) {
+    c.at_ms = now + 1 + i;
+    const auto host = "https://h" + std::to_string(i) + ".shop.co.uk/";
+    REQUIRE(c.takes(host, "n" + std::to_string(i) + "=v"));
+    REQUIRE(c.takes(host, "m" + std::to_string(i) + "=v; Domain=shop.co.uk"));
+  }
+  CHECK(c.jar.size() == 1 + max_cookies_per_domain);
+  CHECK(c.jar.get("login", c.at_ms));
+  CHECK_FALSE(c.jar.get("n309", c.at_ms));
+  CHECK(c.jar.get("n310", c.at_ms));
+  // Below a public suffix each name is a site of its own.
+  for (int i = 0; i < 200; ++i)
+    REQUIRE(c.takes("https://u" + std::to_string(i) + ".github.io/", "u" + std::to_string(i) + "=v"));
+  CHECK(c.jar.size() == 1 + max_cookies_per_domain + 200);
+}
+
+TEST_CASE("R21: a jar that is to have fewer bytes loses those of its largest site, the oldest first") {
+  client c;
+  CHECK(c.takes("https://bank.example/", "login=1"));
+  for (int i = 0; i < 100; ++i) {
+    c.at_ms = now + 1 + i;
+    REQUIRE(c.takes("https://h" + std::to_string(i % 7) + ".shop.example/",
+                    "n" + std::to_string(i) + "=" + std::string(1'000, 'v')));
+  }
+  CHECK(c.jar.bytes() >= encode(c.jar).size());
+  const auto all = c.jar;
+  CHECK(c.jar.keep_within(c.jar.bytes()) == 0);
+  CHECK(c.jar == all);
+  const auto gone = c.jar.keep_within(50'000);
+  CHECK(gone > 50);
+  CHECK(gone < 60);
+  CHECK(c.jar.bytes() <= 50'000);
+  CHECK(c.jar.get("login", c.at_ms));
+  CHECK_FALSE(c.jar.get("n" + std::to_string(gone - 1), c.at_ms));
+  CHECK(c.jar.get("n" + std::to_string(gone), c.at_ms));
+  CHECK(c.jar.keep_within(0) == 101 - gone);
+  CHECK(c.jar.empty());
 }
 
 TEST_CASE("R21: of a full jar the cookie that was set longest ago goes") {

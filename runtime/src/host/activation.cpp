@@ -3,6 +3,7 @@
 #include "host/awake_object.hpp"
 #include "host/burial.hpp"
 #include "host/late_results.hpp"
+#include "host/mailbox_room.hpp"
 #include "host/ready_gate.hpp"
 #include "proxy/fetch_commit.hpp"
 
@@ -48,17 +49,19 @@ private:
   caf::result<caf_reply> receive_call(caf_call& call);
   void receive(envelope_ptr what);
   void process(envelope_ptr what);
-  void run_call(envelope& what);
+  bool run_call(envelope& what);
   void run_message(const envelope_ptr& what);
   void run_firing(const envelope_ptr& what);
   void fail_firing(const envelope_ptr& what, const error& why);
   void run_task_message(const envelope_ptr& what);
-  void run_task_call(envelope& what);
+  bool run_task_call(envelope& what);
   void complete_memory(const envelope_ptr& what);
   void forget_call(const envelope_ptr& what);
   void drop_late(const envelope_ptr& what);
   void time_out_call(const envelope_ptr& what);
   bool is_held(const envelope& what);
+  bool bring_in(const envelope_ptr& what);
+  bool waits_for_the_disk();
   void fail_turn(const envelope_ptr& what, turn& in_turn, const error& why);
   void fail_message(const envelope_ptr& what, const error& why);
   void answer_for_nobody(const envelope_ptr& what);
@@ -165,7 +168,8 @@ void activation::on_exit() {
 /// allocates nothing of ours.
 caf::result<caf_reply> activation::receive_call(caf_call& call) {
   error why;
-  if (call.method->read_only && stash_.empty() && ensure_ready(why) == readiness::ready && ready_.is_open()) {
+  if (call.method->read_only && stash_.empty() && !core_.is_disk_behind() &&
+      ensure_ready(why) == readiness::ready && ready_.is_open()) {
     std::optional<running_note> note(std::in_place, core_.notes, note_kind::call, 0, entry_.where,
                                      call.method->name);
     auto answer = object_.run_read(*call.method, call.arguments);
@@ -202,6 +206,7 @@ void activation::receive(envelope_ptr what) {
 void activation::process(envelope_ptr what) {
   if ((what->inbox_id != 0 || what->firing) && core_.stopping.load(std::memory_order_relaxed))
     return finished(what); // it is on the disk, and the next start has it: stop() waits for no backlog
+  if (waits_for_the_disk()) return stash_.push_back(std::move(what));
   if (what->firing) {
     auto& due = *what->firing;
     due.row = {};
@@ -222,6 +227,7 @@ void activation::process(envelope_ptr what) {
     stash_.push_back(std::move(what));
     return;
   case readiness::late:
+    if (!bring_in(what)) return;
     if (!what->result && !what->answer) return answer_for_nobody(what);
     core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
     finished(what);
@@ -243,10 +249,11 @@ void activation::process(envelope_ptr what) {
   if (is_held(*what) && core_.stopping.load(std::memory_order_relaxed))
     return turn_away(what, {errc::stopped, "the runtime has stopped"});
   if (is_held(*what)) return ready_.wait(std::move(what));
+  if (!bring_in(what)) return;
   if (what->firing) return run_firing(what);
   if (what->inbox_id == 0) {
     const running_note note(core_.notes, note_kind::call, 0, entry_.where, what->method->name);
-    run_call(*what);
+    if (!run_call(*what)) return process(std::move(what));
     return finished(what);
   }
   if (what->deaths >= core_.settings.max_deaths) return set_aside(what);
@@ -257,6 +264,25 @@ void activation::process(envelope_ptr what) {
                           hop != nullptr ? std::string_view(hop->method) : what->method->name);
   run_message(what);
 }
+
+/// What was left on the disk is read. False: it is not to be handled now, and that has been seen to.
+bool activation::bring_in(const envelope_ptr& what) {
+  if (!what->left_on_disk) return true;
+  auto found = read_again(core_, entry_.type, entry_.where, *what);
+  if (found && *found) return true;
+  if (found)
+    finished(what);
+  else if (found.error().code == errc::storage_error)
+    hold_back(what);
+  else
+    give_up(what, found.error(), fault::disk);
+  return false;
+}
+
+/// While more waits for the disk than `max_unwritten_bytes`, no turn begins before the one before is durable;
+/// `commits_drained` comes then. Who has nothing in flight goes on: its next commit is one of so many
+/// objects.
+bool activation::waits_for_the_disk() { return core_.is_disk_behind() && !object_.settled_or_notified(); }
 
 /// It has killed the process too often (R22).
 void activation::set_aside(const envelope_ptr& what) {
@@ -275,17 +301,21 @@ void activation::set_aside(const envelope_ptr& what) {
   finished(what);
 }
 
-void activation::run_call(envelope& what) {
+/// False: nothing has come of it, and it is to be handled once more.
+bool activation::run_call(envelope& what) {
+  const auto tell = [&](expected<std::string> with) {
+    reply(std::move(what.sink), std::move(with));
+    return true;
+  };
   if (!what.key.empty() &&
       object_.memory().answers(what, entry_.type, object_.way_to_memory(what.key), object_.gate()))
-    return;
+    return true;
   if (runtime_methods::is_about_tasks(*what.method)) return run_task_call(what);
-  if (what.method->read_only)
-    return reply(std::move(what.sink), object_.run_read(*what.method, what.arguments));
+  if (what.method->read_only) return tell(object_.run_read(*what.method, what.arguments));
   auto in_turn = object_.begin_turn();
   invocation call{.arguments = what.arguments, .reply = {}, .reply_slot = {}};
   if (auto thrown = object_.invoke(*what.method, call, in_turn))
-    return reply(std::move(what.sink), unexpected<error>(std::move(*thrown)));
+    return tell(unexpected<error>(std::move(*thrown)));
   auto answer = call.reply_slot ? call_result<std::string>() : take_reply(call, entry_.where);
   auto state = object_.finish(in_turn);
   if (state && !what.key.empty())
@@ -296,7 +326,7 @@ void activation::run_call(envelope& what) {
   if (!state) {
     in_turn.undo();
     object_.discard();
-    return reply(std::move(what.sink), unexpected<error>(state.error()));
+    return !object_.wants_again() && tell(unexpected<error>(state.error()));
   }
   turn_commit::consequences then;
   if (call.reply_slot && what.sink) {
@@ -314,6 +344,7 @@ void activation::run_call(envelope& what) {
     then.reply = std::move(answer);
   }
   object_.commit(in_turn, std::move(*state), std::move(then));
+  return true;
 }
 
 /// A schedule that is due. Its row is the message: the commit of the turn erases it, or moves it to its next
@@ -474,6 +505,10 @@ void activation::run_message(const envelope_ptr& what) {
     auto encoded = object_.finish(in_turn);
     if (encoded) {
       state = std::move(*encoded);
+    } else if (object_.wants_again()) {
+      in_turn.undo();
+      object_.discard();
+      return process(what);
     } else if (encoded.error().code == errc::storage_error) { // no fault of the handler
       in_turn.undo();
       object_.discard();
@@ -499,7 +534,7 @@ void activation::run_message(const envelope_ptr& what) {
 // --- tasks -------------------------------------------------------------------------------------------------
 
 /// From outside, or a task that was stuck is to be tried again.
-void activation::run_task_call(envelope& what) {
+bool activation::run_task_call(envelope& what) {
   auto in_turn = object_.begin_turn();
   turn_commit::consequences then;
   return_path waits;
@@ -532,7 +567,9 @@ void activation::run_task_call(envelope& what) {
     in_turn.undo();
     object_.discard();
     if (then.later_caller) what.sink = core_.callers.take(*then.later_caller);
-    return reply(std::move(what.sink), unexpected<error>(ran.error()));
+    if (object_.wants_again()) return false;
+    reply(std::move(what.sink), unexpected<error>(ran.error()));
+    return true;
   }
   if (!ran->later) {
     then.sink = then.later_caller ? core_.callers.take(*then.later_caller) : std::move(what.sink);
@@ -543,6 +580,7 @@ void activation::run_task_call(envelope& what) {
     core_.callers.add_to(*then.remembered_begun, std::move(what.sink));
   }
   object_.commit(in_turn, std::move(state), std::move(then));
+  return true;
 }
 
 /// From the inbox: what a step came to, or a call of a task or about one.
@@ -583,6 +621,11 @@ void activation::run_task_message(const envelope_ptr& what) {
       state = std::move(*encoded);
     else
       failed = encoded.error();
+  }
+  if (failed && object_.wants_again()) {
+    in_turn.undo();
+    object_.discard();
+    return process(what);
   }
   if (failed && failed->code == errc::storage_error) {
     in_turn.undo();
@@ -738,6 +781,7 @@ void activation::reply(std::unique_ptr<reply_sink> sink, expected<std::string> w
 void activation::try_again(const envelope_ptr& what, std::chrono::milliseconds after) {
   if (core_.stopping.load(std::memory_order_relaxed)) return finished(what);
   what->step_aside();
+  leave_on_disk(*what);
   backing_off_.push_back(what);
   delayed_send(this, after, redeliver{what});
 }
@@ -747,6 +791,7 @@ void activation::hold_back(envelope_ptr what, std::chrono::milliseconds retry) {
   if (!is_ordered(*what)) return try_again(what, retry);
   if (core_.stopping.load(std::memory_order_relaxed)) return finished(what);
   if (held_back_.empty()) delayed_send(this, retry, retry_held_back{});
+  leave_on_disk(*what);
   const auto id = what->inbox_id;
   held_back_.insert_or_assign(id, std::move(what));
 }

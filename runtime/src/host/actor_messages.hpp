@@ -3,6 +3,7 @@
 /// What the runtime's actors say to each other. These messages never leave the process, so CAF need not know
 /// how to serialize them.
 
+#include "host/counters.hpp"
 #include "ports/http_transport.hpp"
 #include "store/dead_letter.hpp"
 
@@ -38,6 +39,28 @@ public:
   virtual std::shared_ptr<held_place> step_aside(std::shared_ptr<held_place> self) = 0;
 };
 
+/// What a message counts for `max_mailbox_bytes`, until it ends.
+class mailbox_room {
+public:
+  mailbox_room() = default;
+  mailbox_room(std::shared_ptr<counter> of, std::size_t bytes) : of_(std::move(of)), bytes_(bytes) {
+    of_->add(bytes_);
+  }
+  mailbox_room(mailbox_room&& other) noexcept { *this = std::move(other); }
+  mailbox_room& operator=(mailbox_room&& other) noexcept {
+    std::swap(of_, other.of_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~mailbox_room() {
+    if (of_) of_->sub(bytes_);
+  }
+
+private:
+  std::shared_ptr<counter> of_;
+  std::size_t bytes_ = 0;
+};
+
 /// A message for an object: a call, a result, a stored post, or a firing.
 struct envelope {
   // A call or a post.
@@ -56,6 +79,7 @@ struct envelope {
   std::uint64_t inbox_id = 0;  ///< 0: not in the inbox
   std::uint64_t open_call = 0; ///< of an answer that was wanted when it was last looked at: the record of its
                                ///< call (open_calls.hpp); 0: none
+  bool left_on_disk = false;   ///< what is large of it: to be read before it is handled (mailbox_room.hpp)
   bool has_blob = false;    ///< the body of the result is not in it: it is loaded when the message is handled
   std::uint32_t deaths = 0; ///< how often in a row the process died in it (suspects.hpp)
   std::uint32_t failures = 0;           ///< how often the handler threw
@@ -63,6 +87,7 @@ struct envelope {
 
   std::unique_ptr<dormouse::firing> firing; ///< null: not one
 
+  mailbox_room room;
   std::shared_ptr<held_place>
       place; ///< released when the message has been handled; paces recovery, and firings
 

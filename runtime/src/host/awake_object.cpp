@@ -16,6 +16,29 @@
 namespace dormouse {
 namespace {
 
+/// Of the state, in one turn, so that methods that tasks call can be undone; about twice as much at most, and
+/// the first one always.
+constexpr std::size_t most_encoded_for_calls = std::size_t{1} << 20U;
+
+/// Set while it lives.
+class flag_while {
+public:
+  explicit flag_while(bool& flag) : flag_(flag) { flag_ = true; }
+  flag_while(const flag_while&) = delete;
+  flag_while& operator=(const flag_while&) = delete;
+  ~flag_while() { flag_ = false; }
+
+private:
+  bool& flag_;
+};
+
+/// Full cookie jars that an object keeps decoded, and what a decoded one takes for each byte that is stored.
+constexpr std::size_t most_jars = 4;
+constexpr std::size_t bytes_per_stored = 3;
+
+/// A turn in which more of them have failed without that is run with it for all.
+constexpr std::size_t most_failed_unsaved = 3;
+
 /// What an awake object costs besides its state, for `max_active_bytes`.
 constexpr std::size_t activation_bytes = 2048;
 
@@ -123,6 +146,7 @@ std::optional<error> awake_object::run_hook(void (durable_object::*hook)(), std:
                                             std::chrono::milliseconds& blocked) {
   auto in_turn = begin_turn();
   in_turn.enter_hook(name);
+  const flag_while in_hook(in_hook_);
   auto failed = enter(in_turn, {}, name, [&] { (object_.get()->*hook)(); });
   if (failed) {
     core_.counts.failed_turns.add();
@@ -257,8 +281,11 @@ std::optional<error> awake_object::take_cookies(const result_message::extension&
 }
 
 turn awake_object::begin_turn() {
-  if (tasks_ && gate_->in_flight.load(std::memory_order_acquire) == 0)
-    tasks_->forget_ended(); // not in the course of a turn: what has ended in it is not on the disk
+  if (tasks_) tasks_->settled(settled_commits());
+  jars_.trim(settled_commits(), most_jars * core_.settings.max_jar_bytes);
+  state_behind_.reset();
+  own_calls_ = encoded_for_them_ = 0;
+  ran_unsaved_ = again_ = false;
   return {core_, entry_.where, facts_.incarnation, jars_, rows_, schedules_, aborts_};
 }
 
@@ -289,24 +316,48 @@ task_host::outcome awake_object::call_own(turn& in_turn, std::string_view method
     auto failed = run(*found, call, in_turn);
     return failed ? refused(std::move(*failed)) : take_reply(call, entry_.where);
   }
-  auto before = encode_object();
+  const auto place = own_calls_++;
+  const bool saves =
+      saves_all_ || in_hook_ || encoded_for_them_ < most_encoded_for_calls || failed_unsaved_.contains(place);
+  const auto encode = [this] {
+    return encode_object().map([this](std::string state) {
+      encoded_for_them_ += state.size();
+      return state;
+    });
+  };
+  expected<std::string> before;
+  if (saves) before = state_behind_ ? std::move(*state_behind_) : encode();
   if (!before) return refused(before.error());
+  state_behind_.reset();
   own_changes_ = true;
-  auto done_before = in_turn.save();
+  const auto done_before = in_turn.save();
   auto failed = run(*found, call, in_turn);
   if (!failed && call.reply_slot) {
     return_path waits;
     (void)waits.push(std::move(reply_to)); // an empty path has room
     failed = put_below(in_turn.path_of(*call.reply_slot), waits);
   }
-  if (!failed)
-    if (auto after = encode_object(); !after) failed = after.error();
+  if (!failed && saves) {
+    if (auto after = encode())
+      state_behind_ = std::move(*after);
+    else
+      failed = after.error();
+  }
   if (!failed) {
+    ran_unsaved_ = ran_unsaved_ || !saves;
+    in_turn.keep();
     leaves_ = leaves_ || in_turn.wants_hibernation();
     return call.reply_slot ? task_host::outcome() : task_host::outcome(take_reply(call, entry_.where));
   }
+  in_turn.go_back(done_before);
+  if (!saves) {
+    failed_unsaved_.insert(place);
+    saves_all_ = failed_unsaved_.size() > most_failed_unsaved;
+    again_ = true;
+    lost_ = *failed;
+    return refused(std::move(*failed));
+  }
   core_.counts.failed_turns.add();
-  in_turn.go_back(std::move(done_before));
   destroy_object();
   lost_ = make(&*before);
   if (lost_) lost_->code = errc::handler_failed; // it reads what it has just written: nothing is damaged
@@ -330,6 +381,7 @@ expected<std::string> awake_object::encode_object() {
 
 expected<awake_object::encoded_state> awake_object::encode_state() {
   auto state = encode_object();
+  if (!state && ran_unsaved_ && !lost_) again_ = saves_all_ = true; // one of the methods is to blame
   if (!state) return unexpected<error>(state.error());
   own_changes_ = false;
   return encode_jars().map([&](encoded_state out) {
@@ -340,9 +392,7 @@ expected<awake_object::encoded_state> awake_object::encode_state() {
 
 expected<awake_object::encoded_state> awake_object::encode_jars() {
   encoded_state out;
-  if (auto fits = jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_state_bytes);
-      !fits)
-    return unexpected<error>(fits.error());
+  jars_.put_changes(*core_.store, out.jars, entry_.where, core_.settings.max_jar_bytes, commits_ + 1);
   return out;
 }
 
@@ -375,6 +425,10 @@ void awake_object::commit(turn& in_turn, encoded_state state, turn_commit::conse
   aborts_.add(aborted, commits_ + 1);
   next->add_aborts(std::move(aborted));
   if (tasks_ && tasks_->has_effects()) next->add_tasks(tasks_->take_effects());
+  if (!in_hook_) { // this was the turn that may have been tried again
+    failed_unsaved_.clear();
+    saves_all_ = false;
+  }
   if (is_last) (void)schedules_.erase_all(); // a row that cannot be read is cleared away when it is due
   if (is_last) memory_.clear();
   add_schedules(*next);
@@ -398,7 +452,8 @@ void awake_object::put_changes(turn_commit& to, turn& in_turn, encoded_state sta
     to.add_rows(rows);
     rows_.add(std::move(rows));
   }
-  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes + (tasks_ ? tasks_->bytes() : 0));
+  count_bytes(activation_bytes + state_bytes_ + rows_.rows().bytes + bytes_per_stored * jars_.bytes() +
+              (tasks_ ? tasks_->bytes() : 0));
 }
 
 void awake_object::commit(turn_commit::consequences then) {
@@ -423,12 +478,14 @@ void awake_object::commit(turn_commit::consequences then, burial what) {
 
 void awake_object::submit(std::unique_ptr<turn_commit> next) {
   ++commits_;
+  if (tasks_) tasks_->committed(commits_);
   gate_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  next->count();
   core_.store->submit(std::move(next));
 }
 
 void awake_object::add_schedules(turn_commit& to) {
-  const auto settled = commits_ - gate_->in_flight.load(std::memory_order_acquire);
+  const auto settled = settled_commits();
   schedules_.forget(settled);
   aborts_.settled(settled);
   memory_.settled(settled);

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -114,6 +115,11 @@ public:
   /// The same for a turn of tasks, which seldom change the object itself.
   expected<encoded_state> finish_of_tasks(turn& in_turn);
 
+  /// Whether the last turn has to be undone, the object discarded, and the same message handled once more: a
+  /// method that a task has called of its own object failed, and the state before it had not been kept. The
+  /// next time it is. At most a few times in a row.
+  bool wants_again() const noexcept { return again_; }
+
   /// Of nobody's doing: neither commits nor leaves anything behind.
   expected<std::string> run_read(const method_descriptor& method, std::string_view arguments);
 
@@ -146,6 +152,9 @@ private:
   void put_changes(turn_commit& to, turn& in_turn, encoded_state state);
   void add_schedules(turn_commit& to);
   void submit(std::unique_ptr<turn_commit> next);
+  std::uint64_t settled_commits() const noexcept {
+    return commits_ - gate_->in_flight.load(std::memory_order_acquire);
+  }
   void count_bytes(std::size_t bytes);
   void clear_deaths(note_kind what);
 
@@ -168,6 +177,17 @@ private:
   std::optional<error> lost_; ///< it could not be put back to what it was before a call of its task
   bool is_stored_ = false;    ///< the state is on the disk, or on its way there
   bool own_changes_ = false;  ///< a task has called a method that may have changed it since
+
+  // The state as it was before a method that a task calls, to be put back if that fails. To encode it costs
+  // its size, so when a turn has encoded much, further methods run without.
+  std::optional<std::string> state_behind_; ///< the last of them in this turn; nothing: not encoded
+  std::size_t own_calls_ = 0;               ///< of this turn
+  std::size_t encoded_for_them_ = 0;        ///< bytes
+  bool ran_unsaved_ = false;                ///< one of them
+  bool again_ = false;
+  std::set<std::size_t> failed_unsaved_; ///< by their places, in a turn that has to be tried again
+  bool saves_all_ = false;               ///< the same: too many have
+  bool in_hook_ = false;                 ///< those are not tried again
   bool woke_ = false;
   bool leaves_ = false;
 };

@@ -25,7 +25,7 @@ private:
 };
 
 struct counters {
-  counter pending_messages, queued_fetches, in_flight_fetches, active_bytes;
+  counter pending_messages, queued_fetches, in_flight_fetches, active_bytes, awake_tasks;
   counter wakes, hibernations, turns, reads, failed_turns, failed_commits, overloaded;
   counter fetches, attempts, retries, responses_stored, fetch_errors, delivered, blocked;
   counter duplicates_dropped, strangers_dropped, undeliverable, dead_letters, worker_restarts, corrupt_rows;

@@ -12,8 +12,9 @@ expected<caf::actor> directory::pin(const address& to, const class_descriptor& t
   if (home.closed) return fail(errc::stopped, "the runtime has stopped");
   auto found = home.entries.find(to);
   if (how == admission::bounded) {
-    if (found != home.entries.end() &&
-        (*found)->pending.load(std::memory_order_relaxed) >= limits_.max_mailbox_messages) {
+    if (found != home.entries.end() && (*found)->pending.load(std::memory_order_relaxed) +
+                                               (*found)->unwritten.load(std::memory_order_relaxed) >=
+                                           limits_.max_mailbox_messages) {
       counters_.overloaded.add();
       return fail(errc::overloaded,
                   fmt::format("object {} has {} messages waiting, the limit of options::max_mailbox_messages",
@@ -64,12 +65,13 @@ bool directory::retire(directory_entry& entry) {
 }
 
 std::vector<caf::actor> directory::idle_ones(std::chrono::steady_clock::time_point before,
-                                             std::size_t max_active, std::size_t max_bytes) {
+                                             std::size_t max_active, std::size_t max_bytes,
+                                             std::size_t unwritten_bytes) {
   constexpr std::size_t most_per_shard = 256;
   std::vector<caf::actor> idle;
   const auto awake = active();
   auto surplus = awake > max_active ? awake - max_active : 0;
-  if (auto bytes = counters_.active_bytes.get(); bytes > max_bytes && awake > 0)
+  if (auto bytes = counters_.active_bytes.get() + unwritten_bytes; bytes > max_bytes && awake > 0)
     surplus = std::max(surplus, awake - static_cast<std::size_t>(static_cast<double>(awake) *
                                                                  static_cast<double>(max_bytes) /
                                                                  static_cast<double>(bytes)));

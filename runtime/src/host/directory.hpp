@@ -38,6 +38,7 @@ struct directory_entry : boost::intrusive::list_base_hook<> {
   std::atomic<std::uint32_t> pending{
       0}; ///< messages delivered and not finished; grows under the shard's lock only, or while it is not
           ///< zero, or while a commit is in flight
+  std::atomic<std::uint32_t> unwritten{0}; ///< messages that were handled and whose commits are in flight
   std::chrono::steady_clock::time_point last_used; ///< under the shard's lock
 };
 
@@ -69,9 +70,10 @@ public:
   bool retire(directory_entry& entry);
 
   /// Those that have been idle since before `before`, and beyond that the least recently used idle ones while
-  /// more than `max_active` are awake or their bytes pass `max_bytes`. At most a few thousand at a time.
+  /// more than `max_active` are awake or their bytes and `unwritten_bytes` pass `max_bytes`. At most a few
+  /// thousand at a time.
   std::vector<caf::actor> idle_ones(std::chrono::steady_clock::time_point before, std::size_t max_active,
-                                    std::size_t max_bytes);
+                                    std::size_t max_bytes, std::size_t unwritten_bytes);
 
   /// No deliveries from now on; the activations there are.
   std::vector<caf::actor> close();

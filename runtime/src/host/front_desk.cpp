@@ -30,9 +30,13 @@ expected<void> check_owner(const class_descriptor& type, const method_descriptor
 class post_commit final : public pending_commit {
 public:
   post_commit(runtime_core& core, delivery_order what, std::unique_ptr<reply_sink> sink)
-      : core_(core), what_(std::move(what)), sink_(std::move(sink)) {}
+      : core_(core), what_(std::move(what)), sink_(std::move(sink)) {
+    more_bytes = what_.what->arguments.size();
+    core.counts.pending_messages.add();
+  }
 
   void settle(const expected<void>& outcome) noexcept override {
+    core_.counts.pending_messages.sub();
     if (!outcome) return sink_->resolve(unexpected<error>(with_origin(outcome.error(), what_.to)));
     core_.deliver(std::move(what_));
     sink_->resolve(std::string());

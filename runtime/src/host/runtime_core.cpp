@@ -4,6 +4,7 @@
 #include "host/caf_visit.hpp"
 #include "host/guarded_clock.hpp"
 #include "host/log.hpp"
+#include "host/mailbox_room.hpp"
 
 #include <dormouse/actors/replay.hpp>
 #include <dormouse/actors/user_code.hpp>
@@ -225,6 +226,7 @@ std::vector<corrupt_object> runtime_core::corrupt_objects() const {
 }
 
 void runtime_core::deliver(const address& to, const class_descriptor& type, envelope_ptr what) {
+  enter_mailbox(*this, *what);
   // Refused only when stopping; then the inbox row is still there for the next start.
   if (auto activation = directory.pin(to, type, admission::always))
     caf::anon_send(*activation, std::move(what));

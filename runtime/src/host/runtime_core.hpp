@@ -106,6 +106,8 @@ public:
   origin_book origins;
   open_count activations; ///< those whose objects may still be in memory
   std::atomic<bool> stopping{false};
+  const std::shared_ptr<counter> mailbox_bytes =
+      std::make_shared<counter>(); ///< mailbox_room.hpp; a message may outlive the core
   caf::actor dispatcher;
   const std::shared_ptr<schedule_signals> schedules =
       std::make_shared<schedule_signals>(); ///< what the scheduler is told
@@ -159,6 +161,9 @@ public:
 
   /// Logs and counts what user code threw that nobody is to hear of.
   void note_thrown(counter& of, const error& what) noexcept;
+
+  /// Whether more waits for the disk than `max_unwritten_bytes`: who can wait makes no more commits now.
+  bool is_disk_behind() const noexcept { return store->committer().bytes() >= settings.max_unwritten_bytes; }
 
   // Damage.
   void note_corrupt(const address& where, const std::string& reason);

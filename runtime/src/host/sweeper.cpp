@@ -23,9 +23,9 @@ public:
     delayed_send(this, interval_, sweep_tick{});
     return {[this](sweep_tick) {
       const auto& settings = core_.settings;
-      for (const auto& idle :
-           core_.directory.idle_ones(std::chrono::steady_clock::now() - settings.idle_after,
-                                     settings.max_active_objects, settings.max_active_bytes))
+      for (const auto& idle : core_.directory.idle_ones(
+               std::chrono::steady_clock::now() - settings.idle_after, settings.max_active_objects,
+               settings.max_active_bytes, core_.store->committer().bytes()))
         caf::anon_send(idle, retire_if_idle{});
       delayed_send(this, interval_, sweep_tick{});
     }};

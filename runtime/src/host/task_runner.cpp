@@ -229,7 +229,10 @@ call_result<std::string> reply_of_no_object(const method_descriptor& method, std
 
 /// Null if there is no such task.
 expected<task_run*> task_runner::find(std::uint64_t number) {
-  if (auto known = runs_.find(number); known != runs_.end()) return known->second.get();
+  if (auto known = runs_.find(number); known != runs_.end()) {
+    touched_.push_back(number);
+    return known->second.run.get();
+  }
   auto record = core_.store->load_task(id_of(number));
   if (!record) return unexpected<error>(record.error());
   if (!*record) return nullptr;
@@ -254,7 +257,7 @@ expected<task_run*> task_runner::find(std::uint64_t number) {
     run->halt(why_quarantined(*known, "task " + to_string(run->id())));
   }
   if (steps != 0) stored_steps_[number] = steps;
-  return runs_.emplace(number, std::move(run)).first->second.get();
+  return &hold(number, std::move(run));
 }
 
 /// One whose journal is damaged, to be ended. All rows of that go, whatever they are.
@@ -266,7 +269,13 @@ expected<task_run*> task_runner::find_unreadable(std::uint64_t number, const err
                                         nullptr, limits());
   run->halt(why);
   stored_steps_[number] = most_single_erasures + 1;
-  return runs_.emplace(number, std::move(run)).first->second.get();
+  return &hold(number, std::move(run));
+}
+
+task_run& task_runner::hold(std::uint64_t number, std::unique_ptr<task_run> run) {
+  core_.counts.awake_tasks.add();
+  touched_.push_back(number);
+  return *runs_.emplace(number, held_run{std::move(run), 0}).first->second.run;
 }
 
 expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::string method,
@@ -290,7 +299,7 @@ expected<void> task_runner::begin(turn& in_turn, std::uint64_t number, std::stri
         fmt::format("the arguments of task {} have {} bytes; the limit is options::max_inline_bytes = {}",
                     run->record().method, bytes, core_.settings.max_inline_bytes));
   core_.counts.tasks_started.add();
-  auto& it = *runs_.emplace(number, std::move(run)).first->second;
+  auto& it = hold(number, std::move(run));
   performer now_doing(*this, in_turn);
   it.advance(now_doing);
   if (!it.ended()) core_.store->put_task(effects_.writes, it.id(), it.record());
@@ -371,7 +380,7 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     again.arguments = encode(number);
     in_turn.enqueue_own_call(std::move(again));
     const auto* method = entry_.type.find(record.method);
-    runs_[number] =
+    runs_[number].run =
         std::make_unique<task_run>(id_of(number), task_record(record), std::vector<journal_step>(),
                                    method->make_task, limits()); // `run` is gone
     return {};
@@ -482,8 +491,8 @@ expected<void> task_runner::end_all() {
     for (const auto& each : journal)
       if (each.body_is_blob != 0) effects_.bodies.push_back(each.reference);
   };
-  for (auto& [number, run] : runs_)
-    end_one(run->record(), run->journal());
+  for (auto& [number, held] : runs_)
+    end_one(held.run->record(), held.run->journal());
   auto rows = core_.store->scan_readable(keys::tasks_of(entry_.where));
   for (; rows->valid(); rows->next()) {
     const auto id = keys::parse_task(rows->key());
@@ -497,16 +506,29 @@ expected<void> task_runner::end_all() {
   return {};
 }
 
-std::size_t task_runner::bytes() const noexcept {
-  std::size_t sum = 0;
-  for (const auto& [number, run] : runs_)
-    sum += run->ended() ? 0 : run->bytes();
-  return sum;
+std::size_t task_runner::bytes() {
+  for (const auto number : std::exchange(touched_, {}))
+    if (auto known = runs_.find(number); known != runs_.end()) {
+      auto& [run, counted] = known->second;
+      bytes_ -= counted;
+      counted = run->ended() ? 0 : run->bytes();
+      bytes_ += counted;
+    }
+  return bytes_;
 }
 
-void task_runner::forget_ended() {
+void task_runner::committed(std::uint64_t commit) {
   for (const auto number : std::exchange(ended_, {}))
-    if (auto known = runs_.find(number); known != runs_.end() && known->second->ended()) runs_.erase(known);
+    ending_.emplace_back(commit, number);
+}
+
+void task_runner::settled(std::uint64_t commits) {
+  for (; !ending_.empty() && ending_.front().first <= commits; ending_.pop_front())
+    if (auto known = runs_.find(ending_.front().second); known != runs_.end() && known->second.run->ended()) {
+      bytes_ -= known->second.bytes;
+      runs_.erase(known);
+      core_.counts.awake_tasks.sub();
+    }
 }
 
 } // namespace dormouse

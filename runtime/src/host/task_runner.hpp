@@ -8,7 +8,7 @@
 /// changed of its rows, whom it answers, and what it sent out. If the turn is undone or its commit fails, the
 /// whole runner is thrown away with the object, and what is on disk is replayed.
 ///
-/// A task that has ended stays known until nothing of the object is in flight: its rows may still be on the
+/// A task that has ended stays known until the commit is settled that says so: its rows may still be on the
 /// disk, and must not be taken for a running one.
 ///
 /// Threads: the activation's.
@@ -20,6 +20,7 @@
 #include <dormouse/actors/task_run.hpp>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,9 @@ class task_runner {
 public:
   task_runner(runtime_core& core, const directory_entry& entry, own_methods& methods)
       : core_(core), entry_(entry), methods_(methods) {}
+  task_runner(const task_runner&) = delete;
+  task_runner& operator=(const task_runner&) = delete;
+  ~task_runner() { core_.counts.awake_tasks.sub(runs_.size()); }
 
   // Each within a turn, whose commit takes the effects. Error: what the whole turn fails with,
   // `storage_error` or `corrupt`.
@@ -77,16 +81,20 @@ public:
   /// The object ends, and its rows with it: whoever waits for one of its tasks is told.
   expected<void> end_all();
 
-  /// Of the tasks in memory, for `max_active_bytes`.
-  std::size_t bytes() const noexcept;
+  /// Of the tasks in memory, for `max_active_bytes`. Looks at those that did something since it was asked
+  /// last.
+  std::size_t bytes();
 
   task_effects take_effects() noexcept { return std::exchange(effects_, {}); }
   bool has_effects() const noexcept {
     return !effects_.writes.empty() || !effects_.replies.empty() || !effects_.bodies.empty();
   }
 
-  /// Nothing of the object is in flight.
-  void forget_ended();
+  /// What has ended since the last commit ends with this one: its place among those of the activation.
+  void committed(std::uint64_t commit);
+
+  /// So many commits of the activation are settled: what has ended with them is forgotten.
+  void settled(std::uint64_t commits);
 
 private:
   class performer;
@@ -110,10 +118,20 @@ private:
   runtime_core& core_;
   const directory_entry& entry_;
   own_methods& methods_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<task_run>> runs_;
+  struct held_run {
+    std::unique_ptr<task_run> run;
+    std::size_t bytes = 0; ///< as they are in `bytes_`
+  };
+
+  task_run& hold(std::uint64_t number, std::unique_ptr<task_run> run);
+
+  std::unordered_map<std::uint64_t, held_run> runs_;
+  std::size_t bytes_ = 0;              ///< of all runs, but for what `touched_` have changed
+  std::vector<std::uint64_t> touched_; ///< did something since
   std::unordered_map<std::uint64_t, std::size_t>
-      stored_steps_; ///< how many rows its journal has, of one that has any
-  std::vector<std::uint64_t> ended_;
+      stored_steps_;                 ///< how many rows its journal has, of one that has any
+  std::vector<std::uint64_t> ended_; ///< since the last commit
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> ending_; ///< in flight: commit and task, in order
   task_effects effects_;
 };
 

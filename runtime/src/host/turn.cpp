@@ -68,7 +68,7 @@ void turn::undo() noexcept {
   rows_.clear();
 }
 
-void turn::go_back(savepoint&& to) noexcept {
+void turn::go_back(const savepoint& to) {
   for (auto i = to.fetches; i < fetches_.size(); ++i)
     core_.leave_queue(fetches_[i].message.extra.queue);
   fetches_.erase(fetches_.begin() + static_cast<std::ptrdiff_t>(to.fetches), fetches_.end());
@@ -79,9 +79,9 @@ void turn::go_back(savepoint&& to) noexcept {
   destroy_ = to.destroys;
   ready_ = to.says_ready;
   hibernate_ = to.hibernates;
-  jars_ = std::move(to.jars);
-  rows_.replace(std::move(to.rows));
-  schedules_.go_back(std::move(to.schedules));
+  jars_.go_back();
+  rows_.go_back();
+  schedules_.go_back();
 }
 
 expected<task_id> turn::start_task(std::string_view method, std::string arguments) {

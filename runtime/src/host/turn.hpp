@@ -145,8 +145,9 @@ public:
   bool wants_destruction() const noexcept { return destroy_; }
   expected<task_id> start_task(std::string_view method, std::string arguments) override;
 
-  /// What the turn has done so far, to go back to if one of several things that run in it fails. The object's
-  /// state is not part of it.
+  /// What the turn has done so far, to go back to if one of several things that run in it fails, or to be
+  /// kept if it does not: then what has changed since is all that it costs. The object's state is not part of
+  /// it.
   struct savepoint {
     std::size_t fetches;
     std::size_t calls;
@@ -156,15 +157,20 @@ public:
     bool destroys;
     bool says_ready;
     bool hibernates;
-    jar_cache jars;
-    row_layer rows;
-    schedule_book::savepoint schedules;
   };
-  savepoint save() const {
-    return {fetches_.size(), calls_.size(), aborts_.size(), started_.size(), open_calls_.save(), destroy_,
-            ready_,          hibernate_,    jars_,          rows_.own(),     schedules_.save()};
+  savepoint save() {
+    jars_.save();
+    rows_.save();
+    schedules_.save();
+    return {fetches_.size(),    calls_.size(), aborts_.size(), started_.size(),
+            open_calls_.save(), destroy_,      ready_,         hibernate_};
   }
-  void go_back(savepoint&& to) noexcept;
+  void keep() noexcept {
+    jars_.keep();
+    rows_.keep();
+    schedules_.keep();
+  }
+  void go_back(const savepoint& to);
 
   bool wants_hibernation() const noexcept { return hibernate_; }
   /// Whether something was refused, or not read, because storage failed: no fault of the handler's.

@@ -1,5 +1,7 @@
 #include "host/turn_commit.hpp"
 
+#include "host/mailbox_room.hpp"
+
 #include <dormouse/actors/runtime_methods.hpp>
 
 #include <caf/send.hpp>
@@ -14,7 +16,7 @@ void reply_behind(runtime_core& core, const std::shared_ptr<commit_gate>& gate,
   if (gate->in_flight.load(std::memory_order_acquire) == 0 && !gate->failed.load(std::memory_order_acquire))
     sink->resolve(std::move(what));
   else
-    core.store->submit(std::make_unique<reply_barrier>(gate, std::move(sink), std::move(what)));
+    core.store->submit(std::make_unique<reply_barrier>(core.counts, gate, std::move(sink), std::move(what)));
 }
 
 delivery_order answer_object(runtime_core& core, write_set& writes, return_path waiting,
@@ -69,6 +71,7 @@ void turn_commit::add_answers(std::vector<waiting_reply> answers) {
 }
 
 void turn_commit::add_calls(std::vector<admitted_call> calls) {
+  messages_ += static_cast<std::uint32_t>(calls.size());
   deliveries_.reserve(deliveries_.size() + calls.size());
   for (auto& [to, type, message, in_hand] : calls) {
     core_.store->put_call(writes, to, message);
@@ -124,7 +127,16 @@ void turn_commit::add_rows(const row_layer& rows) {
   has_rows_ = true;
 }
 
+void turn_commit::count() {
+  core_.counts.pending_messages.add(messages_);
+  entry_.unwritten.fetch_add(1, std::memory_order_relaxed);
+  if (then_.reply) more_bytes += then_.reply->size();
+  if (then_.handled) more_bytes += bytes_in_memory(*then_.handled);
+}
+
 void turn_commit::settle(const expected<void>& outcome) noexcept {
+  core_.counts.pending_messages.sub(messages_); // before anybody hears of it
+  entry_.unwritten.fetch_sub(1, std::memory_order_relaxed);
   if (outcome && has_rows_) gate->settled_rows.fetch_add(1, std::memory_order_release);
   if (outcome)
     let_out();

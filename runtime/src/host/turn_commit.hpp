@@ -51,6 +51,10 @@ public:
   void add_rows(const row_layer& rows);
   void add_schedules(schedule_changes changes);
   void add_burial(burial what); ///< of the message that is handled
+
+  /// It is about to be submitted: what it carries waits until it is settled (R19).
+  void count();
+
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
@@ -68,6 +72,7 @@ private:
   std::vector<delivery_order> deliveries_;
   std::vector<finished_task> finished_;
   std::vector<waiting_reply> told_; ///< callers outside who waited for tasks
+  std::uint32_t messages_ = 1;      ///< the one it is of, and those to other objects; counted as pending
   bool has_rows_ = false;
   std::string cleared_; ///< the key of the death record of what it has handled, if there is one
   std::unique_ptr<schedule_changes> schedules_; ///< few turns have any
@@ -77,13 +82,16 @@ private:
 /// Writes nothing: holds a reply back until everything it could have seen is durable.
 class reply_barrier final : public pending_commit {
 public:
-  reply_barrier(std::shared_ptr<commit_gate> tied_to, std::unique_ptr<reply_sink> sink,
+  reply_barrier(counters& counts, std::shared_ptr<commit_gate> tied_to, std::unique_ptr<reply_sink> sink,
                 expected<std::string> reply)
-      : sink_(std::move(sink)), reply_(std::move(reply)) {
+      : counts_(counts), sink_(std::move(sink)), reply_(std::move(reply)) {
     gate = std::move(tied_to);
+    more_bytes = reply_ ? reply_->size() : 0;
+    counts_.pending_messages.add();
   }
 
   void settle(const expected<void>& outcome) noexcept override {
+    counts_.pending_messages.sub();
     if (outcome)
       sink_->resolve(std::move(reply_));
     else
@@ -91,6 +99,7 @@ public:
   }
 
 private:
+  counters& counts_;
   std::unique_ptr<reply_sink> sink_;
   expected<std::string> reply_;
 };

@@ -12,7 +12,7 @@ namespace {
 
 /// Up to so many rows `erase_all` erases one by one: a range that is erased slows reads of its neighbours
 /// until the store has compacted it away.
-constexpr std::size_t most_single_erasures = 100;
+constexpr std::size_t most_rows_erased_singly = 100;
 
 /// The first key behind all that begin with `prefix`, nothing if there is none.
 std::optional<std::string> behind_prefix(std::string prefix) {
@@ -108,6 +108,7 @@ expected<void> turn_rows::write(row_layer&& rows) {
                             to_string(of_), bytes, max_bytes_));
   while (!rows.rows.empty()) {
     auto node = rows.rows.extract(rows.rows.begin());
+    note(node.key());
     own_.set(std::move(node.key()), std::move(node.mapped()));
   }
   return {};
@@ -160,15 +161,44 @@ expected<void> turn_rows::erase_all() {
         break;
       }
       erased.set(std::move((*next)->key), {});
-      if (erased.rows.size() > most_single_erasures || erased.bytes > max_bytes_) {
+      if (erased.rows.size() > most_rows_erased_singly || erased.bytes > max_bytes_) {
         erased.clear();
         erased.hides_below = true;
         break;
       }
     }
   }
+  if (is_saved_ && !before_erase_) before_erase_ = std::move(own_);
   own_ = std::move(erased);
   return {};
+}
+
+void turn_rows::save() {
+  keep();
+  is_saved_ = true;
+}
+
+void turn_rows::keep() noexcept {
+  is_saved_ = false;
+  changes_.clear();
+  before_erase_.reset();
+}
+
+void turn_rows::note(const std::string& key) {
+  if (!is_saved_ || before_erase_) return;
+  auto written = own_.rows.find(key);
+  changes_.push_back({key, written == own_.rows.end() ? std::nullopt : std::optional(written->second)});
+}
+
+void turn_rows::go_back() {
+  if (before_erase_) own_ = std::move(*before_erase_);
+  for (auto each = changes_.rbegin(); each != changes_.rend(); ++each) {
+    if (each->before)
+      own_.set(each->key, std::move(*each->before));
+    else
+      own_.remove(own_.rows.find(each->key));
+  }
+  keep();
 }
 
 } // namespace dormouse

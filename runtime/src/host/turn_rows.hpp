@@ -33,14 +33,19 @@ public:
   expected<void> erase_all();
 
   bool empty() const noexcept { return own_.empty(); }
-  const row_layer& own() const noexcept { return own_; }
-  void replace(row_layer&& with) noexcept { own_ = std::move(with); }
+
+  // What is written from `save` on can be taken back, until `keep`. It costs what was written.
+  void save();
+  void keep() noexcept;
+  void go_back();
+
   row_layer take() noexcept { return std::exchange(own_, {}); }
   void clear() noexcept { own_.clear(); }
 
 private:
   expected<void> check_key(std::string_view key) const;
   expected<void> write(row_layer&& rows);
+  void note(const std::string& key);
   std::array<const row_layer*, 2> layers() { return {&own_, &in_flight_.rows()}; }
   const row_layer::row* find_written(std::string_view key, bool& hidden);
   expected<bool> has(std::string_view key);
@@ -50,6 +55,14 @@ private:
   storage_overlay& in_flight_;
   std::size_t max_bytes_;
   row_layer own_;
+
+  struct change {
+    std::string key;
+    std::optional<row_layer::row> before; ///< nothing: the turn had not written it
+  };
+  bool is_saved_ = false;
+  std::vector<change> changes_;           ///< since then, up to the first `erase_all`
+  std::optional<row_layer> before_erase_; ///< what that one has replaced
 };
 
 } // namespace dormouse

@@ -18,7 +18,7 @@
 
 namespace dormouse {
 
-/// A cookie jar as it is stored; empty bytes: an empty one.
+/// A cookie jar as it is stored; empty bytes: an empty one. Attempts that take the same one share it.
 struct stored_jar {
   std::string bytes;
 };
@@ -29,7 +29,7 @@ struct transfer {
   std::shared_ptr<const fetch_message> fetch; ///< with its body, if that is not in a file
   std::chrono::milliseconds timeout{};        ///< of this attempt, redirects included
   std::optional<blob_ref> body_file;          ///< the request's body, to be streamed
-  std::optional<stored_jar> jar;              ///< the cookies that go along
+  std::shared_ptr<const stored_jar> jar;      ///< the cookies that go along; null: none
 };
 
 struct transfer_outcome {

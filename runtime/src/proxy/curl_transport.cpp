@@ -42,7 +42,7 @@ constexpr std::size_t lane_transfers = 256;
 /// A body that is not held in memory is written to its file in pieces that are at least this large.
 constexpr std::size_t least_piece_bytes = std::size_t{128} << 10U;
 
-/// Of cookie jars that are kept decoded, as they are stored.
+/// Of cookie jars that are kept decoded, as they are stored; no jar is larger (`max_jar_bytes`).
 constexpr std::size_t most_jar_bytes = std::size_t{4} << 20U;
 
 /// Received at a time, at most: libcurl's default, 16 KiB, has four times as many system calls for a large
@@ -385,7 +385,7 @@ void curl_transport::start(transfer next, completion done) {
   if (!target) return refuse(on, fetch_errc::fetch_failed, target.error().message, sent_state::no);
   on.target = std::move(*target);
   if (on.job.jar) {
-    auto jar = jars_.read(std::move(on.job.jar->bytes));
+    auto jar = jars_.read(on.job.jar->bytes);
     if (!jar)
       return refuse(on, fetch_errc::fetch_failed,
                     fmt::format("cookie jar '{}' is unreadable: {}", fetch.extra.jar, jar.error().message),

@@ -26,7 +26,7 @@ public:
   explicit decoded_jars(std::size_t most_bytes) : most_bytes_(most_bytes) {}
 
   /// Empty bytes are an empty jar. Errors: those of decoding.
-  expected<std::shared_ptr<const cookie_jar>> read(std::string bytes) {
+  expected<std::shared_ptr<const cookie_jar>> read(const std::string& bytes) {
     if (auto found = by_bytes_.find(bytes); found != by_bytes_.end()) {
       last_used_.splice(last_used_.begin(), last_used_, found->second);
       return found->second->jar;
@@ -36,7 +36,7 @@ public:
     auto jar = std::make_shared<const cookie_jar>(std::move(*decoded));
     if (bytes.size() > most_bytes_) return jar;
     bytes_ += bytes.size();
-    last_used_.push_front({std::move(bytes), jar});
+    last_used_.push_front({bytes, jar});
     by_bytes_.emplace(last_used_.front().bytes, last_used_.begin());
     for (; bytes_ > most_bytes_; last_used_.pop_back()) {
       bytes_ -= last_used_.back().bytes.size();

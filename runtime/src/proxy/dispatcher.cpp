@@ -81,9 +81,13 @@ caf::behavior dispatcher::make_behavior() {
         schedule_tick();
       },
       [this](aborts_requested& what) {
-        for (const auto& each : *what.aborts)
-          abort(each);
+        for (auto& each : *what.aborts) {
+          auto from = keys::signal_of(each.id).first;
+          aborting_.push_back({std::move(each), std::move(from)});
+        }
+        end_some_aborted();
         pump();
+        schedule_tick();
       },
       [this](attempts_finished& batch) {
         finished(batch);
@@ -195,7 +199,7 @@ void dispatcher::wait(job& next) {
 // --- going out ---------------------------------------------------------------------------------------------
 
 void dispatcher::pump() {
-  while (in_flight_ < core_.settings.max_in_flight) {
+  while (in_flight_ < core_.settings.max_in_flight && !core_.is_disk_behind()) { // the next tick looks again
     auto id = ready_.take(now_ms());
     if (!id) break;
     ++in_flight_;
@@ -286,13 +290,13 @@ void dispatcher::assign(job& next) {
     file = body->file;
     next.fetch->body = std::move(body->bytes);
   }
-  std::optional<stored_jar> jar;
+  std::shared_ptr<const stored_jar> jar;
   if (const auto& name = next.fetch->extra.jar; !name.empty()) {
     auto bytes = load_jar_of_life(core_, *next.fetch->path.top(), name);
     if (!bytes)
       return keep_back(next,
                        {bytes.error().code, fmt::format("cookie jar '{}': {}", name, bytes.error().message)});
-    jar = stored_jar{std::move(*bytes)};
+    jar = jars_.share(std::move(*bytes));
   }
   auto least =
       std::min_element(workers_.begin(), workers_.end(), [](const worker_slot& a, const worker_slot& b) {
@@ -628,6 +632,7 @@ void dispatcher::tick() {
   for (std::size_t i = 0; i < workers_.size(); ++i)
     if (workers_[i].worker.silent_for() > core_.settings.worker_lease) replace_worker(i, "its lease ran out");
   recover();
+  end_some_aborted();
   expire();
   end_impatient();
   inboxes_.recover_later();
@@ -644,8 +649,11 @@ void dispatcher::schedule_tick() {
   if (!impatient_.empty())
     patience =
         std::min(patience, std::chrono::ceil<milliseconds>(impatient_.begin()->first - steady_clock::now()));
-  const auto next = std::max(
-      now + 1, std::min({now + patience.count(), next_deadline_ms_, queue_.next_due_ms(), ready_.next_ms()}));
+  const bool has_aborted_left =
+      !core_.is_disk_behind() && (!aborting_.empty() || (!recovered_to_.empty() && !aborts_are_known_));
+  const auto next =
+      std::max(now + 1, std::min({now + patience.count(), next_deadline_ms_, queue_.next_due_ms(),
+                                  ready_.next_ms(), has_aborted_left ? now : never}));
   if (next >= next_tick_ms_) return;
   next_tick_ms_ = next;
   delayed_send(this, milliseconds(next - now), dispatcher_tick{});

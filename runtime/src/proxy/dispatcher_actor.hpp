@@ -13,10 +13,12 @@
 #include "proxy/origin_gates.hpp"
 #include "proxy/queue_window.hpp"
 #include "proxy/ready_queue.hpp"
+#include "proxy/shared_jars.hpp"
 #include "proxy/worker.hpp"
 
 #include <caf/event_based_actor.hpp>
 
+#include <deque>
 #include <optional>
 #include <random>
 #include <set>
@@ -108,7 +110,7 @@ private:
   ending end_one(std::uint64_t id, const std::string& queue_key, const std::string* abort_reason);
   void end(job& late, const std::string* abort_reason);
   sent_state sent_before(const fetch_message& fetch) const;
-  void abort(const abort_request& what);
+  void end_some_aborted();
   void give_back(job& lost, std::string_view why);
 
   // Watching.
@@ -130,6 +132,7 @@ private:
   ready_queue ready_;
   origin_gates gates_;
   inbox_delivery inboxes_;
+  shared_jars jars_;
   std::vector<worker_slot> workers_;
   std::vector<std::vector<transfer>> assignments_;            ///< by worker, sent together
   std::vector<std::vector<std::uint64_t>> cancellations_;     ///< the same: tokens
@@ -149,6 +152,14 @@ private:
   std::set<std::uint64_t> marks_of_unread_; ///< marks of fetches that were not found while part of the queue
                                             ///< could not be read
   unread_ranges unread_aborts_;
+
+  /// An abort whose fetches are being ended, and the signal row from which on there may be more.
+  struct open_abort {
+    abort_request what;
+    std::string from;
+  };
+  std::deque<open_abort> aborting_;
+  std::string recovered_to_;      ///< the same for those of earlier: the signal row that is looked at next
   bool aborts_are_known_ = false; ///< and the aborts that nobody has acted on yet
   bool end_is_due_ = false;       ///< of some fetch that could not be read: whoever looked for it looks again
   std::vector<std::uint64_t>

@@ -14,6 +14,7 @@ namespace dormouse {
 namespace {
 
 constexpr std::size_t most_expired_per_tick = 1024;
+constexpr std::size_t most_aborted_per_tick = 1024;
 constexpr std::uint32_t most_lost_workers = 5;
 constexpr std::int64_t purge_every_ms = 3'600'000;
 constexpr std::int64_t read_again_ms = 500;
@@ -208,13 +209,26 @@ bool dispatcher::is_held_back(const fetch_message& fetch) const {
 
 /// Aborts that became durable when there was no dispatcher left to act on them. Their rows are in the same
 /// order as those of the signals that the fetches hang on, so one walk over both finds all that meet. What a
-/// walk that fails has not come to is found by the next.
+/// walk that fails has not come to is found by the next; and it goes on with the next tick when it has ended
+/// enough fetches, for each of them is in memory until that is durable.
 void dispatcher::recover_aborts() {
+  if (core_.is_disk_behind()) return;
   auto leftover = std::make_unique<row_erasure>();
   const auto skipped = [this](const key_range& rows) { unread_aborts_.add(rows, now_ms()); };
-  auto mark = core_.store->scan_readable(keys::all('S'), skipped);
-  auto signal = core_.store->scan_readable(keys::all('G'), skipped);
+  auto marks = keys::all('S');
+  auto signals = keys::all('G');
+  if (const auto from = std::exchange(recovered_to_, {}); !from.empty()) {
+    marks.first = keys::abort_mark({}).substr(0, 1) + from.substr(1, keys::abort_mark({}).size() - 1);
+    signals.first = from;
+  }
+  auto mark = core_.store->scan_readable(marks, skipped);
+  auto signal = core_.store->scan_readable(signals, skipped);
+  std::size_t ended = 0;
   while (mark->valid() && signal->valid()) {
+    if (ended == most_aborted_per_tick || core_.is_disk_behind()) {
+      recovered_to_ = signal->key();
+      break;
+    }
     const auto aborted = mark->key().substr(1);
     const auto order = aborted.compare(signal->key().substr(1, aborted.size()));
     if (order < 0) {
@@ -228,10 +242,15 @@ void dispatcher::recover_aborts() {
       const auto id = keys::parse_signal(signal->key());
       if (!id || end_one(*id, std::string(signal->value()), &reason) == ending::none)
         leftover->writes.push_back({std::string(signal->key()), std::nullopt});
+      ++ended;
     }
     signal->next();
   }
   if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
+  if (!recovered_to_.empty()) {
+    if (std::exchange(end_is_due_, false)) recovered_to_.clear(); // from the beginning
+    return;
+  }
   const auto read = mark->status().and_then([&signal] { return signal->status(); });
   if (!read) core_.trouble.error("aborts", "aborts cannot be read: " + to_string(read.error()));
   aborts_are_known_ = (read || read.error().code == errc::corrupt) && !std::exchange(end_is_due_, false);
@@ -262,7 +281,7 @@ void dispatcher::expire() {
   const auto now = now_ms();
   if (now >= next_purge_ms_) purge_aborts();
   if (next_deadline_ms_ > now) return;
-  if (!queue_.has_begun()) {
+  if (!queue_.has_begun() || core_.is_disk_behind()) {
     next_deadline_ms_ = now + read_again_ms;
     return;
   }
@@ -317,18 +336,31 @@ void dispatcher::end_impatient() {
   }
 }
 
-void dispatcher::abort(const abort_request& what) {
-  auto leftover = std::make_unique<row_erasure>();
-  auto row = core_.store->scan_readable(
-      keys::signal_of(what.id), [this](const key_range& rows) { unread_aborts_.add(rows, now_ms()); });
-  for (; row->valid(); row->next()) {
-    auto id = keys::parse_signal(row->key());
-    if (!id || end_one(*id, std::string(row->value()), &what.mark.reason) == ending::none)
-      leftover->writes.push_back({std::string(row->key()), std::nullopt});
+/// The oldest abort first, so many fetches at a time: each of them is in memory from then on until its end is
+/// durable. The rest is ended with the next tick.
+void dispatcher::end_some_aborted() {
+  for (std::size_t ended = 0; !aborting_.empty() && !core_.is_disk_behind();) {
+    auto& [what, from] = aborting_.front();
+    auto leftover = std::make_unique<row_erasure>();
+    auto row =
+        core_.store->scan_readable({from, keys::signal_of(what.id).second},
+                                   [this](const key_range& rows) { unread_aborts_.add(rows, now_ms()); });
+    for (; row->valid() && ended < most_aborted_per_tick && !core_.is_disk_behind(); row->next(), ++ended) {
+      auto id = keys::parse_signal(row->key());
+      if (!id || end_one(*id, std::string(row->value()), &what.mark.reason) == ending::none)
+        leftover->writes.push_back({std::string(row->key()), std::nullopt});
+    }
+    if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
+    if (std::exchange(end_is_due_, false) || !row->status()) {
+      aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
+      recovered_to_.clear();
+    }
+    if (row->valid()) {
+      from = row->key();
+      return;
+    }
+    aborting_.pop_front();
   }
-  if (!leftover->writes.empty()) core_.store->submit(std::move(leftover));
-  if (std::exchange(end_is_due_, false) || !row->status())
-    aborts_are_known_ = false; // its mark is on the disk: the next tick looks for all
 }
 
 /// Because of an abort, or because its time is over. Of one whose row is damaged nothing is known: when it

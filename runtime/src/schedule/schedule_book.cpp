@@ -162,8 +162,36 @@ void schedule_book::postpone(const schedule_message& what, std::int64_t until_ms
 
 void schedule_book::change(const schedule_id& id, row before, row after) {
   auto key = keys::schedule(of_, id);
+  if (is_saved_) {
+    auto known = now_.recent.find(key);
+    changes_.push_back({key, known == now_.recent.end() ? std::nullopt : std::optional(known->second),
+                        !now_.changed.contains(key)});
+  }
   now_.changed.try_emplace(key, std::move(before)); // the first change knows what is there without this turn
   now_.recent.insert_or_assign(std::move(key), recent_row{std::move(after), 0});
+}
+
+void schedule_book::save() {
+  keep();
+  is_saved_ = true;
+  figures_then_ = static_cast<const figures&>(now_);
+}
+
+void schedule_book::keep() noexcept {
+  is_saved_ = false;
+  changes_.clear();
+}
+
+void schedule_book::go_back() {
+  for (auto each = changes_.rbegin(); each != changes_.rend(); ++each) {
+    if (each->is_first) now_.changed.erase(each->key);
+    if (each->recent)
+      now_.recent.insert_or_assign(std::move(each->key), std::move(*each->recent));
+    else
+      now_.recent.erase(each->key);
+  }
+  static_cast<figures&>(now_) = figures_then_;
+  keep();
 }
 
 schedule_changes schedule_book::take_changes(std::uint64_t commit) {
@@ -192,6 +220,9 @@ void schedule_book::forget(std::uint64_t commits) {
       now_.recent.erase(found);
 }
 
-void schedule_book::clear() noexcept { now_ = {}; }
+void schedule_book::clear() noexcept {
+  now_ = {};
+  keep();
+}
 
 } // namespace dormouse

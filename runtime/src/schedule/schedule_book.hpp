@@ -60,10 +60,11 @@ public:
   /// What the turns since the last commit did. `commit`: its place among the commits of the activation.
   schedule_changes take_changes(std::uint64_t commit);
 
-  /// What it is now, to go back to within the same turn.
-  struct savepoint;
-  savepoint save() const;
-  void go_back(savepoint&& to) noexcept;
+  // What is changed from `save` on can be taken back, until `keep`, within the same turn. It costs what was
+  // changed.
+  void save();
+  void keep() noexcept;
+  void go_back();
 
   /// So many commits of the activation are settled.
   void forget(std::uint64_t commits);
@@ -78,14 +79,24 @@ private:
     std::uint64_t commit = 0; ///< that carries it; 0: none yet
   };
 
-  /// In the course of turns.
-  struct contents {
-    std::map<std::string, recent_row> recent; ///< by key
-    std::map<std::string, row> changed;       ///< since the last commit: what was there before
-    std::list<std::pair<std::uint64_t, std::string>> in_flight; ///< commit and key, in order
+  struct figures {
     std::uint64_t made = 0;
     std::uint64_t fired = 0;
     std::uint64_t fired_late = 0;
+  };
+
+  /// In the course of turns.
+  struct contents : figures {
+    std::map<std::string, recent_row> recent; ///< by key
+    std::map<std::string, row> changed;       ///< since the last commit: what was there before
+    std::list<std::pair<std::uint64_t, std::string>> in_flight; ///< commit and key, in order
+  };
+
+  /// One that can be taken back.
+  struct change_made {
+    std::string key;
+    std::optional<recent_row> recent; ///< as it was before; nothing: it was not there
+    bool is_first;                    ///< since the last commit
   };
 
   expected<void> check(const schedule_message& what) const;
@@ -95,14 +106,9 @@ private:
   runtime_core& core_;
   const address& of_;
   contents now_;
+  bool is_saved_ = false;
+  std::vector<change_made> changes_; ///< since then
+  figures figures_then_;
 };
-
-struct schedule_book::savepoint {
-  contents then;
-};
-
-inline schedule_book::savepoint schedule_book::save() const { return {now_}; }
-
-inline void schedule_book::go_back(savepoint&& to) noexcept { now_ = std::move(to.then); }
 
 } // namespace dormouse

@@ -13,6 +13,9 @@ namespace {
 /// of gigabytes.
 constexpr std::size_t max_batch_bytes = std::size_t{8} << 20U;
 
+/// Of a commit, whatever it writes.
+constexpr std::size_t commit_bytes = 512;
+
 std::size_t bytes_of(const write_set& writes) {
   std::size_t bytes = 0;
   for (const auto& op : writes)
@@ -47,10 +50,13 @@ group_committer::group_committer(storage_engine& engine, std::shared_ptr<blob_st
 group_committer::~group_committer() { drain(); }
 
 void group_committer::submit(std::unique_ptr<pending_commit> commit) {
+  commit->bytes_ = commit_bytes + bytes_of(commit->writes) + commit->more_bytes;
+  bytes_.fetch_add(commit->bytes_, std::memory_order_relaxed);
   {
     std::lock_guard guard(mutex_);
     if (!stopping_) return take(std::move(commit));
   }
+  bytes_.fetch_sub(commit->bytes_, std::memory_order_relaxed);
   commit->settle(fail(errc::stopped, "the runtime has stopped; nothing was committed"));
 }
 
@@ -241,6 +247,7 @@ void group_committer::settle(written& done) {
   const expected<void> nothing_written;
   for (std::size_t i = 0; i < done.commits.size(); ++i) {
     auto& commit = done.commits[i];
+    bytes_.fetch_sub(commit->bytes_, std::memory_order_relaxed); // before anybody hears of it
     if (commit->unwritable_)
       commit->settle(unexpected<error>(*commit->unwritable_));
     else

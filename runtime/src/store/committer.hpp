@@ -8,6 +8,9 @@
 /// as writing, and the writer should not keep the disk waiting for it. With nothing else waiting the writer
 /// settles by itself, which saves a change of threads.
 ///
+/// Whoever submits never waits. What is submitted and not settled is counted in bytes, so that those who make
+/// commits can hold back while the disk is behind (`runtime_core::is_disk_behind`).
+///
 /// A gate ties the commits of one activation together. When one of them fails, those behind it were computed
 /// from state that never became durable, so they fail too, without being written.
 ///
@@ -46,13 +49,15 @@ public:
       new_blobs; ///< files that rows in `writes` name: on the disk before, kept when durable
   std::vector<blob_ref> old_blobs; ///< files whose rows `writes` erases: removed when durable
 
-  bool behind_files = false; ///< waits for the commits before it whose files are still being synced, too
+  bool behind_files = false;  ///< waits for the commits before it whose files are still being synced, too
+  std::size_t more_bytes = 0; ///< that it keeps in memory besides `writes`, until it is settled
 
 private:
   friend class group_committer;
 
   std::optional<error> unwritable_; ///< why a new file is not on the disk
   std::uint64_t number_ = 0;        ///< in the order in which they were submitted
+  std::size_t bytes_ = 0;           ///< as they were counted
 };
 
 struct commit_gate {
@@ -90,6 +95,9 @@ public:
   /// program's that settles. To be called again, or never.
   bool drain_until(std::chrono::steady_clock::time_point deadline);
 
+  /// What the commits that are not settled yet keep in memory, about.
+  std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
   std::uint64_t commits() const noexcept { return commits_.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const noexcept { return syncs_.load(std::memory_order_relaxed); }
 
@@ -113,7 +121,7 @@ private:
   written write_slice(batch slice);
   void pass_on(written next);
   void settle_blobs(const pending_commit& commit, const expected<void>& outcome);
-  static void settle(written& done);
+  void settle(written& done);
 
   storage_engine& engine_;
   std::shared_ptr<blob_store> blobs_;
@@ -127,6 +135,7 @@ private:
   bool stopping_ = false;
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> syncs_{0};
+  std::atomic<std::size_t> bytes_{0};
   std::vector<const write_set*> sets_;
 
   std::mutex settle_mutex_;

@@ -91,13 +91,21 @@ struct options {
   /// R5: how long an idle object stays in memory; 0 hibernates after every message.
   std::chrono::milliseconds idle_after{10'000};
   std::size_t max_active_objects = 100'000; ///< beyond it the least recently used idle ones hibernate
-  std::size_t max_active_bytes = std::size_t{1}
-                                 << 30U; ///< the same, by the size of their states, of the journals of their
-                                         ///< tasks and of what is in flight, plus 2 KiB each
+  std::size_t max_active_bytes =
+      std::size_t{1} << 30U; ///< the same, by the size of their states, of their cookie jars, of the journals
+                             ///< of their tasks and of what is in flight to the disk, plus 2 KiB each
 
-  /// R19: past these a call fails with `overloaded`.
+  /// R19: past these a call fails with `overloaded`. A message waits until the commit of its turn is durable.
   std::size_t max_mailbox_messages = 10'000;    ///< waiting for one object
   std::size_t max_pending_messages = 1'000'000; ///< waiting in the whole runtime
+
+  /// R19: memory, beside the counts. What finds no room waits; nothing fails.
+  std::size_t max_unwritten_bytes = std::size_t{64}
+                                    << 20U; ///< of commits that wait for the disk: past it an object runs no
+                                            ///< turn before its last one is durable, and no fetch goes out
+  std::size_t max_mailbox_bytes =
+      std::size_t{64} << 20U; ///< of results, answers, posts and calls of objects that wait in mailboxes:
+                              ///< what is past it stays on the disk, and is read when its turn comes
 
   /// R22: what was running when the process died so often in a row is set aside: a message becomes a dead
   /// letter, a task is stuck, an object whose hooks or destructor it was stays asleep. 1..1,000
@@ -117,6 +125,9 @@ struct options {
       std::size_t{16}
       << 20U; ///< of one object's serialized state, of the rows that one turn writes to its storage, and of
               ///< one result: of a method, a task or a task's step; at most 1 GiB
+  std::size_t max_jar_bytes =
+      std::size_t{1} << 20U; ///< of one cookie jar, 16 KiB..4 MiB; past it cookies go, of the site that has
+                             ///< most of them the one that was set longest ago. Nothing fails
   std::size_t max_task_steps =
       10'000; ///< of a durable task's journal, 10..1,000,000; a loop that runs for ever uses continue_as()
   std::shared_ptr<task_observer> tasks =

@@ -66,8 +66,11 @@ struct stuck_turn {
 struct runtime_stats {
   // gauges
   std::uint64_t active_objects = 0;    ///< in memory
-  std::uint64_t active_bytes = 0;      ///< their states, as `max_active_bytes` counts
-  std::uint64_t pending_messages = 0;  ///< delivered to a mailbox and not handled yet
+  std::uint64_t active_bytes = 0;      ///< their states, as `max_active_bytes` counts, and `unwritten_bytes`
+  std::uint64_t unwritten_bytes = 0;   ///< of commits that wait for the disk
+  std::uint64_t mailbox_bytes = 0;     ///< of what waits in mailboxes and is on the disk too
+  std::uint64_t awake_tasks = 0;       ///< in memory, those included whose end is not durable yet
+  std::uint64_t pending_messages = 0;  ///< delivered to a mailbox, and not handled by a durable commit yet
   std::uint64_t queued_fetches = 0;    ///< on disk without a stored result, those in flight included
   std::uint64_t in_flight_fetches = 0; ///< handed to a worker
   std::uint64_t waiting_callers = 0;   ///< callers of a method that replies later

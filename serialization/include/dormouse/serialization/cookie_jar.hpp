@@ -4,10 +4,10 @@
 /// sections 5.7 and 5.8; what that leaves open is decided in cookie.hpp). A value without a clock: every
 /// question says what time it is.
 ///
-/// Bounded (R21): 180 cookies of one domain, 3000 in all, each of at most 4096 bytes of name and value, 1024
-/// of path and 254 of domain. When one more comes, the one that was set longest ago goes, of a full domain
-/// first those without Secure. Set, not sent: lookups are const and leave `used_ms` alone, so that a read
-/// costs no write.
+/// Bounded (R21): 180 cookies of one site, which is a registered domain and all below it, 3000 in all, each
+/// of at most 4096 bytes of name and value, 1024 of path and 254 of domain. When one more comes, the one that
+/// was set longest ago goes, of a full domain first those without Secure. Set, not sent: lookups are const
+/// and leave `used_ms` alone, so that a read costs no write.
 
 #include <dormouse/serialization/cookie.hpp>
 #include <dormouse/serialization/error.hpp>
@@ -26,7 +26,7 @@
 namespace dormouse {
 
 inline constexpr std::size_t max_cookies_per_domain =
-    180; ///< sharing a domain field, host-only ones included
+    180; ///< of a registered domain (`example.co.uk`) and all names below it together
 inline constexpr std::size_t max_cookies = 3000;
 
 class cookie_jar {
@@ -46,7 +46,7 @@ public:
   /// two cookies of a jar have one `created_ms`: of those that are set in the same millisecond, each one
   /// behind the first counts as set a millisecond later. Expired cookies are dropped, and if the jar is full
   /// another goes. Error: `invalid_cookie`: the cookie is not valid, not for `from` to set, would hide a
-  /// Secure cookie from an insecure origin, or is not Secure while 180 Secure ones fill its domain.
+  /// Secure cookie from an insecure origin, or is not Secure while 180 Secure ones fill its site.
   [[nodiscard]] expected<void> put(cookie next, const url& from, std::int64_t now_ms);
 
   /// The value of the Cookie field of a request to `to`, `"a=1; b=2"`; empty if there is none. Longest path
@@ -71,6 +71,14 @@ public:
   std::size_t remove(std::string_view name, const url& to);
 
   void clear() noexcept { by_domain_.clear(); }
+
+  /// Removes cookies until the others have no more than `max_bytes`; returns how many. The site that has most
+  /// bytes loses the one that was set longest ago, again and again: so a site does not push out others by
+  /// what it sets itself.
+  std::size_t keep_within(std::size_t max_bytes);
+
+  /// What the jar takes encoded, rounded up: of each cookie its text and 64 bytes.
+  std::size_t bytes() const noexcept;
 
   /// How many are stored, with those that have expired since the last `put`.
   std::size_t size() const noexcept;

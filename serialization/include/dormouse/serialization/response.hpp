@@ -94,6 +94,7 @@ private:
 /// anyone sees it.
 struct response_access {
   static std::string& body(response& whole) noexcept { return whole.body_; }
+  static const std::string& body(const response& whole) noexcept { return whole.body_; }
 
   /// And what may be hidden of one that is only looked at.
   static dormouse::headers& headers(response& whole) noexcept { return whole.headers_; }
