@@ -30,6 +30,9 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
   } else if (const auto* from_now = std::get_if<milliseconds>(&what_)) {
     out.tick_ms = bounded(from_now->count());
   } else if (const auto* each = std::get_if<every>(&what_)) {
+    if (each->interval <= milliseconds(0))
+      throw failure({errc::invalid_request, "a schedule that recurs has an interval of 0 ms or less; it is "
+                                            "options::min_schedule_interval at least"});
     out.tick_ms = bounded(each->interval.count());
     out.interval_ms = each->interval.count();
   } else {

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 namespace dormouse::test::schedule_test {
 
 using namespace std::chrono_literals;
@@ -55,6 +57,14 @@ TEST_CASE("a schedule that recurs knows its interval, or its expression and zone
   CHECK(expression.cron == "*/10 * * * *");
   CHECK(expression.zone == "Asia/Kolkata");
   CHECK(expression.recurs());
+}
+
+TEST_CASE("an interval that is none is refused") {
+  for (const auto& each : {every(0s), every(-5s), every(std::chrono::seconds::min()),
+                           every(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN()))})
+    CHECK(refusal(each).find("options::min_schedule_interval") != std::string::npos);
+  CHECK(described(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())).tick_ms ==
+        1'800'000'000'000);
 }
 
 TEST_CASE("a schedule is at most 100 years ahead, however the time is given") {

@@ -45,6 +45,20 @@ TEST_CASE("next tick: of a cron expression the next that has not passed, or the 
   CHECK(lost.error().code == errc::invalid_request);
 }
 
+TEST_CASE("next tick: one that is further ahead than any can be is brought back, in step") {
+  const auto back = [](const schedule_message& what) { return tick_of_the_present(what, 10'000); };
+  CHECK_FALSE(back(recurring(100, 10'000, missed_ticks::once)));
+  CHECK_FALSE(back(recurring(100, 10'100, missed_ticks::once)));
+  CHECK(back(recurring(100, 10'101, missed_ticks::once)) == 10'001);
+  CHECK(back(recurring(100, 987'654'350, missed_ticks::once)) == 10'050);
+  CHECK_FALSE(back({.id = {1, {}}, .method = "m", .tick_ms = 987'654'321}));
+  schedule_message daily{
+      .id = {1, {}}, .method = "m", .tick_ms = 86'400'000, .cron = "@daily", .zone = "UTC"};
+  CHECK_FALSE(back(daily));
+  daily.tick_ms *= 3'653;
+  CHECK(back(daily) == 86'400'000);
+}
+
 TEST_CASE("next tick: once is once") {
   const auto next = next_tick({.id = {1, {}}, .method = "m", .tick_ms = 5}, 10);
   REQUIRE(next);

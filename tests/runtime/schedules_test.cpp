@@ -226,6 +226,44 @@ TEST_CASE_FIXTURE(fixture, "R6: a schedule wakes its object at its time and not 
   CHECK(eventually([&] { return running->stats().firing_schedules == 0; }));
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "R6: what recurs comes back to the present when a clock that was ahead is set back") {
+  constexpr auto ten_years = 24h * 3'653;
+  for (const bool over_a_restart : {false, true}) {
+    CAPTURE(over_a_restart);
+    const std::string id = over_a_restart ? "restarted" : "running";
+    value_of(object(id).call<&alarm_clock::repeat>(std::string("every"), std::int64_t{60'000}, false));
+    value_of(object(id + " cron")
+                 .call<&alarm_clock::by_cron>(std::string("cron"), std::string("*/5 * * * *"),
+                                              std::string("UTC")));
+    value_of(object(id + " once").call<&alarm_clock::once>(std::string("once"), std::int64_t{3'600'000}));
+    const auto start_ms = clock->now_ms();
+    clock->advance(ten_years);
+    REQUIRE(rang(1, id));
+    REQUIRE(rang(1, id + " cron"));
+    REQUIRE(rang(1, id + " once"));
+    if (over_a_restart) running.reset();
+    clock->advance(-ten_years);
+    if (over_a_restart) start();
+    const auto is_near = [&](const std::string& which, std::int64_t interval_ms) {
+      return eventually([&] {
+        const auto due = pending(which);
+        if (due.size() != 1) return false;
+        const auto at = due[0].find('|', 1);
+        const auto due_ms = std::stoll(due[0].substr(due[0].find('|', at + 1) + 1));
+        return due_ms > start_ms && due_ms <= start_ms + interval_ms;
+      });
+    };
+    CHECK(is_near(id, 60'000));
+    CHECK(is_near(id + " cron", 300'000));
+    CHECK(rings(id).size() == 1); // moved, and not fired
+    CHECK(rings(id + " cron").size() == 1);
+    clock->advance(5min);
+    CHECK(eventually([&] { return rings(id).size() == 2 && rings(id + " cron").size() == 2; }));
+    CHECK(rings(id + " once").size() == 1);
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "R3: a schedule is part of its turn: of one that throws there is nothing, and "
                            "cancelled in its own turn there is none") {
   CHECK(error_of(object().call<&alarm_clock::once_and_throw>(std::string("never"))).code ==

@@ -6,6 +6,7 @@
 #include "host/mailbox_room.hpp"
 #include "host/ready_gate.hpp"
 #include "proxy/fetch_commit.hpp"
+#include "schedule/next_tick.hpp"
 
 #include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/runtime/caf.hpp>
@@ -364,6 +365,10 @@ void activation::run_firing(const envelope_ptr& what) {
       return finished(what);
     }
     due.row = std::move(**row);
+  }
+  if (const auto tick = tick_of_the_present(due.row, core_.clock->now_ms())) { // it is not due
+    object_.schedules().postpone(due.row, *tick);
+    return commit_handled(what, {});
   }
   what->arguments = due.row.arguments;
   if (core_.suspects.deaths(key_of(entry_.where, *what)) >= core_.settings.max_deaths) return set_aside(what);

@@ -34,6 +34,13 @@ void due_window::read_again(const std::string& from) {
   more_due_ = true;
 }
 
+bool due_window::hand_over_early(const keys::due_parts& row, keys::schedule_parts of) {
+  if (out_.size() >= most_) return false;
+  if (aside_.contains(row) || !out_.insert(row).second) return true;
+  if (!owner_.hand_over(row, std::move(of))) out_.erase(row);
+  return true;
+}
+
 bool due_window::read(std::int64_t now_ms) {
   if (next_ms_ <= now_ms) more_due_ = true;
   if (!more_due_ || out_.size() > most_ / 2) return false;

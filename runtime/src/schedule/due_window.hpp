@@ -55,6 +55,9 @@ public:
   bool over(const keys::due_parts& row);
 
   /// Rows at or behind this key can be read, which could not when the window came by.
+  /// One that is not due yet, to whoever looks after it. False: there is no room now.
+  bool hand_over_early(const keys::due_parts& row, keys::schedule_parts of);
+
   void read_again(const std::string& from);
 
   /// What was passed over for this class is wanted now.

@@ -34,6 +34,22 @@ expected<std::optional<std::int64_t>> next_tick(const schedule_message& what, st
   return std::chrono::duration_cast<milliseconds>(next->time_since_epoch()).count();
 }
 
+std::optional<std::int64_t> tick_of_the_present(const schedule_message& what, std::int64_t now_ms) {
+  if (what.tick_ms <= now_ms) return std::nullopt;
+  if (what.interval_ms != 0) {
+    const auto ahead = what.tick_ms - now_ms - what.interval_ms;
+    if (ahead <= 0) return std::nullopt;
+    return what.tick_ms - (ahead + what.interval_ms - 1) / what.interval_ms * what.interval_ms;
+  }
+  if (what.cron.empty()) return std::nullopt;
+  const auto expression = cron::parse(what.cron, what.zone);
+  if (!expression) return std::nullopt;
+  const auto next = expression->next(std::chrono::system_clock::time_point(milliseconds(now_ms)));
+  if (!next) return std::nullopt;
+  const auto tick = std::chrono::duration_cast<milliseconds>(next->time_since_epoch()).count();
+  return tick < what.tick_ms ? std::optional<std::int64_t>(tick) : std::nullopt;
+}
+
 std::chrono::milliseconds firing_back_off(std::uint64_t seed, std::uint64_t number, std::size_t failures) {
   const auto doublings = std::clamp<std::size_t>(failures, 1, max_firing_retries) - 1;
   const auto base = std::int64_t{2'000} << doublings;

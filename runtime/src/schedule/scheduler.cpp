@@ -3,10 +3,12 @@
 #include "host/runtime_core.hpp"
 #include "proxy/fetch_commit.hpp"
 #include "schedule/due_window.hpp"
+#include "schedule/next_tick.hpp"
 #include "store/unread_ranges.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
+#include <spdlog/logger.h>
 
 #include <algorithm>
 #include <memory>
@@ -20,6 +22,13 @@ using std::chrono::milliseconds;
 
 /// The wall clock may be set: nothing is slept through for longer.
 constexpr std::int64_t longest_sleep_ms = 200;
+
+/// By so much the clock must have gone back before all schedules are looked at.
+constexpr std::int64_t set_back_ms = 60'000;
+
+/// Who counts ticks with a clock that is wrong may count far ahead. Of what an earlier process has left only
+/// this is looked at: a schedule that is rightly so far away is rare.
+constexpr std::int64_t far_ahead_ms = std::int64_t{366} * 24 * 3'600 * 1'000;
 
 /// The place of a firing in the window.
 class firing_place final : public held_place {
@@ -75,6 +84,7 @@ public:
   void on_exit() override {
     core_.schedules->close();
     to_count_.reset();
+    ahead_.reset();
   }
 
 private:
@@ -86,13 +96,14 @@ private:
       if (window_.over(row)) core_.counts.firing_schedules.sub();
     for (const auto& binding : told.defined)
       window_.defined(binding);
+    look_at_clock(!told.defined.empty());
     if (told.earliest) window_.written(*told.earliest);
     if (core_.stopping.load(std::memory_order_relaxed)) return;
     look_again();
     const bool is_full = core_.counts.pending_messages.get() >=
                          core_.settings.max_pending_messages; // what waits with its objects among them
     const bool more = !is_full && window_.read(core_.clock->now_ms());
-    if (count_some() || more)
+    if (count_some() || bring_back_some() || more)
       send(this, scheduler_look{});
     else
       sleep(is_full ? 0 : std::min({window_.next_ms(), unread_.next_ms(), uncounted_.next_ms()}),
@@ -178,6 +189,36 @@ private:
     return false;
   }
 
+  /// Ticks that were counted while the clock was ahead.
+  void look_at_clock(bool is_new_class) {
+    const auto now = core_.clock->now_ms();
+    const bool was_set_back = now < latest_ms_ - set_back_ms;
+    latest_ms_ = was_set_back ? now : std::max(latest_ms_, now);
+    if (was_set_back)
+      core_.log->warn("the clock was set back: ticks that were counted ahead are counted anew");
+    if (was_set_back || is_new_class)
+      ahead_ = core_.store->scan_readable(
+          {keys::due(was_set_back ? now : now + far_ahead_ms, 0), keys::all('W').second});
+  }
+
+  /// A bit at a time. Whether there is more.
+  bool bring_back_some() {
+    if (!ahead_) return false;
+    for (std::size_t seen = 0; seen < due_window::rows_per_read && ahead_->valid(); ahead_->next(), ++seen) {
+      const auto row = keys::parse_due(ahead_->key());
+      auto of = keys::parse_schedule(ahead_->value());
+      if (!row || !of) continue; // they are buried when they are due
+      auto id = of->id;
+      id.number = row->number;
+      const auto what = core_.store->load_schedule(core_.present(of->where).get(), id);
+      if (!what || !*what || !tick_of_the_present(**what, core_.clock->now_ms())) continue;
+      if (!window_.hand_over_early(*row, std::move(*of))) return false; // there is room again later
+    }
+    if (ahead_->valid()) return true;
+    ahead_.reset();
+    return false;
+  }
+
   void sleep(std::int64_t next, std::int64_t at_least) {
     if (next == due_window::never) return; // who writes a row tells
     const auto now = core_.clock->now_ms();
@@ -192,6 +233,8 @@ private:
   unread_ranges uncounted_;                   ///< when what an earlier process left was counted
   std::unordered_set<std::uint64_t> counted_; ///< of the rows in `uncounted_`, those that can be read
   std::unique_ptr<row_cursor> to_count_;
+  std::unique_ptr<row_cursor> ahead_; ///< over schedules whose ticks may have been counted ahead
+  std::int64_t latest_ms_ = 0;        ///< on the clock
   due_window window_;
   std::int64_t next_tick_ms_ = due_window::never;
 };

@@ -32,14 +32,15 @@ constexpr std::chrono::milliseconds bounded_ms(std::chrono::duration<Rep, Period
                                                std::chrono::milliseconds most = longest_schedule) {
   if (std::chrono::duration<double>(given) > std::chrono::duration<double>(most))
     return most + std::chrono::milliseconds(1);
-  if (given <= given.zero()) return std::chrono::milliseconds(0);
+  if (!(given > given.zero())) return std::chrono::milliseconds(0); // NaN, too
   return std::chrono::ceil<std::chrono::milliseconds>(given);
 }
 
 } // namespace detail
 
 /// Tick after tick, without drift: a tick is `interval` after the one before, however late that was handled.
-/// The first is `interval` after the call. An interval is `options::min_schedule_interval` to 100 years.
+/// The first is `interval` after the call. An interval is `options::min_schedule_interval` to 100 years; any
+/// other, also one of 0, below 0 or NaN, is `invalid_request`.
 struct every {
   template <class Rep, class Period>
   explicit constexpr every(std::chrono::duration<Rep, Period> each) : interval(detail::bounded_ms(each)) {}
@@ -48,7 +49,7 @@ struct every {
 };
 
 /// A time, a while from now, an interval, or a cron expression. To the millisecond, rounded up. A time that
-/// has passed is now.
+/// has passed, and a while that is below 0 or NaN, is now.
 class when {
 public:
   template <class Duration>
