@@ -103,13 +103,14 @@ void write_place(note_slot& to) noexcept {
 }
 
 void note_signal(int signal) noexcept {
+  auto* mine = running_note::current();
+  if (mine == nullptr) return; // a thread that a turn has started, perhaps: any of them may be at fault
   for (auto& each : pages)
     if (auto* page = each.load(std::memory_order_acquire)) {
       std::int32_t none = 0;
       page->culprit.compare_exchange_strong(none, signal); // the watch may have said it before
     }
-  auto* mine = running_note::current();
-  if (mine == nullptr || mine->signal != 0) return;
+  if (mine->signal != 0) return;
   mine->signal = signal;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);

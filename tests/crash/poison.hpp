@@ -20,11 +20,12 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace dormouse::test {
 
-enum class death : std::uint8_t { none, segfault, abort, overflow, terminate, memory, killed, hang };
+enum class death : std::uint8_t { none, segfault, abort, overflow, terminate, memory, killed, hang, thread };
 
 /// How this process dies of poison.
 inline death& way_to_die() {
@@ -71,6 +72,9 @@ inline void take_poison() {
     return take_all_memory();
   case death::killed: // as by the kernel when there is no memory
     ::kill(::getpid(), SIGKILL);
+    return;
+  case death::thread: // in one that the turn has started
+    std::thread([] { std::abort(); }).join();
     return;
   case death::hang: // until the process ends
     for (;;)

@@ -28,7 +28,7 @@ namespace {
 const std::map<std::string, death> ways{{"segfault", death::segfault}, {"abort", death::abort},
                                         {"overflow", death::overflow}, {"terminate", death::terminate},
                                         {"killed", death::killed},     {"hang", death::hang},
-                                        {"memory", death::memory}};
+                                        {"memory", death::memory},     {"thread", death::thread}};
 
 std::string outcome_of(std::future<std::uint32_t> call) {
   try {

@@ -65,6 +65,13 @@ TEST_CASE("R22: a post whose handler segfaults is a dead letter after three deat
   CHECK(seen.count("works 1") == 1);
 }
 
+TEST_CASE("R22: a post whose handler starts a thread that aborts is a dead letter after three deaths") {
+  const auto seen = live("post", "thread");
+  CHECK(seen.died == deaths);
+  CHECK(seen.count("letter VICTIM.eat 3 quarantined: ") == 1);
+  CHECK(seen.count("works 1") == 1);
+}
+
 TEST_CASE("R22: a result whose handler aborts is a dead letter after three deaths") {
   const auto seen = live("result", "abort");
   CHECK(seen.died == deaths);
