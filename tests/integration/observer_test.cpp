@@ -46,6 +46,8 @@ public:
   void retried(const fetch_event& e) override { note("retried", e); }
   void stored(const fetch_event& e) override { note("stored", e); }
   void delivered(const fetch_event& e) override { note("delivered", e); }
+  void dropped(const fetch_event& e) override { note("dropped", e); }
+  void dead_lettered(const fetch_event& e) override { note("dead_lettered", e); }
 
   /// Those of the fetch whose URL has this in it.
   std::vector<seen_event> of(const std::string& part) const {
@@ -224,6 +226,21 @@ TEST_CASE_FIXTURE(fixture, "observer: after a restart it goes on with what the f
   CHECK(delivered.method == "GET");
   CHECK(delivered.status == 200);
   CHECK(delivered.attempts == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "observer: a result whose object is gone is dropped, and one that is refused a "
+                           "dead letter, until it is retried") {
+  runtime running(settings());
+  auto mine = object(running);
+  value_of(mine.call<&fetcher::send>(key("gone", "delay_ms=200")));
+  value_of(mine.call<&fetcher::leave>());
+  CHECK(saw("gone", {"queued", "started", "stored", "dropped"}));
+  CHECK(seen->of("/k/gone").back().status == 200);
+  fetcher::refusals = 5; // as often as a message is tried
+  value_of(mine.call<&fetcher::send>(key("refused")));
+  CHECK(saw("refused", {"queued", "started", "stored", "dead_lettered"}));
+  running.dead_letters().retry(running.dead_letters().list().at(0).id);
+  CHECK(saw("refused", {"queued", "started", "stored", "dead_lettered", "delivered"}));
 }
 
 TEST_CASE_FIXTURE(fixture, "observer: a fetch from outside, and those that share a request") {

@@ -232,6 +232,13 @@ public:
                         method<"cookies_in_all", &new_binding::cookies_in_all>>;
 };
 
+/// Claims the same old name.
+class other_binding : public bureau<other_binding> {
+public:
+  std::vector<std::string> all() const { return taken(); }
+  using methods = dormouse::methods<"OFFICE", renamed_from<"DESK">, method<"all", &other_binding::all>>;
+};
+
 using texts = std::vector<std::string>;
 
 /// The object `it`, with something in its inbox, a fetch under way, and a dead letter, as the earlier program
@@ -346,6 +353,20 @@ TEST_CASE_FIXTURE(renaming_fixture, "a rename is refused where an object is ther
     auto running = open();
     running.define<new_binding>();
     refused([&] { running.define<desk>(); }, "binding 'DESK' is an old name of another class");
+  }
+  const auto untouched = rows();
+  {
+    auto running = open();
+    refused([&] { running.define<desk, new_binding>(); }, "the old name of 'BUREAU', is defined by another");
+    refused([&] { running.define<new_binding, desk>(); }, "the old name of 'BUREAU', is defined by another");
+    refused([&] { running.define<new_binding, other_binding>(); }, "old name of 'BUREAU' and of 'OFFICE'");
+  }
+  CHECK(rows() == untouched);
+  {
+    auto running = open();
+    running.define<new_binding>();
+    refused([&] { running.define<other_binding>(); }, "old name of 'BUREAU' and of 'OFFICE'");
+    running.define<new_binding>(); // again, as before
   }
   disk(directory.path()).put(keys::object({"DESK", "it"}), seal(frame_type::object, encode(texts{})));
   const auto before = rows();

@@ -120,6 +120,7 @@ public:
     give_up(which, "changed my mind");
     throw std::runtime_error("changed my mind");
   }
+  void leave() { destroy(); }
   bool has_given_up(abort_signal signal) const { return aborted(signal); }
   void touch() { ++turns_begun; }
 
@@ -163,11 +164,11 @@ public:
                         method<"give_up_then_send", &fetcher::give_up_then_send>,
                         method<"give_up_and_throw", &fetcher::give_up_and_throw>,
                         method<"has_given_up", &fetcher::has_given_up>, method<"touch", &fetcher::touch>,
-                        method<"ask", &fetcher::ask>, method<"on_answer", &fetcher::on_answer>,
-                        method<"ask_twice", &fetcher::ask_twice>, method<"on_first", &fetcher::on_first>,
-                        method<"results", &fetcher::results>, method<"sequence", &fetcher::sequence>,
-                        method<"count", &fetcher::count>, method<"orders", &fetcher::orders>,
-                        method<"answers", &fetcher::answers>>;
+                        method<"leave", &fetcher::leave>, method<"ask", &fetcher::ask>,
+                        method<"on_answer", &fetcher::on_answer>, method<"ask_twice", &fetcher::ask_twice>,
+                        method<"on_first", &fetcher::on_first>, method<"results", &fetcher::results>,
+                        method<"sequence", &fetcher::sequence>, method<"count", &fetcher::count>,
+                        method<"orders", &fetcher::orders>, method<"answers", &fetcher::answers>>;
 
 private:
   static void refuse() {

@@ -230,7 +230,7 @@ void activation::process(envelope_ptr what) {
   case readiness::late:
     if (!bring_in(what)) return;
     if (!what->result && !what->answer) return answer_for_nobody(what);
-    core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, *what));
+    core_.store->submit(std::make_unique<late_result_commit>(core_, entry_.where, what));
     finished(what);
     return;
   case readiness::failed:

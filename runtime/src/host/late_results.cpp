@@ -55,12 +55,14 @@ bool is_late(const envelope& what, std::uint64_t incarnation) noexcept {
   return life_of(what) != 0 && life_of(what) != incarnation;
 }
 
-late_result_commit::late_result_commit(runtime_core& core, const address& gone, envelope& what)
+late_result_commit::late_result_commit(runtime_core& core, const address& gone,
+                                       std::shared_ptr<envelope> late)
     : core_(core),
+      what_(std::move(late)),
       why_{errc::not_found, fmt::format("object {} was destroyed before the {} that it had asked for came",
-                                        to_string(gone), what.result ? "response" : "answer")} {
-  core.store->erase_inbox(*this, gone, what.inbox_id, what.has_blob);
-  auto rest = *path_of(what);
+                                        to_string(gone), what_->result ? "response" : "answer")} {
+  core.store->erase_inbox(*this, gone, what_->inbox_id, what_->has_blob);
+  auto rest = *path_of(*what_);
   auto own = *rest.pop();
   const auto* waits = rest.top();
   if (own.method == call_methods::remember) {
@@ -75,8 +77,10 @@ late_result_commit::late_result_commit(runtime_core& core, const address& gone, 
 }
 
 void late_result_commit::settle(const expected<void>& outcome) noexcept {
-  if (outcome)
-    core_.counts.late_dropped.add(); // if not, it is still in the inbox, and the next start finds it
+  if (outcome) { // if not, it is still in the inbox, and the next start finds it
+    core_.counts.late_dropped.add();
+    if (what_->result) core_.observe(&fetch_observer::dropped, *what_->result);
+  }
   for (auto& caller : callers_)
     caller->resolve(unexpected<error>(why_));
   if (outcome && waiting_object_) core_.deliver(std::move(*waiting_object_));

@@ -39,12 +39,13 @@ bool creates_nothing(const envelope& what) noexcept;
 /// Takes what is late out of the inbox.
 class late_result_commit final : public pending_commit {
 public:
-  late_result_commit(runtime_core& core, const address& gone, envelope& what);
+  late_result_commit(runtime_core& core, const address& gone, std::shared_ptr<envelope> what);
 
   void settle(const expected<void>& outcome) noexcept override;
 
 private:
   runtime_core& core_;
+  const std::shared_ptr<envelope> what_;
   error why_;
   std::vector<std::unique_ptr<reply_sink>> callers_; ///< who waited behind the object, if anybody
   std::optional<delivery_order> waiting_object_;     ///< the same, if it is an object

@@ -24,11 +24,13 @@ namespace dormouse {
 namespace {
 
 std::string_view name_of(void (fetch_observer::*what)(const fetch_event&)) {
-  return what == &fetch_observer::queued    ? "fetch_observer::queued"
-         : what == &fetch_observer::started ? "fetch_observer::started"
-         : what == &fetch_observer::retried ? "fetch_observer::retried"
-         : what == &fetch_observer::stored  ? "fetch_observer::stored"
-                                            : "fetch_observer::delivered";
+  return what == &fetch_observer::queued          ? "fetch_observer::queued"
+         : what == &fetch_observer::started       ? "fetch_observer::started"
+         : what == &fetch_observer::retried       ? "fetch_observer::retried"
+         : what == &fetch_observer::stored        ? "fetch_observer::stored"
+         : what == &fetch_observer::dropped       ? "fetch_observer::dropped"
+         : what == &fetch_observer::dead_lettered ? "fetch_observer::dead_lettered"
+                                                  : "fetch_observer::delivered";
 }
 
 /// The program's clock, if it has one, and what it throws is caught; ours do not throw.
@@ -144,9 +146,12 @@ void runtime_core::use_present_name(address& where) const {
   if (auto found = renamed_.find(where.binding); found != renamed_.end()) where.binding = found->second;
 }
 
-bool runtime_core::was_renamed(std::string_view binding) const {
+bool runtime_core::was_renamed(std::string_view binding) const { return !renamed_to(binding).empty(); }
+
+std::string runtime_core::renamed_to(std::string_view old) const {
   std::shared_lock guard(classes_mutex_);
-  return renamed_.contains(binding);
+  const auto found = renamed_.find(old);
+  return found == renamed_.end() ? std::string() : found->second;
 }
 
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_event& event) {
