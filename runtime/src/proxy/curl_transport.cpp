@@ -1,5 +1,6 @@
 #include "proxy/curl_transport.hpp"
 
+#include "proxy/content_decoder.hpp"
 #include "proxy/curl_lane.hpp"
 #include "proxy/decoded_jars.hpp"
 #include "proxy/response_head.hpp"
@@ -21,6 +22,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
+#include <functional>
 #include <unordered_map>
 #include <utility> // Boost 1.74's Asio uses std::exchange without it
 #include <vector>
@@ -92,7 +95,9 @@ struct exchange {
   const transport_settings* settings = nullptr;
   blob_store* blobs = nullptr;
   curl_lane* lane = nullptr; ///< once it went to libcurl
-  bool needs_fresh = false;  ///< a connection of its own
+  bool on_lane = false;      ///< libcurl has it
+  const std::function<void(exchange&)>* decode_later = nullptr;
+  bool needs_fresh = false; ///< a connection of its own
 
   // This hop's way out.
   bool opened = false;   ///< it is making a connection
@@ -106,9 +111,11 @@ struct exchange {
   held_body body;       ///< what the file has not
   blob_writer_ptr file; ///< of a body that is large
   std::size_t body_bytes = 0;
-  bool answered = false; ///< some byte of a response came
-  bool blocked = false;  ///< the socket callback refused the address
-  std::string refusal;   ///< why a callback stopped the transfer
+  bool body_begun = false;
+  std::unique_ptr<content_decoder> decoder; ///< of what is in a coding that is known
+  bool answered = false;                    ///< some byte of a response came
+  bool blocked = false;                     ///< the socket callback refused the address
+  std::string refusal;                      ///< why a callback stopped the transfer
   fetch_errc refused_as = fetch_errc::fetch_failed;
   bool refusal_passes = false; ///< another attempt may go better
   char detail[CURL_ERROR_SIZE] = {};
@@ -140,6 +147,8 @@ void forget_body(exchange& on) {
   on.body = held_body(on.blobs->memory());
   on.file.reset();
   on.body_bytes = 0;
+  on.body_begun = false;
+  on.decoder.reset();
 }
 
 /// A body on disk that cannot be read, or one that cannot be written.
@@ -224,19 +233,41 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return bytes;
 }
 
-std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
-  auto& on = *static_cast<exchange*>(user);
-  const std::size_t bytes = size * count;
-  on.answered = true;
-  if (on.body_bytes + bytes >
+/// Part of the body as it is handed out. False: the transfer is refused.
+bool on_decoded(exchange& on, std::string_view bytes) {
+  if (on.body_bytes + bytes.size() >
       on.settings->max_body_bytes) { // after decompression: a small answer may unfold into a large one
     on.refused_as = fetch_errc::too_large;
     on.refusal =
         fmt::format("the response body is over options::max_body_bytes = {}", on.settings->max_body_bytes);
-    return 0;
+    return false;
   }
-  if (!take_in(on, {data, bytes})) return 0;
-  on.body_bytes += bytes;
+  if (!take_in(on, bytes)) return false;
+  on.body_bytes += bytes.size();
+  return true;
+}
+
+/// False: the transfer is refused.
+bool decode_slice(exchange& on) {
+  auto slice = on.decoder->next();
+  if (slice) return slice->empty() || on_decoded(on, *slice);
+  on.refused_as = slice.error().code == errc::too_large ? fetch_errc::too_large : fetch_errc::fetch_failed;
+  on.refusal = slice.error().message;
+  return false;
+}
+
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& on = *static_cast<exchange*>(user);
+  const std::size_t bytes = size * count;
+  on.answered = true;
+  if (!std::exchange(on.body_begun, true))
+    if (auto codings = on.head.fields().get("Content-Encoding"))
+      on.decoder = content_decoder::make(*codings, on.settings->max_body_bytes);
+  if (!on.decoder) return on_decoded(on, {data, bytes}) ? bytes : 0;
+  if (on.decoder->has_more()) return CURL_WRITEFUNC_PAUSE; // until the loop has come to all of that
+  on.decoder->feed({data, bytes});
+  if (!decode_slice(on)) return 0;
+  if (on.decoder->has_more()) (*on.decode_later)(on);
   return bytes;
 }
 
@@ -327,6 +358,10 @@ private:
   void limit_idle_connections(curl_lane& of);
   bool begin_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
+  void conclude(exchange& hop, CURLcode code);
+  void decode_soon();
+  void decode_some();
+  void leave_lane(exchange& on);
   void take_cookies(exchange& hop);
   bool follow_redirect(exchange& hop);
   void finish(exchange& last, fetch_result result, bool retryable);
@@ -344,6 +379,14 @@ private:
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
   std::unordered_map<std::uint64_t, exchange*> by_token_;
   std::vector<easy_handle> spare_; ///< an easy handle is costly to make
+
+  // Bodies that are decoded a slice at a time, in turns.
+  std::deque<exchange*> decoding_;
+  bool decode_posted_ = false;
+  const std::function<void(exchange&)> decode_later_ = [this](exchange& on) {
+    decoding_.push_back(&on);
+    decode_soon();
+  };
 };
 
 curl_transport::curl_transport(asio::io_context& loop, transport_settings settings, const url_policy& policy,
@@ -357,7 +400,7 @@ curl_transport::curl_transport(asio::io_context& loop, transport_settings settin
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
-    if (each->lane != nullptr) each->lane->remove(each->easy.get());
+    leave_lane(*each);
 }
 
 void curl_transport::start(transfer next, completion done) {
@@ -365,6 +408,7 @@ void curl_transport::start(transfer next, completion done) {
   auto& on = *owned;
   on.settings = &settings_;
   on.blobs = blobs_.get();
+  on.decode_later = &decode_later_;
   on.give_up_at = steady_clock::now() + next.timeout;
   on.job = std::move(next);
   on.done = std::move(done);
@@ -401,10 +445,9 @@ void curl_transport::cancel(std::uint64_t token) {
   if (found == by_token_.end()) return;
   auto& on = *found->second;
   by_token_.erase(found);
-  if (on.lane != nullptr) {
-    on.lane->remove(on.easy.get());
-    limit_idle_connections(*on.lane);
-  }
+  std::erase(decoding_, &on);
+  leave_lane(on);
+  if (on.lane != nullptr) limit_idle_connections(*on.lane);
   auto owned = std::move(exchanges_.extract(&on).mapped());
   spare_.push_back(std::move(owned->easy));
 }
@@ -426,6 +469,8 @@ curl_lane& curl_transport::lane_with_room() {
 void curl_transport::close_spare_lanes() {
   for (auto at = lanes_.size(); at-- > 1;)
     if (lanes_[at]->transfers() == 0 &&
+        std::none_of(decoding_.begin(), decoding_.end(),
+                     [lane = lanes_[at].get()](const exchange* each) { return each->lane == lane; }) &&
         exchanges_.size() + lane_transfers <= (lanes_.size() - 1) * lane_transfers)
       lanes_.erase(lanes_.begin() + static_cast<std::ptrdiff_t>(at));
 }
@@ -491,7 +536,6 @@ bool curl_transport::begin_hop(exchange& next) {
                    settings_.proxy.c_str());   // if there is none, never silently one from the environment
   curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); // nor does the environment say which targets go around it: to
                                                // those the socket callback would be open
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   if (!settings_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
@@ -526,6 +570,8 @@ bool curl_transport::begin_hop(exchange& next) {
     if (longer == nullptr) std::abort(); // out of memory
     list = longer;
   };
+  if (!next.request_headers.has("Accept-Encoding"))
+    add(fmt::format("Accept-Encoding: {}", content_decoder::accepted));
   std::string cookies;
   if (next.jar) cookies = next.jar->header_for(next.target, clock_.now_ms());
   if (!cookies.empty())
@@ -567,15 +613,49 @@ bool curl_transport::begin_hop(exchange& next) {
            fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
     return false;
   }
+  next.on_lane = true;
   limit_idle_connections(*next.lane);
   return true;
 }
 
 void curl_transport::finish_hop(exchange& hop, CURLcode code) {
-  auto* easy = hop.easy.get();
   if (hop.is_first) watch_connection(hop); // before the lane forgets which one it was
-  hop.lane->remove(easy);
+  leave_lane(hop);
   limit_idle_connections(*hop.lane);
+  if (code == CURLE_OK && hop.decoder && hop.decoder->has_more()) return; // it has its turn in `decoding_`
+  std::erase(decoding_, &hop);
+  conclude(hop, code);
+}
+
+void curl_transport::leave_lane(exchange& on) {
+  if (std::exchange(on.on_lane, false)) on.lane->remove(on.easy.get());
+}
+
+void curl_transport::decode_soon() {
+  if (decoding_.empty() || std::exchange(decode_posted_, true)) return;
+  asio::post(loop_, [this] {
+    decode_posted_ = false;
+    decode_some();
+    decode_soon();
+  });
+}
+
+/// One slice of one body, and the loop looks at everything else before the next: what unfolds into very much
+/// is not to keep others from their turn.
+void curl_transport::decode_some() {
+  if (decoding_.empty()) return;
+  auto& on = *decoding_.front();
+  decoding_.pop_front();
+  auto code = decode_slice(on) ? CURLE_OK : CURLE_WRITE_ERROR;
+  if (!on.on_lane && code == CURLE_OK && steady_clock::now() > on.give_up_at) code = CURLE_OPERATION_TIMEDOUT;
+  if (code == CURLE_OK && on.decoder->has_more()) return decoding_.push_back(&on);
+  if (!on.on_lane) return conclude(on, code);                                  // all of it has come
+  if (code == CURLE_OK) code = curl_easy_pause(on.easy.get(), CURLPAUSE_CONT); // calls `on_body`
+  if (code != CURLE_OK) finish_hop(on, code);
+}
+
+void curl_transport::conclude(exchange& hop, CURLcode code) {
+  auto* easy = hop.easy.get();
   if (hop.connection == connection_state::stale) {
     hop.needs_fresh = true; // the next one may be the same
     begin_hop(hop);
@@ -608,6 +688,14 @@ void curl_transport::finish_hop(exchange& hop, CURLcode code) {
       if (follow_redirect(hop)) begin_hop(hop);
       return;
     }
+    if (hop.decoder && !hop.decoder->is_whole())
+      return finish(hop,
+                    unexpected<fetch_error>(
+                        fetch_error{fetch_errc::network_error,
+                                    fmt::format("{} {}: the response's body ended within its content coding",
+                                                hop.method, hop.target.origin()),
+                                    sent_state::yes, 0}),
+                    true);
     std::string body;
     if (hop.body_bytes <= settings_.max_inline_bytes)
       body = hop.body.take();

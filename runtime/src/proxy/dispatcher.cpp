@@ -199,6 +199,7 @@ void dispatcher::wait(job& next) {
 // --- going out ---------------------------------------------------------------------------------------------
 
 void dispatcher::pump() {
+  let_suspects_wait();
   while (in_flight_ < core_.settings.max_in_flight && !core_.is_disk_behind()) { // the next tick looks again
     auto id = ready_.take(now_ms());
     if (!id) break;
@@ -212,6 +213,12 @@ void dispatcher::send(job& next) {
   if (const auto end_ms = next.fetch->end_ms(); end_ms != 0 && end_ms <= now_ms()) {
     stay(next);
     return end(next, nullptr);
+  }
+  if (next.lost_workers > 0 && std::none_of(workers_.begin(), workers_.end(), [&](const worker_slot& each) {
+        return places_for_suspects(each, next) > 0;
+      })) {
+    stay(next);
+    return set_apart(next);
   }
   if (follows(next)) return stay(next);
   switch (gates_.admit(next.origin, now_ms())) {
@@ -299,14 +306,20 @@ void dispatcher::assign(job& next) {
     jar = jars_.share(std::move(*bytes));
   }
   auto least =
-      std::min_element(workers_.begin(), workers_.end(), [](const worker_slot& a, const worker_slot& b) {
-        return a.in_flight.size() < b.in_flight.size();
+      std::min_element(workers_.begin(), workers_.end(), [&](const worker_slot& a, const worker_slot& b) {
+        const bool fits_a = next.lost_workers == 0 || places_for_suspects(a, next) > 0;
+        const bool fits_b = next.lost_workers == 0 || places_for_suspects(b, next) > 0;
+        return fits_a != fits_b ? fits_a : a.in_flight.size() < b.in_flight.size();
       });
   next.worker = static_cast<std::size_t>(least - workers_.begin());
   next.token = next_token_++;
   next.assigned_at = steady_clock::now();
   by_token_.emplace(next.token, next.fetch->id);
   least->in_flight.insert(next.fetch->id);
+  if (next.lost_workers > 0) {
+    least->suspects.insert(next.fetch->id);
+    least->has_lone_suspect = next.lost_workers > 1;
+  }
   auto timeout = milliseconds(next.fetch->timeout_ms);
   next.rest = milliseconds(0);
   if (const auto end = next.fetch->end_ms(); end != 0 && milliseconds(end - now_ms()) <= timeout)
@@ -419,7 +432,10 @@ void dispatcher::leave_worker(job& over) {
   over.last_attempt =
       std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - over.assigned_at);
   by_token_.erase(over.token);
-  workers_[over.worker].in_flight.erase(over.fetch->id);
+  auto& slot = workers_[over.worker];
+  slot.in_flight.erase(over.fetch->id);
+  if (slot.suspects.erase(over.fetch->id) != 0) ++suspects_cleared_;
+  slot.has_lone_suspect = slot.has_lone_suspect && !slot.suspects.empty();
   core_.counts.in_flight_fetches.sub();
   core_.origins.note(over.origin, [](origin_stats& of) { --of.in_flight; });
   give_places_back(over);
@@ -681,6 +697,7 @@ void dispatcher::replace_worker(std::size_t index, std::string_view why) {
   cancellations_[index].clear();
   for (auto id : lost)
     give_back(window_.at(id), why);
+  suspects_cleared_ = 0;
   pump();
 }
 

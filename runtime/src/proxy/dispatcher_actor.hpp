@@ -42,6 +42,8 @@ private:
   struct worker_slot {
     proxy_worker worker;
     std::set<std::uint64_t> in_flight; ///< fetch ids
+    std::set<std::uint64_t> suspects;  ///< of those, what was with a worker that was lost
+    bool has_lone_suspect = false;     ///< beside which no other goes
   };
 
   // Coming in.
@@ -112,6 +114,9 @@ private:
   sent_state sent_before(const fetch_message& fetch) const;
   void end_some_aborted();
   void give_back(job& lost, std::string_view why);
+  std::size_t places_for_suspects(const worker_slot& of, const job& next) const;
+  void set_apart(job& suspect);
+  void let_suspects_wait();
 
   // Watching.
   void rename(binding_renamed& what);
@@ -144,6 +149,9 @@ private:
   std::uint64_t next_token_ = 1;
   std::uint64_t next_generation_ = 1;
   std::size_t in_flight_ = 0;
+  std::set<std::pair<std::uint32_t, std::uint64_t>>
+      apart_;                         ///< suspects that wait for a place: lost workers, id
+  std::size_t suspects_cleared_ = 0;  ///< since a worker was lost
   std::int64_t next_deadline_ms_ = 0; ///< the first tick looks for it
   std::int64_t next_tick_ms_ = never;
   std::int64_t next_purge_ms_ = 0;          ///< of old aborts

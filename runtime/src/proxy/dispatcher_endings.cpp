@@ -450,6 +450,42 @@ void dispatcher::end(job& late, const std::string* abort_reason) {
   }
 }
 
+/// One of those that were with a worker when it was lost may be why it was. They come back a few at a time,
+/// and more while all goes well; those that were lost twice one by one. So others are seldom with the culprit
+/// again.
+std::size_t dispatcher::places_for_suspects(const worker_slot& of, const job& next) const {
+  constexpr std::size_t well_for_one_more = 8;
+  const auto most =
+      next.lost_workers > 1 || of.has_lone_suspect ? 1 : 1 + suspects_cleared_ / well_for_one_more;
+  return most - std::min(most, of.suspects.size());
+}
+
+/// It waits for a place among the suspects of some worker.
+void dispatcher::set_apart(job& suspect) {
+  suspect.state = job_state::waiting;
+  apart_.emplace(suspect.lost_workers, suspect.fetch->id);
+}
+
+/// As many as there are places, or about: who finds none is set apart again when it is its turn.
+void dispatcher::let_suspects_wait() {
+  std::vector<std::uint64_t> next;
+  for (auto at = apart_.begin(); at != apart_.end();) {
+    auto found = window_.find(at->second);
+    const bool is_there = found != window_.end() && found->second.state == job_state::waiting &&
+                          found->second.lost_workers == at->first;
+    if (is_there) {
+      std::size_t places = 0;
+      for (const auto& slot : workers_)
+        places += places_for_suspects(slot, found->second);
+      if (places <= next.size()) break;
+      next.push_back(at->second);
+    }
+    at = apart_.erase(at); // it has ended meanwhile, if it is not there
+  }
+  for (auto id : next)
+    wait(window_.at(id));
+}
+
 /// A worker was lost with it. That is no failure of the fetch and costs it no retry; but one that takes every
 /// worker down with it is given up on.
 void dispatcher::give_back(job& lost, std::string_view why) {
@@ -460,7 +496,7 @@ void dispatcher::give_back(job& lost, std::string_view why) {
     core_.origins.note(lost.origin, [](origin_stats& of) { ++of.retries; });
     core_.observe(&fetch_observer::retried, *lost.fetch, nullptr, lost.last_attempt);
     land(lost, nullptr);
-    return wait(lost);
+    return set_apart(lost);
   }
   ++lost.fetch->attempts;
   store_error(lost, fetch_errc::fetch_failed, fmt::format("the worker that had the fetch was lost: {}", why),

@@ -21,7 +21,11 @@ expected<response_head::line_kind> response_head::take(std::string_view line, st
   const auto text = without_line_end(line);
   const bool begins =
       !open_ && !final_ && text.starts_with("HTTP/"); // the last response counts, not a 100 before it
-  if (begins) *this = {};
+  if (begins) {
+    const auto before = bytes_; // interim responses without end are not to be looked at without end
+    *this = {};
+    bytes_ = before;
+  }
   bytes_ += line.size();
   if (bytes_ > max_bytes)
     return fail(errc::too_large,

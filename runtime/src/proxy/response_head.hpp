@@ -28,7 +28,8 @@ public:
     other,
   };
 
-  /// Errors: `too_large` when the lines of this response, its trailers included, have more than `max_bytes`;
+  /// Errors: `too_large` when the lines of this response, its trailers and all interim responses before it
+  /// included, have more than `max_bytes`;
   /// `invalid_header` for what is no status line where one belongs (RFC 9112 section 4), for what is no field
   /// or one that RFC 9110 forbids, and for a Content-Length that says nothing, or two things (RFC 9112
   /// section 6.3). The response is then to be given up.
