@@ -342,12 +342,55 @@ TEST_CASE("R24: a watermark that is behind, or not there, refuses nothing") {
 TEST_CASE("R24: a database that is gone while its watermark is there is reported, and no other one is made") {
   const written_store store;
   const auto copy = store.with_log(store.log);
-  fs::remove(copy / "CURRENT");
+  for (const auto& each : fs::directory_iterator(copy))
+    if (each.is_regular_file() && each.path().filename() != "dormouse.watermark") fs::remove(each.path());
   const auto found = open_and_read(copy);
   REQUIRE(!found);
   CHECK(found.error().code == errc::corrupt);
   CHECK(contains(found.error().message, "60 acknowledged commits"));
   CHECK(!fs::exists(copy / "CURRENT"));
+}
+
+TEST_CASE("R24: a list of tables that lacks one is reported, and the table is not deleted") {
+  const written_store store; // one table, that the first open makes of the log
+  value_or_throw(open_rocksdb(settings_for(store.directory)));
+  {
+    auto engine = value_or_throw(open_rocksdb(settings_for(store.directory)));
+    const write_set more{{"Z", "behind the table, in the log"}};
+    const write_set* sets[] = {&more};
+    value_or_throw(engine->write(sets));
+  }
+  const auto files_of = [](const fs::path& directory, const std::string& kind) {
+    std::vector<fs::path> out;
+    for (const auto& each : fs::directory_iterator(directory))
+      if (each.path().extension() == kind || each.path().filename().string().starts_with(kind))
+        out.push_back(each.path());
+    return out;
+  };
+  REQUIRE(files_of(store.directory, ".sst").size() == 1);
+  const auto whole = value_or_throw(open_and_read(store.with_log(read(log_of(store.directory)))));
+  REQUIRE(whole.size() == store.after.back().size() + 1);
+  const auto manifest = files_of(store.directory, "MANIFEST-").at(0).filename();
+  const auto bytes = read(store.directory / manifest);
+  int refused = 0;
+  for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
+    CAPTURE(cut);
+    const auto copy = store.with_log(read(log_of(store.directory)));
+    fs::resize_file(copy / manifest, cut);
+    const auto found = open_and_read(copy);
+    if (found) {
+      CHECK((*found == whole));
+      continue;
+    }
+    ++refused;
+    CHECK(found.error().code == errc::corrupt);
+    CHECK_MESSAGE(contains(found.error().message, copy.string()), found.error().message);
+    CHECK(files_of(copy, ".sst").size() == 1);
+    const auto repaired = repair_store(settings_for(copy), 1, missing_commits::refuse);
+    CHECK(!repaired);
+    CHECK(files_of(copy, ".sst").size() == 1);
+  }
+  CHECK(refused > 0);
 }
 
 TEST_CASE("R24: an id is not given out twice, also if the log lost the row of the epoch") {

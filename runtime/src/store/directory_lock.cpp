@@ -85,7 +85,11 @@ expected<directory_lock> directory_lock::take(const std::filesystem::path& direc
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (descriptor < 0) return unusable(file, "opened", errno);
     directory_lock lock(descriptor);
-    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
+    lock.folder_ = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool is_taken =
+        lock.folder_ >= 0 && ::flock(lock.folder_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (is_taken) errno = EWOULDBLOCK;
+    if (!is_taken && ::flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
       if (is_still_there(descriptor, file)) {
         sign(descriptor);
         return lock;
@@ -106,13 +110,15 @@ expected<directory_lock> directory_lock::take(const std::filesystem::path& direc
 }
 
 directory_lock::directory_lock(directory_lock&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : descriptor_(std::exchange(other.descriptor_, -1)), folder_(std::exchange(other.folder_, -1)) {}
 
 /// Unlocked by hand: a child process that was forked meanwhile has the descriptor too.
 directory_lock::~directory_lock() {
-  if (descriptor_ < 0) return;
-  ::flock(descriptor_, LOCK_UN);
-  ::close(descriptor_);
+  for (const int each : {folder_, descriptor_}) {
+    if (each < 0) continue;
+    ::flock(each, LOCK_UN);
+    ::close(each);
+  }
 }
 
 } // namespace dormouse

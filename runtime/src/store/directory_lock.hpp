@@ -6,7 +6,8 @@
 /// This one is `flock` on the file `dormouse.lock` in the directory. The kernel keeps it by device and inode,
 /// so whichever way leads there (`/x/d/`, `/x/./d`, a symbolic link, a second mount), it is one lock; and it
 /// belongs to one opening of the file, so a second one in the same process is refused as well. It ends with
-/// the process, however that ends. The file stays, and says who had it last.
+/// the process, however that ends. The file stays, and says who had it last. Should somebody remove it, the
+/// lock of the directory itself, which is taken too, still holds.
 
 #include <dormouse/serialization/error.hpp>
 
@@ -34,6 +35,7 @@ private:
   explicit directory_lock(int descriptor) : descriptor_(descriptor) {}
 
   int descriptor_;
+  int folder_ = -1; ///< the directory, locked too; -1: its file system has no such locks
 };
 
 } // namespace dormouse

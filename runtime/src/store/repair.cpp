@@ -16,6 +16,8 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
+#include <rocksdb/metadata.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
@@ -25,6 +27,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace dormouse {
 namespace {
@@ -77,12 +80,24 @@ expected<void> name_manifest(const fs::path& in) {
   return fail(errc::storage_error, fmt::format("'{}' cannot be written", (in / "CURRENT").string()));
 }
 
-/// A damaged filter makes the table that it is in unreadable, and nobody needs it to read all rows.
+/// A damaged filter makes the table that it is in unreadable. Without filters the table can be read; but
+/// they also say which rows are not in a damaged block, so that older ones in other tables are the newest.
 std::shared_ptr<rocksdb::TableFactory> without_filters(const rocksdb::Options& options) {
   auto table = *options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
   table.filter_policy.reset();
   table.partition_filters = false;
   return std::shared_ptr<rocksdb::TableFactory>(rocksdb::NewBlockBasedTableFactory(table));
+}
+
+bool has_damaged_filter(rocksdb::DB& db, const rocksdb::Options& options) {
+  auto bare = options;
+  bare.table_factory = without_filters(options);
+  std::vector<rocksdb::LiveFileMetaData> live;
+  db.GetLiveFilesMetaData(&live);
+  return std::any_of(live.begin(), live.end(), [&](const auto& each) {
+    const auto path = each.db_path + each.name;
+    return !rocksdb::SstFileReader(options).Open(path).ok() && rocksdb::SstFileReader(bare).Open(path).ok();
+  });
 }
 
 std::string why_not_given_up(const fs::path& directory, const repair_report& what) {
@@ -208,11 +223,20 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
     const auto env = rocksdb::NewCompositeEnv(with_bad_sectors(settings.files, std::chrono::milliseconds(0)));
     auto options = rocksdb_options(settings);
     options.env = env.get();
-    options.table_factory = without_filters(options);
     options.info_log = make_rocksdb_log(settings.log); // RocksDB's own aborts the process on a full disk
     auto damaged = open_copy(options, work);
+    if (damaged && has_damaged_filter(*damaged->db, options)) {
+      damaged->db.reset();
+      options.table_factory = without_filters(options);
+      damaged = open_copy(options, work);
+    }
     if (!damaged) return unexpected<error>(damaged.error());
     const auto old_mark = watermark::open(work); // damaged itself, it tells nothing
+    if (const auto& before = damaged->check->commits_before())
+      if (auto whole = commit_number::check_tables(*damaged->db, *before); !whole)
+        return fail(errc::corrupt, fmt::format("the store in '{}' cannot be repaired; a backup is what can "
+                                               "bring it back: {}",
+                                               directory.string(), whole.error().message));
     const auto last = commit_number::read(*damaged->db).value_or(0);
     if (old_mark) report.missing_commits = old_mark->commits() - std::min(last, old_mark->commits());
     report.log_was_cut = damaged->log_was_cut || report.missing_commits.value_or(1) != 0;

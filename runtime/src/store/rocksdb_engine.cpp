@@ -1,6 +1,7 @@
 #include "store/rocksdb_engine.hpp"
 
 #include "store/commit_number.hpp"
+#include "store/deferred_deletions.hpp"
 #include "store/directory_lock.hpp"
 #include "store/file_size_signal.hpp"
 #include "store/keys.hpp"
@@ -29,7 +30,8 @@ public:
         watermark_(std::move(mark)),
         check_(std::move(check)),
         db_(std::move(db)),
-        last_commit_(last_commit) {}
+        last_commit_(last_commit),
+        last_written_(last_commit) {}
 
   expected<std::optional<std::string>> get(std::string_view key) override { return db_->get(key); }
 
@@ -47,10 +49,12 @@ public:
     }
     // A number is used once, also if the write fails.
     last_commit_ += sets.size();
-    batch_.Put(keys::last_commit(), commit_number::encode(last_commit_));
+    batch_.Put(keys::last_commit(), commit_number::encode(last_commit_, last_written_));
     auto written = db_->write(batch_);
-    if (written) watermark_.note_commits(last_commit_);
-    return written;
+    if (!written) return written;
+    last_written_ = last_commit_;
+    watermark_.note_commits(last_commit_);
+    return {};
   }
 
   std::unique_ptr<row_cursor> scan(std::string_view from, std::string_view to) override {
@@ -66,8 +70,9 @@ private:
   watermark watermark_;
   std::unique_ptr<wal_check> check_; ///< the options of the first opening refer to it
   std::unique_ptr<reopening_db> db_;
-  rocksdb::WriteBatch batch_; ///< one writer: kept for its capacity
-  std::uint64_t last_commit_; ///< its number
+  rocksdb::WriteBatch batch_;  ///< one writer: kept for its capacity
+  std::uint64_t last_commit_;  ///< its number
+  std::uint64_t last_written_; ///< the number of the last one that has not failed
 };
 
 /// Why the database does not open.
@@ -110,6 +115,10 @@ public:
       return refuse({errc::corrupt, fmt::format("the log of the store in '{}' is damaged: {}",
                                                 directory_.string(), *problem)});
     if (!status.ok()) return status;
+    if (const auto& before = check_->commits_before())
+      if (const auto whole = commit_number::check_tables(*db, *before); !whole)
+        return refuse({errc::corrupt,
+                       fmt::format("the store in '{}': {}", directory_.string(), whole.error().message)});
     const auto number = commit_number::read(*db);
     if (!number) return refuse(number.error());
     if (*number < mark_.commits()) return refuse(lost_commits(directory_, *number, mark_.commits()).value());
@@ -196,15 +205,17 @@ expected<std::unique_ptr<storage_engine>> open_rocksdb(const rocksdb_settings& s
     if (mark->commits() != 0) return lost_commits(*directory, 0, mark->commits());
   }
   ignore_file_size_signal();
+  const auto files =
+      std::make_shared<deferred_deletions>(with_bad_sectors(settings.files, settings.bad_sector_patience));
   checked_opening first(*directory, *mark);
   std::unique_ptr<reopening_db> db;
   const auto status =
-      reopening_db::open({directory->string(), rocksdb_options(settings),
-                          with_bad_sectors(settings.files, settings.bad_sector_patience), settings.log},
-                         db, [&first](const rocksdb::Options& options, std::unique_ptr<rocksdb::DB>& out) {
+      reopening_db::open({directory->string(), rocksdb_options(settings), files, settings.log}, db,
+                         [&first](const rocksdb::Options& options, std::unique_ptr<rocksdb::DB>& out) {
                            return first.open(options, out);
                          });
   if (!status.ok()) return unexpected<error>(first.why(status));
+  files->carry_out();
   return std::make_unique<rocksdb_engine>(std::move(*lock), std::move(*mark), first.take_check(),
                                           std::move(db), first.last_commit());
 }

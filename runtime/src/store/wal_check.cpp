@@ -1,5 +1,8 @@
 #include "store/wal_check.hpp"
 
+#include "store/commit_number.hpp"
+#include "store/keys.hpp"
+
 #include <fmt/format.h>
 #include <rocksdb/write_batch.h>
 
@@ -23,6 +26,23 @@ std::uint64_t little_endian(std::string_view bytes) {
   return value;
 }
 
+/// What the batch says of the one before it.
+std::optional<std::uint64_t> before_of(const rocksdb::WriteBatch& batch) {
+  struct finder final : rocksdb::WriteBatch::Handler {
+    rocksdb::Status PutCF(std::uint32_t, const rocksdb::Slice& key, const rocksdb::Slice& value) override {
+      if (key.ToStringView() == keys::last_commit())
+        if (const auto found = commit_number::decode(value.ToStringView())) before = found->before;
+      return rocksdb::Status::OK();
+    }
+    rocksdb::Status DeleteCF(std::uint32_t, const rocksdb::Slice&) override { return rocksdb::Status::OK(); }
+    rocksdb::Status DeleteRangeCF(std::uint32_t, const rocksdb::Slice&, const rocksdb::Slice&) override {
+      return rocksdb::Status::OK();
+    }
+    std::optional<std::uint64_t> before;
+  } found;
+  return batch.Iterate(&found).ok() ? found.before : std::nullopt;
+}
+
 std::string name_of_log(std::uint64_t log) { return fmt::format("{:06}.log", log); }
 
 } // namespace
@@ -35,6 +55,7 @@ rocksdb::WalFilter::WalProcessingOption wal_check::LogRecordFound(unsigned long 
   const std::string_view record = batch.Data();
   if (record.size() < batch_header_bytes)
     return WalProcessingOption::kContinueProcessing; // RocksDB's to report
+  if (log_ == 0) commits_before_ = before_of(batch);
   if (log_number != log_) begin_log(log_number, record);
   const auto sequence = little_endian(record.substr(0, 8));
   if (!problem_ && next_sequence_ != 0 && sequence > next_sequence_)

@@ -31,6 +31,9 @@ public:
   /// What is wrong with the log, naming the file.
   const std::optional<std::string>& problem() const noexcept { return problem_; }
 
+  /// The commit that was there before the first record; nothing if it does not say.
+  const std::optional<std::uint64_t>& commits_before() const noexcept { return commits_before_; }
+
   /// Whether there was anything to replay.
   bool has_records() const noexcept { return log_ != 0; }
 
@@ -45,8 +48,9 @@ private:
   std::filesystem::path directory_;
   damaged_log at_damage_;
   std::optional<std::string> problem_;
-  std::uint64_t log_ = 0;           ///< the number of the current one
-  bool recycled_ = false;           ///< written by an earlier version, over the file of an older log
+  std::uint64_t log_ = 0; ///< the number of the current one
+  bool recycled_ = false; ///< written by an earlier version, over the file of an older log
+  std::optional<std::uint64_t> commits_before_;
   std::uint64_t next_sequence_ = 0; ///< of the next record; 0: not known
 };
 
