@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 namespace dormouse::test::schedule_test {
 
 using namespace std::chrono_literals;
@@ -65,6 +67,18 @@ TEST_CASE("a schedule is at most 100 years ahead, however the time is given") {
         when(std::chrono::time_point<system_clock, std::chrono::hours>::max()),
         when(every(std::chrono::hours::max()))})
     CHECK(refusal(each).find("more than 36525 days ahead") != std::string::npos);
+}
+
+TEST_CASE("R12: an interval of nothing, and what is not a number, are refused and not once") {
+  constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
+  using seconds = std::chrono::duration<double>;
+  for (const auto& none : {every(0s), every(-1s), every(-1ns), every(seconds(-0.5))})
+    CHECK(refusal(none).find("the interval of every() is 0 or less") != std::string::npos);
+  CHECK(refusal(every(seconds(nan))).find("not a number") != std::string::npos);
+  CHECK(refusal(seconds(nan)).find("not a number") != std::string::npos);
+  CHECK(refusal(std::chrono::time_point<system_clock, seconds>(seconds(nan))).find("not a number") !=
+        std::string::npos);
+  CHECK(described(every(1ns)).interval_ms == 1); // rounded up; the runtime has a limit of its own
 }
 
 } // namespace dormouse::test::schedule_test
