@@ -36,6 +36,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -253,15 +254,33 @@ template <class Message, class What> void tell_dispatcher(runtime_core& core, Wh
   done.wait();
 }
 
+/// That no two classes claim a name, new or old, those that are defined together among them.
+void check_old_names(const runtime_core& core, const std::vector<const class_descriptor*>& fresh) {
+  std::map<std::string_view, const class_descriptor*> claimed;
+  for (const auto* type : fresh)
+    claimed.emplace(type->binding, type);
+  for (const auto* type : fresh)
+    for (auto old : type->old_bindings) {
+      if (core.find_class(old) != nullptr)
+        throw failure({errc::invalid_binding,
+                       fmt::format("binding '{}', the old name of '{}', is defined by another class", old,
+                                   type->binding)});
+      if (core.was_renamed(old))
+        throw failure({errc::invalid_binding,
+                       fmt::format("binding '{}', an old name of '{}', is an old name of another class that "
+                                   "is defined",
+                                   old, type->binding)});
+      const auto [found, is_first] = claimed.emplace(old, type);
+      if (!is_first && found->second != type)
+        throw failure({errc::invalid_binding,
+                       fmt::format("binding '{}', an old name of '{}', is a name of '{}' too, which is "
+                                   "defined with it",
+                                   old, type->binding, found->second->binding)});
+    }
+}
+
 /// Before the class is defined, so that no object of it is awake and none is looked for.
 void rename_objects(runtime_core& core, const class_descriptor& type) {
-  for (auto old : type.old_bindings) {
-    if (core.find_class(old) != nullptr)
-      throw failure({errc::invalid_binding,
-                     fmt::format("binding '{}', the old name of '{}', is defined by another class", old,
-                                 type.binding)});
-    value_or_throw(check_renaming(*core.store, old, type.binding));
-  }
   tell_dispatcher<binding_renamed>(core, &type);
   for (auto old : type.old_bindings)
     value_or_throw(move_objects(*core.store, old, type.binding));
@@ -485,6 +504,10 @@ void runtime::define(std::initializer_list<const class_descriptor*> types) {
   if (fresh.empty()) return;
   if (self_->stopped) throw failure({errc::stopped, "the runtime has stopped"});
   std::lock_guard defining(core.defining);
+  check_old_names(core, fresh);
+  for (const auto* type : fresh) // all before the first object is moved
+    for (auto old : type->old_bindings)
+      value_or_throw(check_renaming(*core.store, old, type->binding));
   for (const auto* type : fresh)
     if (!type->old_bindings.empty()) rename_objects(core, *type);
   tell_dispatcher<classes_defined>(core, fresh);
