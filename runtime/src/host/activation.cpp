@@ -270,8 +270,9 @@ void activation::set_aside(const envelope_ptr& what) {
   }
   turn_commit::consequences then;
   then.handled = what;
-  object_.commit(std::move(then),
-                 quarantine(core_, entry_.where, what->firing->row, why, std::move(record.history)));
+  object_.schedules().failed(
+      what->firing->row, quarantine(core_, entry_.where, what->firing->row, why, std::move(record.history)));
+  object_.commit(std::move(then));
   finished(what);
 }
 
@@ -398,8 +399,9 @@ bool activation::is_held(const envelope& what) {
   return !row || !*row || !(*row)->method.starts_with('#');
 }
 
-/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is
-/// in memory until then.
+/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own. By way of the
+/// object's book, for the object may be awake, and its next turn may cancel the schedule before that is
+/// durable.
 void activation::fail_firing(const envelope_ptr& what, const error& why) {
   auto& due = *what->firing;
   if (due.row.method.empty()) { // the object could not be made ready
@@ -411,7 +413,8 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   }
   turn_commit::consequences then;
   then.handled = what;
-  object_.commit(std::move(then), after_failure(core_, entry_.where, due.row, why));
+  object_.schedules().failed(due.row, after_failure(core_, entry_.where, due.row, why));
+  object_.commit(std::move(then));
   finished(what);
 }
 
@@ -763,7 +766,7 @@ void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
     (void)is_wanted(
         object_.schedules(),
         *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
-  auto letter = bury(core_, entry_.where, *what, why, of);
+  auto letter = bury(core_, entry_.where, object_.schedules(), *what, why, of);
   if (!letter) return hold_back(what);
   if (!*letter) return finished(what);
   turn_commit::consequences then;

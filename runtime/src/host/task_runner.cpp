@@ -407,7 +407,8 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     forget.method = runtime_methods::forget_task.name;
     forget.arguments = encode(number);
     forget.tick_ms = forget.due_ms = record.ended_ms + core_.settings.task_results_kept_for.count();
-    in_turn.enqueue_own_schedule(std::move(forget));
+    if (auto kept = in_turn.enqueue_own_schedule(std::move(forget)); !kept)
+      return unexpected<error>(kept.error());
   } else {
     effects_.writes.push_back({keys::task(run.id()), std::nullopt});
   }
