@@ -701,4 +701,65 @@ TEST_CASE_FIXTURE(
   CHECK(disk(directory.path()).count('D') == 0);
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "R6: behind a clock that was set ten years ahead and back, what recurs comes back to "
+                  "the present") {
+  const auto began = clock->now();
+  value_of(object("a").call<&alarm_clock::repeat>(std::string("hourly"), std::int64_t{3'600'000}, false));
+  value_of(object("b").call<&alarm_clock::by_cron>(std::string("daily"), std::string("0 12 * * *"),
+                                                   std::string("UTC")));
+  advance(24h * 3'653);
+  REQUIRE(rang(1, "a"));
+  REQUIRE(rang(1, "b"));
+  SUBCASE("under a running program") { clock->set(began); }
+  SUBCASE("while none runs") {
+    running.reset();
+    clock->set(began);
+    start();
+  }
+  const auto due = [&](const std::string& id) {
+    const auto all = pending(id);
+    return all.empty() ? std::int64_t{0} : std::stoll(all[0].substr(std::string("|on_ring|").size()));
+  };
+  REQUIRE(eventually([&] { return due("a") == in_ms(began + 1h); }));
+  REQUIRE(eventually([&] { return due("b") <= in_ms(began + 24h); }));
+  CHECK(rings("a").size() == 1); // to come back is no tick
+  advance(1h);
+  CHECK(rang(2, "a"));
+  CHECK(rings("a")[1].tick_ms == in_ms(began + 1h));
+  advance(23h);
+  CHECK(rang(2, "b"));
+  CHECK(running->stats().schedules == 2);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R3: a schedule that is cancelled before its failure is durable leaves no row, and is "
+                  "counted once") {
+  running.reset();
+  schedule_message row;
+  row.id.number = 7;
+  row.method = "was_renamed";
+  row.tick_ms = row.due_ms = 5;
+  const auto key = keys::schedule({"ALARM", "a"}, row.id);
+  disk(directory.path())
+      .put_all({{key, seal_value(frame_type::schedule, row)}, {keys::due(row.due_ms, row.id.number), key}});
+  valve->hold_writes([](const write_op& op) { return op.key.front() == 'H'; });
+  std::future<bool> cancelled;
+  std::future<std::vector<ring>> read;
+  {
+    gate::closing held(valve->writes);
+    start();
+    REQUIRE(eventually([&] { return valve->writes.waiting() == 1; })); // that it failed
+    cancelled = object().call<&alarm_clock::cancel>(schedule_id{7, {}});
+    read = object().call<&alarm_clock::rings>();
+    REQUIRE(eventually([&] { return running->stats().reads == 1; })); // behind the turn that cancels
+  }
+  CHECK(value_of(std::move(cancelled)));
+  CHECK(value_of(std::move(read)).empty());
+  CHECK(running->stats().schedules == 0);
+  running.reset();
+  CHECK(disk(directory.path()).count('H') == 0);
+  CHECK(disk(directory.path()).count('W') == 0);
+}
+
 } // namespace dormouse::test::schedules_test

@@ -5,6 +5,7 @@
 #include "host/late_results.hpp"
 #include "host/ready_gate.hpp"
 #include "proxy/fetch_commit.hpp"
+#include "schedule/next_tick.hpp"
 
 #include <dormouse/actors/runtime_methods.hpp>
 #include <dormouse/runtime/caf.hpp>
@@ -212,7 +213,8 @@ void activation::process(envelope_ptr what) {
           return finished(what);
         }
         due.row = std::move(**row);
-        if (due.row.method == call_methods::forget) // nor for what is none of its business
+        if (due.row.method == call_methods::forget || // nor for what is none of its business
+            tick_of_the_present(due.row, core_.clock->now_ms()))
           return run_firing(what);
       }
   }
@@ -334,6 +336,10 @@ void activation::run_firing(const envelope_ptr& what) {
       return finished(what);
     }
     due.row = std::move(**row);
+  }
+  if (const auto tick = tick_of_the_present(due.row, core_.clock->now_ms())) {
+    object_.schedules().postpone(due.row, *tick);
+    return commit_handled(what, {});
   }
   what->arguments = due.row.arguments;
   if (core_.suspects.deaths(key_of(entry_.where, *what)) >= core_.settings.max_deaths) return set_aside(what);

@@ -34,6 +34,14 @@ expected<std::optional<std::int64_t>> next_tick(const schedule_message& what, st
   return std::chrono::duration_cast<milliseconds>(next->time_since_epoch()).count();
 }
 
+std::optional<std::int64_t> tick_of_the_present(const schedule_message& what, std::int64_t now_ms) {
+  if (what.due_ms <= now_ms || what.tick_ms <= now_ms) return std::nullopt;
+  auto from_now = what;
+  from_now.tick_ms = now_ms;
+  const auto next = next_tick(from_now, now_ms);
+  return next && *next && **next < what.tick_ms ? *next : std::nullopt;
+}
+
 std::chrono::milliseconds firing_back_off(std::uint64_t seed, std::uint64_t number, std::size_t failures) {
   const auto doublings = std::clamp<std::size_t>(failures, 1, max_firing_retries) - 1;
   const auto base = std::int64_t{2'000} << doublings;

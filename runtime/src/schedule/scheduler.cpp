@@ -3,6 +3,7 @@
 #include "host/runtime_core.hpp"
 #include "proxy/fetch_commit.hpp"
 #include "schedule/due_window.hpp"
+#include "schedule/next_tick.hpp"
 #include "store/unread_ranges.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -20,6 +21,12 @@ using std::chrono::milliseconds;
 
 /// The wall clock may be set: nothing is slept through for longer.
 constexpr std::int64_t longest_sleep_ms = 200;
+
+/// The clock was set back, if it goes back by more.
+constexpr std::int64_t set_back_ms = 1'000;
+
+/// Each of them is looked up.
+constexpr std::size_t ahead_per_look = 1'000;
 
 /// The place of a firing in the window.
 class firing_place final : public held_place {
@@ -86,17 +93,45 @@ private:
       if (window_.over(row)) core_.counts.firing_schedules.sub();
     for (const auto& binding : told.defined)
       window_.defined(binding);
+    const auto now = core_.clock->now_ms();
+    if (!told.defined.empty() || now + set_back_ms < latest_ms_) ahead_from_ = keys::due(now + 1, 0);
+    latest_ms_ = now;
     if (told.earliest) window_.written(*told.earliest);
     if (core_.stopping.load(std::memory_order_relaxed)) return;
     look_again();
     const bool is_full = core_.counts.pending_messages.get() >=
                          core_.settings.max_pending_messages; // what waits with its objects among them
     const bool more = !is_full && window_.read(core_.clock->now_ms());
-    if (count_some() || more)
+    const bool more_ahead = !is_full && look_ahead();
+    if (count_some() || more || more_ahead)
       send(this, scheduler_look{});
     else
       sleep(is_full ? 0 : std::min({window_.next_ms(), unread_.next_ms(), uncounted_.next_ms()}),
             is_full ? longest_sleep_ms : 1);
+  }
+
+  /// The clock may have been set back since, or while no process ran: what recurs comes back to the present.
+  /// The object moves its row itself. Whether there is more.
+  bool look_ahead() {
+    if (ahead_from_.empty()) return false;
+    const auto now = core_.clock->now_ms();
+    auto row = core_.store->scan_readable({ahead_from_, keys::all('W').second}, [](const key_range&) {});
+    for (std::size_t seen = 0; row->valid() && seen < ahead_per_look; row->next(), ++seen) {
+      const auto due = keys::parse_due(row->key());
+      auto of = keys::parse_schedule(row->value());
+      if (!due || !of) continue;
+      const auto to = core_.present(std::move(of->where));
+      const auto* type = core_.find_class(to->binding);
+      if (type == nullptr) continue; // looked at again when it is defined
+      of->id.number = due->number;
+      const auto what = core_.store->load_schedule(to.get(), of->id);
+      if (!what || !*what || !tick_of_the_present(**what, now)) continue;
+      auto moves = std::make_shared<envelope>();
+      moves->firing = std::make_unique<firing>(firing{std::move(of->id), due->due_ms, {}});
+      core_.deliver(to.get(), *type, std::move(moves));
+    }
+    ahead_from_ = row->valid() ? std::string(row->key()) : std::string();
+    return !ahead_from_.empty();
   }
 
   bool hand_over(const keys::due_parts& row, keys::schedule_parts of) {
@@ -193,6 +228,8 @@ private:
   std::unordered_set<std::uint64_t> counted_; ///< of the rows in `uncounted_`, those that can be read
   std::unique_ptr<row_cursor> to_count_;
   due_window window_;
+  std::int64_t latest_ms_ = 0; ///< by the clock, at the last look
+  std::string ahead_from_;     ///< where the walk over what is not due yet goes on; empty: there is none
   std::int64_t next_tick_ms_ = due_window::never;
 };
 
