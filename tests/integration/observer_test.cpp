@@ -46,6 +46,7 @@ public:
   void retried(const fetch_event& e) override { note("retried", e); }
   void stored(const fetch_event& e) override { note("stored", e); }
   void delivered(const fetch_event& e) override { note("delivered", e); }
+  void dropped(const fetch_event& e) override { note("dropped", e); }
 
   /// Those of the fetch whose URL has this in it.
   std::vector<seen_event> of(const std::string& part) const {
@@ -82,6 +83,22 @@ private:
 };
 
 using steps = std::vector<std::string>;
+
+class leaver : public durable_object {
+public:
+  void ask(std::string url) { fetch(url).then<&leaver::on_page>(); }
+  void on_page(fetch_result) {}
+  void leave() { destroy(); }
+  using methods = dormouse::methods<"LEAVER", method<"ask", &leaver::ask>,
+                                    method<"on_page", &leaver::on_page>, method<"leave", &leaver::leave>>;
+};
+
+/// A leaver of a later program, which has no continuation.
+class forgetful : public durable_object {
+public:
+  void ask(std::string) {}
+  using methods = dormouse::methods<"LEAVER", method<"ask", &forgetful::ask>>;
+};
 
 struct fixture : upstream_fixture {
   std::shared_ptr<recorder> seen = std::make_shared<recorder>();
@@ -224,6 +241,27 @@ TEST_CASE_FIXTURE(fixture, "observer: after a restart it goes on with what the f
   CHECK(delivered.method == "GET");
   CHECK(delivered.status == 200);
   CHECK(delivered.attempts == 1);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "observer: what no handler gets is dropped: of an object that was destroyed, and what "
+                  "is a dead letter") {
+  {
+    runtime running(settings());
+    running.define<leaver>();
+    const auto gone = running.get<leaver>("gone");
+    value_of(gone.call<&leaver::ask>(key("gone", "delay_ms=300").url));
+    value_of(gone.call<&leaver::leave>());
+    REQUIRE(saw("gone", {"queued", "started", "stored", "dropped"}));
+    CHECK(seen->of("/k/gone")[3].status == 200);
+    CHECK(seen->of("/k/gone")[3].object == to_string(address{"LEAVER", "gone"}));
+    value_of(running.get<leaver>("dead").call<&leaver::ask>(key("dead", "mode=hang&fail_first=1").url));
+    REQUIRE(eventually([this] { return upstream.hits("dead") == 1; }));
+  }
+  runtime running(settings());
+  running.define<forgetful>();
+  REQUIRE(saw("dead", {"queued", "started", "started", "stored", "dropped"}));
+  CHECK(running.stats().dead_letters == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "observer: a fetch from outside, and those that share a request") {

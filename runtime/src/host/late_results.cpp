@@ -72,11 +72,14 @@ late_result_commit::late_result_commit(runtime_core& core, const address& gone, 
   if (waits != nullptr && !waiting_callers::is_caller(*waits))
     waiting_object_ =
         answer_object(core, writes, std::move(rest), unexpected<error>(with_origin(why_, gone)));
+  dropped_ = std::move(what.result);
 }
 
 void late_result_commit::settle(const expected<void>& outcome) noexcept {
-  if (outcome)
-    core_.counts.late_dropped.add(); // if not, it is still in the inbox, and the next start finds it
+  if (outcome) { // if not, it is still in the inbox, and the next start finds it
+    core_.counts.late_dropped.add();
+    if (dropped_) core_.observe(&fetch_observer::dropped, *dropped_);
+  }
   for (auto& caller : callers_)
     caller->resolve(unexpected<error>(why_));
   if (outcome && waiting_object_) core_.deliver(std::move(*waiting_object_));

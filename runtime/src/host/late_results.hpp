@@ -48,6 +48,7 @@ private:
   error why_;
   std::vector<std::unique_ptr<reply_sink>> callers_; ///< who waited behind the object, if anybody
   std::optional<delivery_order> waiting_object_;     ///< the same, if it is an object
+  std::unique_ptr<result_message> dropped_;          ///< of a fetch
 };
 
 } // namespace dormouse

@@ -27,6 +27,7 @@ std::string_view name_of(void (fetch_observer::*what)(const fetch_event&)) {
          : what == &fetch_observer::started ? "fetch_observer::started"
          : what == &fetch_observer::retried ? "fetch_observer::retried"
          : what == &fetch_observer::stored  ? "fetch_observer::stored"
+         : what == &fetch_observer::dropped ? "fetch_observer::dropped"
                                             : "fetch_observer::delivered";
 }
 

@@ -140,9 +140,11 @@ void turn_commit::let_out() {
   core_.counts.turns.add();
   core_.counts.late_dropped.add(then_.is_late ? 1 : 0);
   if (!cleared_.empty()) core_.suspects.forget(cleared_);
-  if (buried_)
+  if (buried_) {
     let_out_buried();
-  else if (then_.handled && then_.handled->result) {
+    if (then_.handled && then_.handled->result)
+      core_.observe(&fetch_observer::dropped, *then_.handled->result);
+  } else if (then_.handled && then_.handled->result) {
     core_.counts.delivered.add();
     core_.observe(&fetch_observer::delivered, *then_.handled->result);
   }
