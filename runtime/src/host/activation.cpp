@@ -563,6 +563,7 @@ void activation::run_task_message(const envelope_ptr& what) {
   auto failed = what->result   ? object_.take_cookies(what->result->extra, in_turn)
                 : what->firing ? in_turn.begin_tick(what->firing->row)
                                : std::nullopt;
+  std::optional<error> refused; // of what nobody waits for
   if (!failed) {
     auto ran = expected<void>();
     if (what->result) {
@@ -582,6 +583,8 @@ void activation::run_task_message(const envelope_ptr& what) {
       ran = object_.tasks()
                 .run(in_turn, *what->method, what->arguments, what->path)
                 .map([&](task_reply answer) {
+                  if (what->method == &runtime_methods::settle_step && what->path.empty() && !answer.value)
+                    refused = error{answer.value.error().code, answer.value.error().message};
                   if (answer.later || what->path.empty()) return;
                   then.reply_path = what->path;
                   then.reply = std::move(answer.value);
@@ -602,6 +605,11 @@ void activation::run_task_message(const envelope_ptr& what) {
     in_turn.undo();
     object_.discard();
     return give_up(what, *failed, fault::disk);
+  }
+  if (!failed && refused) { // to say it again would not help
+    in_turn.undo();
+    object_.discard();
+    return give_up(what, *refused);
   }
   if (failed) return fail_turn(what, in_turn, *failed);
   object_.commit(in_turn, std::move(state), std::move(then));
