@@ -52,10 +52,10 @@ public:
                                                 ///< neither status nor error), and another will be made
   virtual void stored(const fetch_event&) {}    ///< its result is durable
   virtual void delivered(const fetch_event&) {} ///< the turn that handled the result is durable
-  virtual void dropped(const fetch_event&) {}   ///< instead of delivered: no handler has its result, and that
-                                                ///< is durable. Its object was destroyed, or the result is a
-                                              ///< dead letter; retried from there it may be delivered still.
-                                              ///< Of a row that is damaged on disk nothing is told
+  /// Instead of delivered: no handler has its result, and that is durable. Its object was destroyed, or the
+  /// result is a dead letter; retried from there it may be delivered still. Of a row that is damaged on disk
+  /// nothing is told.
+  virtual void dropped(const fetch_event&) {}
   virtual void turn_stuck(const stuck_turn&) {} ///< of no fetch: a turn has passed `options::max_turn` (R23);
                                                 ///< once for each, from a thread that watches
 };
