@@ -265,7 +265,8 @@ void check_old_names(const runtime_core& core, const std::vector<const class_des
         throw failure({errc::invalid_binding,
                        fmt::format("binding '{}', the old name of '{}', is defined by another class", old,
                                    type->binding)});
-      if (core.was_renamed(old))
+      if (core.was_renamed(old) && // by another; a definition that failed half way goes on
+          core.present({std::string(old), "any"})->binding != type->binding)
         throw failure({errc::invalid_binding,
                        fmt::format("binding '{}', an old name of '{}', is an old name of another class that "
                                    "is defined",
