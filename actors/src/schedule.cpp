@@ -19,6 +19,7 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
   schedule_message out;
   const auto now_ms = in_ms_or_later(now);
   const auto bounded = [now_ms](std::int64_t from_now_ms) {
+    if (from_now_ms < 0) throw failure({errc::invalid_request, "the time of a schedule is not a number"});
     if (from_now_ms > detail::longest_schedule.count())
       throw failure(
           {errc::invalid_request, fmt::format("a schedule is more than {} days ahead, which is the limit",
@@ -26,14 +27,15 @@ schedule_message when::describe(std::chrono::system_clock::time_point now) const
     return now_ms + from_now_ms;
   };
   if (const auto* at = std::get_if<time_ms>(&what_)) {
-    out.tick_ms = bounded(std::max(at->time_since_epoch().count(), now_ms) - now_ms);
+    const bool is_number = at->time_since_epoch() != detail::no_duration;
+    out.tick_ms = bounded(is_number ? std::max(at->time_since_epoch().count(), now_ms) - now_ms : -1);
   } else if (const auto* from_now = std::get_if<milliseconds>(&what_)) {
     out.tick_ms = bounded(from_now->count());
   } else if (const auto* each = std::get_if<every>(&what_)) {
-    if (each->interval <= milliseconds(0))
-      throw failure({errc::invalid_request, "a schedule that recurs has an interval of 0 ms or less; it is "
-                                            "options::min_schedule_interval at least"});
     out.tick_ms = bounded(each->interval.count());
+    if (each->interval.count() == 0)
+      throw failure({errc::invalid_request, "the interval of every() is 0 or less; the least is "
+                                            "options::min_schedule_interval"});
     out.interval_ms = each->interval.count();
   } else {
     const auto& expression = std::get<cron>(what_);

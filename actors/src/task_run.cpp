@@ -104,10 +104,24 @@ void task_run::cancel(task_host& host, std::string reason) {
   advance(host);
 }
 
+expected<void> task_run::accepts(std::uint64_t step, const std::string& value) const {
+  const auto check = value_checks_.find(step);
+  if (check == value_checks_.end()) return {};
+  std::string wrong;
+  if (auto threw = run_user_code({&id_.object, {}, "serialize() of the value of a promise"},
+                                 [&] { wrong = check->second(value); }))
+    wrong = threw->message;
+  if (wrong.empty()) return {};
+  return fail(errc::bad_arguments,
+              fmt::format("the value that step {} of task {}, '{}', is resolved with is of another type: {}",
+                          step, to_string(id_), to_string(at(step)), wrong));
+}
+
 bool task_run::complete(std::uint64_t step, call_result<std::string> outcome, bool failed) {
   if (!has(step) || at(step).order != 0) return false;
   auto& it = at(step);
   it.order = ++last_order_;
+  value_checks_.erase(step);
   it.outcome = within_limit(std::move(outcome), to_string(it));
   it.failed = failed || !it.outcome ? 1 : 0;
   bytes_ += bytes_of(it) - sizeof it - it.target.size();

@@ -259,30 +259,34 @@ template <class Message, class What> void tell_dispatcher(runtime_core& core, Wh
   done.wait();
 }
 
-/// Whose objects a name means must be clear: an old name is of one class, and of none that is defined.
-void check_old_names(runtime_core& core, const std::vector<const class_descriptor*>& fresh) {
-  std::map<std::string_view, std::string> claimed; // old name -> the class that had it
+/// That no two classes claim a name, new or old, those that are defined together among them.
+void check_old_names(const runtime_core& core, const std::vector<const class_descriptor*>& fresh) {
+  std::map<std::string_view, const class_descriptor*> claimed;
+  for (const auto* type : fresh)
+    claimed.emplace(type->binding, type);
   for (const auto* type : fresh)
     for (auto old : type->old_bindings) {
-      auto owner = core.renamed_to(old);
-      if (owner.empty()) owner = type->binding;
-      const auto& claim = claimed.emplace(old, std::move(owner)).first->second;
-      if (claim != type->binding)
-        throw failure({errc::invalid_binding, fmt::format("binding '{}' is an old name of '{}' and of '{}'",
-                                                          old, claim, type->binding)});
-      const bool is_taken =
-          std::any_of(fresh.begin(), fresh.end(), [old](const auto* each) { return each->binding == old; });
-      if (is_taken || core.find_class(old) != nullptr)
+      if (core.find_class(old) != nullptr)
         throw failure({errc::invalid_binding,
                        fmt::format("binding '{}', the old name of '{}', is defined by another class", old,
                                    type->binding)});
+      if (core.was_renamed(old) && // by another; a definition that failed half way goes on
+          core.present({std::string(old), "any"})->binding != type->binding)
+        throw failure({errc::invalid_binding,
+                       fmt::format("binding '{}', an old name of '{}', is an old name of another class that "
+                                   "is defined",
+                                   old, type->binding)});
+      const auto [found, is_first] = claimed.emplace(old, type);
+      if (!is_first && found->second != type)
+        throw failure({errc::invalid_binding,
+                       fmt::format("binding '{}', an old name of '{}', is a name of '{}' too, which is "
+                                   "defined with it",
+                                   old, type->binding, found->second->binding)});
     }
 }
 
 /// Before the class is defined, so that no object of it is awake and none is looked for.
 void rename_objects(runtime_core& core, const class_descriptor& type) {
-  for (auto old : type.old_bindings)
-    value_or_throw(check_renaming(*core.store, old, type.binding));
   tell_dispatcher<binding_renamed>(core, &type);
   for (auto old : type.old_bindings)
     value_or_throw(move_objects(*core.store, old, type.binding));
@@ -505,9 +509,12 @@ void runtime::define(std::initializer_list<const class_descriptor*> types) {
     if (known == nullptr) fresh.push_back(type);
   }
   if (fresh.empty()) return;
-  check_old_names(core, fresh);
   if (self_->stopped) throw failure({errc::stopped, "the runtime has stopped"});
   std::lock_guard defining(core.defining);
+  check_old_names(core, fresh);
+  for (const auto* type : fresh) // all before the first object is moved
+    for (auto old : type->old_bindings)
+      value_or_throw(check_renaming(*core.store, old, type->binding));
   for (const auto* type : fresh)
     if (!type->old_bindings.empty()) rename_objects(core, *type);
   tell_dispatcher<classes_defined>(core, fresh);

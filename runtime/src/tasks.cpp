@@ -92,6 +92,25 @@ std::vector<journal_step> tasks::journal(const task_id& id) const {
   });
 }
 
+std::string tasks::describe_result(const task_id& id) const {
+  auto out = fmt::format("the result of task {}", to_string(id));
+  try {
+    desk_->with_store([&](runtime_core& core) {
+      const auto present = under_present_name(core, id);
+      const auto record = core.store->load_task(present);
+      if (!record || !*record) return;
+      const auto* type = core.find_class(present.object.binding);
+      const auto* method = type != nullptr ? type->find((*record)->method) : nullptr;
+      out += fmt::format(" ({}.{}{}{})", present.object.binding, (*record)->method,
+                         method != nullptr && method->result_type != nullptr ? ", which returns " : "",
+                         method != nullptr && method->result_type != nullptr ? method->result_type()
+                                                                             : std::string());
+    });
+  } catch (const failure&) { // the reply tells
+  }
+  return out;
+}
+
 std::future<bool> tasks::cancel(const task_id& id, std::string reason) const {
   auto sink = std::make_unique<detail::promise_sink<bool>>();
   auto future = sink->future();

@@ -76,14 +76,14 @@ error with_origin(error what, const address& where) {
   return what;
 }
 
-namespace {
-
-std::string readable(const std::type_info& type) {
+std::string detail::demangled(const std::type_info& type) {
   int failed = 0;
   const std::unique_ptr<char, decltype(&std::free)> name(
       abi::__cxa_demangle(type.name(), nullptr, nullptr, &failed), &std::free);
   return std::string(name ? name.get() : type.name()).substr(0, max_error_type_bytes);
 }
+
+namespace {
 
 /// What is being handled, if it is a text or an `int`.
 std::string caught_value() {
@@ -106,7 +106,7 @@ error describe(const std::exception& thrown, const address& origin) {
   if (const auto* known = dynamic_cast<const failure*>(&thrown))
     return with_origin(known->what_failed(), origin);
   const char* text = thrown.what();
-  return {errc::handler_failed, text != nullptr ? text : "", origin, readable(typeid(thrown))};
+  return {errc::handler_failed, text != nullptr ? text : "", origin, detail::demangled(typeid(thrown))};
 }
 
 error describe_caught(const address& origin) {
@@ -117,7 +117,7 @@ error describe_caught(const address& origin) {
   } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     return {errc::handler_failed, "something that is not a std::exception" + caught_value(), origin,
-            type != nullptr ? readable(*type) : std::string()};
+            type != nullptr ? detail::demangled(*type) : std::string()};
   }
 }
 

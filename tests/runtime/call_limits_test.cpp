@@ -3,6 +3,7 @@
 #include "disk.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
+#include "storage_valve.hpp"
 
 #include <dormouse/dormouse.hpp>
 
@@ -122,6 +123,21 @@ public:
 
 private:
   std::string said_;
+};
+
+/// A pilgrim of a later program, which has no continuation.
+class lost_pilgrim : public durable_object {
+public:
+  bool turn_back() { return cancel_call(open_); }
+  std::vector<std::string> heard() const { return heard_; }
+
+  template <class Archive> void serialize(Archive& ar) { ar(heard_, open_); }
+  using methods = dormouse::methods<"PILGRIM", method<"turn_back", &lost_pilgrim::turn_back>,
+                                    method<"heard", &lost_pilgrim::heard>>;
+
+private:
+  std::vector<std::string> heard_;
+  call_id open_;
 };
 
 struct fixture {
@@ -356,6 +372,36 @@ TEST_CASE_FIXTURE(fixture, "a call without a time limit has the rows that it alw
   speak();
   REQUIRE(hears(1));
   CHECK(heard()[0] == "why because");
+}
+
+TEST_CASE_FIXTURE(fixture, "R15: a call whose answer is on its way to the dead letters cannot be given up") {
+  value_of(a_pilgrim().call<&pilgrim::set_out>("o", 30s));
+  (void)asked();
+  running.reset();
+  auto valve = std::make_shared<storage_valve>();
+  running.emplace(chosen, ports{.wrap_engine = valve->wrap(), .wrap_transport = {}});
+  running->define<oracle>();
+  running->define<lost_pilgrim>();
+  valve->hold_writes([](const write_op& op) { return op.key.front() == 'D'; });
+  std::future<bool> turned;
+  std::future<std::vector<std::string>> read;
+  {
+    gate::closing held(valve->writes);
+    speak();
+    REQUIRE(eventually([&] { return valve->writes.waiting() == 1; }));
+    const auto reads = running->stats().reads;
+    turned = running->get<lost_pilgrim>("p").call<&lost_pilgrim::turn_back>();
+    read = running->get<lost_pilgrim>("p").call<&lost_pilgrim::heard>();
+    REQUIRE(eventually([&] { return running->stats().reads > reads; })); // behind the turn
+  }
+  CHECK_FALSE(value_of(std::move(turned)));
+  CHECK(value_of(std::move(read)).empty());
+  CHECK(running->stats().dead_letters == 1);
+  CHECK(running->stats().schedules == 0);
+  running.reset();
+  CHECK(disk(directory.path()).count('H') == 0);
+  CHECK(disk(directory.path()).count('W') == 0);
+  start();
 }
 
 } // namespace dormouse::test::call_limits_test

@@ -226,44 +226,6 @@ TEST_CASE_FIXTURE(fixture, "R6: a schedule wakes its object at its time and not 
   CHECK(eventually([&] { return running->stats().firing_schedules == 0; }));
 }
 
-TEST_CASE_FIXTURE(fixture,
-                  "R6: what recurs comes back to the present when a clock that was ahead is set back") {
-  constexpr auto ten_years = 24h * 3'653;
-  for (const bool over_a_restart : {false, true}) {
-    CAPTURE(over_a_restart);
-    const std::string id = over_a_restart ? "restarted" : "running";
-    value_of(object(id).call<&alarm_clock::repeat>(std::string("every"), std::int64_t{60'000}, false));
-    value_of(object(id + " cron")
-                 .call<&alarm_clock::by_cron>(std::string("cron"), std::string("*/5 * * * *"),
-                                              std::string("UTC")));
-    value_of(object(id + " once").call<&alarm_clock::once>(std::string("once"), std::int64_t{3'600'000}));
-    const auto start_ms = clock->now_ms();
-    clock->advance(ten_years);
-    REQUIRE(rang(1, id));
-    REQUIRE(rang(1, id + " cron"));
-    REQUIRE(rang(1, id + " once"));
-    if (over_a_restart) running.reset();
-    clock->advance(-ten_years);
-    if (over_a_restart) start();
-    const auto is_near = [&](const std::string& which, std::int64_t interval_ms) {
-      return eventually([&] {
-        const auto due = pending(which);
-        if (due.size() != 1) return false;
-        const auto at = due[0].find('|', 1);
-        const auto due_ms = std::stoll(due[0].substr(due[0].find('|', at + 1) + 1));
-        return due_ms > start_ms && due_ms <= start_ms + interval_ms;
-      });
-    };
-    CHECK(is_near(id, 60'000));
-    CHECK(is_near(id + " cron", 300'000));
-    CHECK(rings(id).size() == 1); // moved, and not fired
-    CHECK(rings(id + " cron").size() == 1);
-    clock->advance(5min);
-    CHECK(eventually([&] { return rings(id).size() == 2 && rings(id + " cron").size() == 2; }));
-    CHECK(rings(id + " once").size() == 1);
-  }
-}
-
 TEST_CASE_FIXTURE(fixture, "R3: a schedule is part of its turn: of one that throws there is nothing, and "
                            "cancelled in its own turn there is none") {
   CHECK(error_of(object().call<&alarm_clock::once_and_throw>(std::string("never"))).code ==
@@ -737,6 +699,67 @@ TEST_CASE_FIXTURE(
   running.reset();
   CHECK(disk(directory.path()).count('W') == 0);
   CHECK(disk(directory.path()).count('D') == 0);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R6: behind a clock that was set ten years ahead and back, what recurs comes back to "
+                  "the present") {
+  const auto began = clock->now();
+  value_of(object("a").call<&alarm_clock::repeat>(std::string("hourly"), std::int64_t{3'600'000}, false));
+  value_of(object("b").call<&alarm_clock::by_cron>(std::string("daily"), std::string("0 12 * * *"),
+                                                   std::string("UTC")));
+  advance(24h * 3'653);
+  REQUIRE(rang(1, "a"));
+  REQUIRE(rang(1, "b"));
+  SUBCASE("under a running program") { clock->set(began); }
+  SUBCASE("while none runs") {
+    running.reset();
+    clock->set(began);
+    start();
+  }
+  const auto due = [&](const std::string& id) {
+    const auto all = pending(id);
+    return all.empty() ? std::int64_t{0} : std::stoll(all[0].substr(std::string("|on_ring|").size()));
+  };
+  REQUIRE(eventually([&] { return due("a") == in_ms(began + 1h); }));
+  REQUIRE(eventually([&] { return due("b") <= in_ms(began + 24h); }));
+  CHECK(rings("a").size() == 1); // to come back is no tick
+  advance(1h);
+  CHECK(rang(2, "a"));
+  CHECK(rings("a")[1].tick_ms == in_ms(began + 1h));
+  advance(23h);
+  CHECK(rang(2, "b"));
+  CHECK(running->stats().schedules == 2);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R3: a schedule that is cancelled before its failure is durable leaves no row, and is "
+                  "counted once") {
+  running.reset();
+  schedule_message row;
+  row.id.number = 7;
+  row.method = "was_renamed";
+  row.tick_ms = row.due_ms = 5;
+  const auto key = keys::schedule({"ALARM", "a"}, row.id);
+  disk(directory.path())
+      .put_all({{key, seal_value(frame_type::schedule, row)}, {keys::due(row.due_ms, row.id.number), key}});
+  valve->hold_writes([](const write_op& op) { return op.key.front() == 'H'; });
+  std::future<bool> cancelled;
+  std::future<std::vector<ring>> read;
+  {
+    gate::closing held(valve->writes);
+    start();
+    REQUIRE(eventually([&] { return valve->writes.waiting() == 1; })); // that it failed
+    cancelled = object().call<&alarm_clock::cancel>(schedule_id{7, {}});
+    read = object().call<&alarm_clock::rings>();
+    REQUIRE(eventually([&] { return running->stats().reads == 1; })); // behind the turn that cancels
+  }
+  CHECK(value_of(std::move(cancelled)));
+  CHECK(value_of(std::move(read)).empty());
+  CHECK(running->stats().schedules == 0);
+  running.reset();
+  CHECK(disk(directory.path()).count('H') == 0);
+  CHECK(disk(directory.path()).count('W') == 0);
 }
 
 } // namespace dormouse::test::schedules_test

@@ -377,13 +377,29 @@ TEST_CASE_FIXTURE(fixture, "R19: the end of a task needs no room among the sched
 }
 
 TEST_CASE_FIXTURE(fixture,
-                  "R21: a promise resolved with something else fails at its co_await, and parks nothing") {
+                  "R12: who resolves a promise with another type is told, and the task goes on waiting") {
   const auto task = value_of(it().start<&hand::wait>());
   const auto word = promise_of(0);
-  CHECK(value_of(running->tasks().resolve(promise_id<std::uint8_t>(static_cast<const any_promise_id&>(word)),
-                                          std::uint8_t{200})));
-  CHECK(value_of(running->tasks().result<std::string>(task)) == "failed: bad_arguments");
+  SUBCASE("awake") {}
+  SUBCASE("asleep, and begun by an earlier process") { start(); }
+  const auto why = error_of(running->tasks().resolve(
+      promise_id<std::uint8_t>(static_cast<const any_promise_id&>(word)), std::uint8_t{200}));
+  CHECK(why.code == errc::bad_arguments);
+  CHECK_MESSAGE(contains(why.message, "task " + to_string(task)), why.message);
+  CHECK_MESSAGE(contains(why.message, "basic_string"), why.message);
+  CHECK(running->tasks().find(task)->state == task_state::running);
+  CHECK(value_of(running->tasks().resolve(word, std::string("word"))));
+  CHECK(value_of(running->tasks().result<std::string>(task)) == "word");
   CHECK(running->stats().stuck_tasks == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R12: a result that is asked for as another type names the task and both types") {
+  const auto task = value_of(it().start<&hand::echo>(std::string("four")));
+  const auto why = error_of(running->tasks().result<std::string>(task));
+  CHECK_MESSAGE(contains(why.message, "task " + to_string(task)), why.message);
+  CHECK_MESSAGE(contains(why.message, "HAND.echo, which returns int"), why.message);
+  CHECK_MESSAGE(contains(why.message, "basic_string"), why.message);
+  CHECK(value_of(running->tasks().result<int>(task)) == 4);
 }
 
 TEST_CASE_FIXTURE(fixture, "R12: the arguments of a task have a limit, also from outside") {

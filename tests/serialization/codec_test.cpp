@@ -7,6 +7,7 @@
 #include <dormouse/serialization/messages.hpp>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <array>
 #include <chrono>
@@ -453,6 +454,25 @@ TEST_CASE("R21: a sealed payload that is not the value is a typed error") {
   REQUIRE_FALSE(long_one);
   CHECK(long_one.error().code == errc::corrupt);
   CHECK(contains(long_one.error().message, "trailing"));
+}
+
+TEST_CASE("a JSON value is a value like any other") {
+  using nlohmann::json;
+  for (const auto& value :
+       {json(), json(true), json(-1), json(std::uint64_t{1} << 63U), json(0.1), json("text"),
+        json::array({1, "two", nullptr}), json{{"a", {{"b", {1, 2}}}}, {"c", ""}}}) {
+    const auto copy = decode<json>(encode(value));
+    REQUIRE(copy);
+    CHECK(*copy == value);
+    CHECK(copy->type() == value.type());
+  }
+  const auto inside = decode<std::pair<std::vector<json>, int>>(encode(std::vector<json>{1, {{"k", 2}}}, 3));
+  REQUIRE(inside);
+  CHECK(inside->first[1]["k"] == 2);
+  CHECK(inside->second == 3);
+  CHECK_FALSE(decode<json>(encode(std::string("{\"cut\":"))));
+  CHECK_FALSE(decode<json>(encode(std::string("{} {}"))));
+  CHECK(storable<json>);
 }
 
 } // namespace dormouse::test::codec_test

@@ -9,7 +9,11 @@
 #include <dormouse/actors/proxy_fetch.hpp>
 #include <dormouse/runtime/clock.hpp>
 #include <dormouse/runtime/crash_notes.hpp>
+#include <dormouse/runtime/dead_letters.hpp>
+#include <dormouse/runtime/fetch_observer.hpp>
 #include <dormouse/runtime/runtime.hpp>
+#include <dormouse/runtime/stats.hpp>
+#include <dormouse/runtime/tasks.hpp>
 #include <dormouse/serialization/url.hpp>
 
 #include <nlohmann/json.hpp>

@@ -218,7 +218,8 @@ void activation::process(envelope_ptr what) {
           return finished(what);
         }
         due.row = std::move(**row);
-        if (due.row.method == call_methods::forget) // nor for what is none of its business
+        if (due.row.method == call_methods::forget || // nor for what is none of its business
+            tick_of_the_present(due.row, core_.clock->now_ms()))
           return run_firing(what);
       }
   }
@@ -297,8 +298,9 @@ void activation::set_aside(const envelope_ptr& what) {
   }
   turn_commit::consequences then;
   then.handled = what;
-  object_.commit(std::move(then),
-                 quarantine(core_, entry_.where, what->firing->row, why, std::move(record.history)));
+  object_.schedules().failed(
+      what->firing->row, quarantine(core_, entry_.where, what->firing->row, why, std::move(record.history)));
+  object_.commit(std::move(then));
   finished(what);
 }
 
@@ -434,8 +436,9 @@ bool activation::is_held(const envelope& what) {
   return !row || !*row || !(*row)->method.starts_with('#');
 }
 
-/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own: nothing of it is
-/// in memory until then.
+/// Its row moves to a later time, or the tick to the dead letters, in a commit of its own. By way of the
+/// object's book, for the object may be awake, and its next turn may cancel the schedule before that is
+/// durable.
 void activation::fail_firing(const envelope_ptr& what, const error& why) {
   auto& due = *what->firing;
   if (due.row.method.empty()) { // the object could not be made ready
@@ -447,7 +450,8 @@ void activation::fail_firing(const envelope_ptr& what, const error& why) {
   }
   turn_commit::consequences then;
   then.handled = what;
-  object_.commit(std::move(then), after_failure(core_, entry_.where, due.row, why));
+  object_.schedules().failed(due.row, after_failure(core_, entry_.where, due.row, why));
+  object_.commit(std::move(then));
   finished(what);
 }
 
@@ -597,6 +601,7 @@ void activation::run_task_message(const envelope_ptr& what) {
   auto failed = what->result   ? object_.take_cookies(what->result->extra, in_turn)
                 : what->firing ? in_turn.begin_tick(what->firing->row)
                                : std::nullopt;
+  std::optional<error> refused; // of what nobody waits for
   if (!failed) {
     auto ran = expected<void>();
     if (what->result) {
@@ -616,6 +621,8 @@ void activation::run_task_message(const envelope_ptr& what) {
       ran = object_.tasks()
                 .run(in_turn, *what->method, what->arguments, what->path)
                 .map([&](task_reply answer) {
+                  if (what->method == &runtime_methods::settle_step && what->path.empty() && !answer.value)
+                    refused = error{answer.value.error().code, answer.value.error().message};
                   if (answer.later || what->path.empty()) return;
                   then.reply_path = what->path;
                   then.reply = std::move(answer.value);
@@ -641,6 +648,11 @@ void activation::run_task_message(const envelope_ptr& what) {
     in_turn.undo();
     object_.discard();
     return give_up(what, *failed, fault::disk);
+  }
+  if (!failed && refused) { // to say it again would not help
+    in_turn.undo();
+    object_.discard();
+    return give_up(what, *refused);
   }
   if (failed) return fail_turn(what, in_turn, *failed);
   object_.commit(in_turn, std::move(state), std::move(then));
@@ -813,7 +825,7 @@ void activation::give_up(const envelope_ptr& what, const error& why, fault of) {
     (void)is_wanted(
         object_.schedules(),
         *what); // it may not have got so far: then whoever gives the letter back finds the continuation in it
-  auto letter = bury(core_, entry_.where, *what, why, of);
+  auto letter = bury(core_, entry_.where, object_.schedules(), *what, why, of);
   if (!letter) return hold_back(what);
   if (!*letter) return finished(what);
   turn_commit::consequences then;

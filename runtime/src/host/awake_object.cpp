@@ -462,12 +462,6 @@ void awake_object::commit(turn_commit::consequences then) {
   submit(std::move(next));
 }
 
-void awake_object::commit(turn_commit::consequences then, schedule_changes changes) {
-  auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));
-  next->add_schedules(std::move(changes));
-  submit(std::move(next));
-}
-
 void awake_object::commit(turn_commit::consequences then, burial what) {
   then.keeps_body = true; // with the letter
   auto next = std::make_unique<turn_commit>(core_, entry_, gate_, std::move(then));

@@ -129,7 +129,6 @@ public:
   /// Of a turn that left the object as it was.
   void commit(turn_commit::consequences then);
   // Of something that is no turn of the object.
-  void commit(turn_commit::consequences then, schedule_changes changes);
   void commit(turn_commit::consequences then, burial what);
 
   /// It has retired: it counts no more.

@@ -1,6 +1,5 @@
 #include "host/burial.hpp"
 
-#include "host/open_calls.hpp"
 #include "host/turn_commit.hpp"
 
 #include <dormouse/serialization/open_call.hpp>
@@ -10,18 +9,24 @@
 
 namespace dormouse {
 
-expected<std::optional<burial>> bury(runtime_core& core, const address& of, envelope& what, const error& why,
-                                     fault whose) {
+expected<std::optional<burial>> bury(runtime_core& core, const address& of, schedule_book& book,
+                                     envelope& what, const error& why, fault whose) {
   auto key = keys::inbox(of, what.inbox_id);
   auto row = core.store->get(key);
   if (!row) return unexpected<error>(row.error());
   if (!*row) return std::nullopt;
   burial out;
+  bool is_told = false; // who waits behind the call
+  if (what.open_call != 0) {
+    auto closed = book.cancel({what.open_call, {}});
+    if (!closed && closed.error().code == errc::storage_error) return unexpected<error>(closed.error());
+    is_told = closed && !*closed;
+  }
   if (what.result || what.answer) {
     auto& path = what.result ? what.result->path : what.answer->path;
     auto rest = path;
     auto own = rest.pop();
-    const auto* waits = rest.top();
+    const auto* waits = is_told ? nullptr : rest.top();
     const bool rewrites = what.open_call != 0 || (waits != nullptr && !waiting_callers::is_caller(*waits));
     if (own->method == call_methods::remember) {
       own->object = of;
@@ -38,7 +43,6 @@ expected<std::optional<burial>> bury(runtime_core& core, const address& of, enve
       *row = what.result ? seal_value(frame_type::result, *what.result)
                          : seal_value(frame_type::reply, *what.answer);
     }
-    if (what.open_call != 0) out.closes_call = close_stored_call(*core.store, out.writes, of, what.open_call);
   }
   core.store->bury(out.writes, std::move(key), std::move(**row), to_string(why), core.clock->now_ms(),
                    what.history);

@@ -116,11 +116,4 @@ expected<bool> is_wanted(schedule_book& schedules, envelope& what) {
   return true;
 }
 
-bool close_stored_call(store& in, write_set& writes, const address& of, std::uint64_t number) {
-  auto row = in.load_schedule(of, {number, {}});
-  if (!row || !*row) return false;
-  in.erase_schedule(writes, of, **row);
-  return true;
-}
-
 } // namespace dormouse

@@ -73,8 +73,4 @@ call_error timed_out(const open_call& what);
 /// handles it takes away. Errors: `corrupt`, `storage_error`.
 expected<bool> is_wanted(schedule_book& schedules, envelope& what);
 
-/// Takes the record away on behalf of an answer that has become a dead letter, where nothing of it is in
-/// flight. Whether it was there.
-bool close_stored_call(store& in, write_set& writes, const address& of, std::uint64_t number);
-
 } // namespace dormouse

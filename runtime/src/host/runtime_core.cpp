@@ -146,12 +146,9 @@ void runtime_core::use_present_name(address& where) const {
   if (auto found = renamed_.find(where.binding); found != renamed_.end()) where.binding = found->second;
 }
 
-bool runtime_core::was_renamed(std::string_view binding) const { return !renamed_to(binding).empty(); }
-
-std::string runtime_core::renamed_to(std::string_view old) const {
+bool runtime_core::was_renamed(std::string_view binding) const {
   std::shared_lock guard(classes_mutex_);
-  const auto found = renamed_.find(old);
-  return found == renamed_.end() ? std::string() : found->second;
+  return renamed_.contains(binding);
 }
 
 void runtime_core::observe(void (fetch_observer::*what)(const fetch_event&), const fetch_event& event) {

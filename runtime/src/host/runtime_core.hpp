@@ -135,8 +135,7 @@ public:
   // letters, and in what programs keep.
   void add_renaming(std::string_view old, std::string_view present);
   present_address present(address where) const;
-  bool was_renamed(std::string_view binding) const;   ///< whether it is the old name of another
-  std::string renamed_to(std::string_view old) const; ///< empty: it is no old name
+  bool was_renamed(std::string_view binding) const; ///< whether it is the old name of another
 
   // Named queues, the default one under the empty name.
   struct queue_places {

@@ -120,8 +120,21 @@ expected<task_reply> task_runner::run(turn& in_turn, const method_descriptor& me
     auto run = find(what->first.task);
     if (!run) return unexpected<error>(run.error());
     bool settled = false;
-    if (*run != nullptr && !(*run)->ended() && (*run)->has(what->first.step) &&
-        (*run)->at(what->first.step).kind == step_kind::promise)
+    const auto is_open = [&run, &what] {
+      const auto& it = **run;
+      return !it.ended() && it.has(what->first.step) && it.at(what->first.step).order == 0 &&
+             it.at(what->first.step).kind == step_kind::promise;
+    };
+    if (*run != nullptr && is_open()) {
+      if (what->second && !(*run)->awake() && !(*run)->halted()) // to where it waits: there the type is known
+        if (auto went = step_on(in_turn, **run); !went) return unexpected<error>(went.error());
+      run = find(what->first.task); // it may have begun anew
+      if (!run) return unexpected<error>(run.error());
+      if (*run != nullptr && what->second && is_open() && !(*run)->halted())
+        if (auto good = (*run)->accepts(what->first.step, *what->second); !good)
+          return task_reply{.value = unexpected<error>(with_origin(good.error(), entry_.where))};
+    }
+    if (*run != nullptr && is_open())
       settled = (*run)->complete(what->first.step, std::move(what->second), false);
     if (settled)
       if (auto went = step_on(in_turn, **run); !went) return unexpected<error>(went.error());
@@ -416,7 +429,8 @@ expected<void> task_runner::end(turn& in_turn, task_run& run) {
     forget.method = runtime_methods::forget_task.name;
     forget.arguments = encode(number);
     forget.tick_ms = forget.due_ms = record.ended_ms + core_.settings.task_results_kept_for.count();
-    in_turn.enqueue_own_schedule(std::move(forget));
+    if (auto kept = in_turn.enqueue_own_schedule(std::move(forget)); !kept)
+      return unexpected<error>(kept.error());
   } else {
     effects_.writes.push_back({keys::task(run.id()), std::nullopt});
   }

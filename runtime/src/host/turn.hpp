@@ -133,7 +133,7 @@ public:
   /// Of the runtime itself, past the limits of calls and schedules: what has begun must be able to end. Else
   /// as `enqueue_call` and `enqueue_schedule`.
   void enqueue_own_call(call_message&& what);
-  expected<schedule_id> enqueue_own_schedule(schedule_message&& what) {
+  [[nodiscard]] expected<schedule_id> enqueue_own_schedule(schedule_message&& what) {
     return noted(schedules_.add_unlimited(std::move(what)));
   }
 

@@ -160,6 +160,13 @@ void schedule_book::postpone(const schedule_message& what, std::int64_t until_ms
   change(what.id, what, std::move(after));
 }
 
+void schedule_book::failed(const schedule_message& what, failed_firing&& outcome) {
+  change(what.id, what, std::move(outcome.next));
+  now_.failed += outcome.is_of_handler ? 1 : 0;
+  now_.buried += outcome.letter.empty() ? 0 : 1;
+  std::move(outcome.letter.begin(), outcome.letter.end(), std::back_inserter(now_.letters));
+}
+
 void schedule_book::change(const schedule_id& id, row before, row after) {
   auto key = keys::schedule(of_, id);
   if (is_saved_) {
@@ -199,6 +206,9 @@ schedule_changes schedule_book::take_changes(std::uint64_t commit) {
   out.made = std::exchange(now_.made, 0);
   out.fired = std::exchange(now_.fired, 0);
   out.fired_late = std::exchange(now_.fired_late, 0);
+  out.failed = std::exchange(now_.failed, 0);
+  out.buried = std::exchange(now_.buried, 0);
+  out.writes = std::exchange(now_.letters, {});
   for (auto& [key, before] : now_.changed) {
     auto& recent = now_.recent.at(key);
     if (before) out.erase(*core_.store, of_, *before);

@@ -52,6 +52,9 @@ public:
   /// The same for one that is not over yet: it moves to a later time.
   void postpone(const schedule_message& row, std::int64_t until_ms);
 
+  /// A firing of `row` came to nothing.
+  void failed(const schedule_message& row, failed_firing&& outcome);
+
   /// Whether what it knows of this schedule is not from the disk.
   bool is_recent(const schedule_id& id) const { return now_.recent.contains(keys::schedule(of_, id)); }
 
@@ -83,6 +86,9 @@ private:
     std::uint64_t made = 0;
     std::uint64_t fired = 0;
     std::uint64_t fired_late = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t buried = 0;
+    write_set letters;
   };
 
   /// In the course of turns.

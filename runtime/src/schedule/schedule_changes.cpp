@@ -34,18 +34,16 @@ void schedule_changes::let_out(runtime_core& core) const {
   if (earliest) core.schedules->written(*earliest);
 }
 
-schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what,
-                               const error& why) {
+failed_firing after_failure(runtime_core& core, const address& of, const schedule_message& what,
+                            const error& why) {
   const auto now = core.clock->now_ms();
-  schedule_changes out;
-  out.failed = 1;
-  out.erase(*core.store, of, what);
+  failed_firing out;
   auto next = what;
   next.tries.push_back({now, to_string(why).substr(0, most_failure_bytes)});
   if (next.tries.size() <= max_firing_retries) {
     next.due_ms = std::max(now, what.due_ms) +
                   firing_back_off(core.settings.seed, what.id.number, next.tries.size()).count();
-    out.put(*core.store, of, next);
+    out.next = std::move(next);
     return out;
   }
   // The letter is of this tick alone: should it be retried, the schedule itself has long gone on, or its name
@@ -60,16 +58,14 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   for (auto& each : std::exchange(next.tries, {}))
     history.push_back({each.time_ms, std::move(each.failure)});
   tick.tries.clear();
-  core.store->bury(out.writes, keys::schedule(of, tick.id), seal_value(frame_type::schedule, tick),
+  core.store->bury(out.letter, keys::schedule(of, tick.id), seal_value(frame_type::schedule, tick),
                    to_string(why), now, std::move(history));
-  out.buried = 1;
   const auto again = next_tick(what, now);
   if (again && *again) {
     next.tick_ms = next.due_ms = **again;
-    out.put(*core.store, of, next);
+    out.next = std::move(next);
     return out;
   }
-  out.more = -1;
   if (!again)
     core.trouble.error(fmt::format("end of schedule {}.{}", of.binding, what.method),
                        fmt::format("schedule {} of object {} ends, as its next tick is not known: {}",
@@ -77,17 +73,15 @@ schedule_changes after_failure(runtime_core& core, const address& of, const sche
   return out;
 }
 
-schedule_changes quarantine(runtime_core& core, const address& of, const schedule_message& what,
-                            const error& why, std::vector<dead_letter_try> history) {
-  schedule_changes out;
-  out.erase(*core.store, of, what);
+failed_firing quarantine(runtime_core& core, const address& of, const schedule_message& what,
+                         const error& why, std::vector<dead_letter_try> history) {
+  failed_firing out;
+  out.is_of_handler = false;
   auto letter = what;
   letter.id = {core.store->next_id(), {}};
   letter.tries.clear();
-  core.store->bury(out.writes, keys::schedule(of, letter.id), seal_value(frame_type::schedule, letter),
+  core.store->bury(out.letter, keys::schedule(of, letter.id), seal_value(frame_type::schedule, letter),
                    to_string(why), core.clock->now_ms(), std::move(history));
-  out.buried = 1;
-  out.more = -1;
   return out;
 }
 

@@ -32,15 +32,22 @@ struct schedule_changes {
   void let_out(runtime_core& core) const;
 };
 
+/// What becomes of a schedule whose firing came to nothing.
+struct failed_firing {
+  std::optional<schedule_message> next; ///< its row from here on; nothing: it has none
+  write_set letter;                     ///< if there is a dead letter
+  bool is_of_handler = true;            ///< counted among `failed_firings`
+};
+
 /// The handler of a firing failed: the same tick again later, or, when it has been tried often enough, a dead
 /// letter and the next tick.
-schedule_changes after_failure(runtime_core& core, const address& of, const schedule_message& what,
-                               const error& why);
+failed_firing after_failure(runtime_core& core, const address& of, const schedule_message& what,
+                            const error& why);
 
 /// A tick has killed the process too often: the whole schedule becomes a dead letter (R22), for its next tick
 /// would do so again. Retried, it goes on, without its name, which may be another's by then.
-schedule_changes quarantine(runtime_core& core, const address& of, const schedule_message& what,
-                            const error& why, std::vector<dead_letter_try> history);
+failed_firing quarantine(runtime_core& core, const address& of, const schedule_message& what,
+                         const error& why, std::vector<dead_letter_try> history);
 
 /// A row of a due time that leads to no schedule, or to a damaged one, which becomes a dead letter. `damage`
 /// null: it is not there. False if one of the rows cannot be read: then both stay as they are.

@@ -43,6 +43,7 @@ struct method_descriptor {
   void (*invoke)(durable_object&, invocation&) = nullptr;
   task_run::frame_maker make_task = nullptr;        ///< of a task only
   std::span<const std::string_view> old_names = {}; ///< that still find it
+  std::string (*result_type)() = nullptr;           ///< its name, for people; of a task only
 };
 
 struct class_descriptor {
@@ -173,6 +174,7 @@ template <class T, class Method> constexpr method_descriptor describe_one() {
       .name = Method::name, .read_only = Method::traits::is_const, .old_names = Method::old_names};
   if constexpr (Method::traits::is_task) {
     out.make_task = &make_task_frame<T, Method::function>;
+    out.result_type = [] { return demangled(typeid(reply_of<typename Method::traits::return_type>)); };
   } else {
     using head = typename tail_of<typename Method::traits::arguments>::head;
     out.takes_result = std::is_same_v<head, fetch_result>;

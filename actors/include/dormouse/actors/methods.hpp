@@ -104,10 +104,14 @@ template <fixed_string Name, auto Function, class Formerly = renamed_from<>> str
                 "non-const reference");
   static_assert(
       detail::all_storable<typename traits::arguments>::value,
-      "dormouse: a method's parameter is not serializable: give its type a serialize(Archive&) member");
+      "dormouse: a method's parameter is not serializable: give its type a serialize(Archive&) member, or "
+      "include cereal's header for it, as <cereal/types/memory.hpp> for std::unique_ptr, "
+      "<cereal/types/list.hpp> for std::list");
   static_assert(
       detail::storable_result<reply_of<std::decay_t<typename traits::return_type>>>,
-      "dormouse: a method's result is not serializable: give its type a serialize(Archive&) member");
+      "dormouse: a method's result is not serializable: give its type a serialize(Archive&) member, or "
+      "include cereal's header for it, as <cereal/types/memory.hpp> for std::unique_ptr, "
+      "<cereal/types/list.hpp> for std::list");
   static_assert(!traits::is_const ||
                     !detail::unwrap_later<std::decay_t<typename traits::return_type>>::is_later,
                 "dormouse: a const method is a read-only turn; it cannot reply later");

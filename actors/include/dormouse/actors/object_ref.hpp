@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <typeinfo>
 #include <utility>
 
 namespace dormouse {
@@ -32,6 +33,10 @@ template <class R> expected<R> decode_reply(expected<std::string>&& reply) {
 
 template <class R> class promise_sink final : public reply_sink {
 public:
+  promise_sink() = default;
+  /// `of`: what the reply is, for the error of one that does not decode.
+  explicit promise_sink(std::string of) : of_(std::move(of)) {}
+
   std::future<R> future() { return promise_.get_future(); }
 
   void resolve(expected<std::string>&& reply) override {
@@ -42,7 +47,12 @@ public:
 
 private:
   void settle(expected<std::string>&& reply) {
+    const bool came = reply.has_value();
     auto value = decode_reply<R>(std::move(reply));
+    if (!value && came && !of_.empty())
+      value =
+          unexpected<error>(error{value.error().code, of_ + " does not decode as " + demangled(typeid(R)) +
+                                                          ": " + value.error().message});
     if (!value)
       promise_.set_exception(std::make_exception_ptr(failure(std::move(value).error())));
     else if constexpr (std::is_void_v<R>)
@@ -51,6 +61,7 @@ private:
       promise_.set_value(std::move(*value));
   }
 
+  std::string of_;
   std::promise<R> promise_ = make_reply_promise<R>();
 };
 

@@ -24,6 +24,9 @@ namespace dormouse {
 
 namespace detail {
 
+/// What NaN is counted as: it is refused where it is used.
+inline constexpr std::chrono::milliseconds no_duration = std::chrono::milliseconds::min();
+
 /// A longer one is refused where it is used, and counting it in milliseconds does not overflow.
 inline constexpr std::chrono::milliseconds longest_schedule = std::chrono::hours(24) * 36'525;
 
@@ -32,7 +35,8 @@ constexpr std::chrono::milliseconds bounded_ms(std::chrono::duration<Rep, Period
                                                std::chrono::milliseconds most = longest_schedule) {
   if (std::chrono::duration<double>(given) > std::chrono::duration<double>(most))
     return most + std::chrono::milliseconds(1);
-  if (!(given > given.zero())) return std::chrono::milliseconds(0); // NaN, too
+  if (given <= given.zero()) return std::chrono::milliseconds(0);
+  if (!(given > given.zero())) return no_duration;
   return std::chrono::ceil<std::chrono::milliseconds>(given);
 }
 
@@ -40,7 +44,7 @@ constexpr std::chrono::milliseconds bounded_ms(std::chrono::duration<Rep, Period
 
 /// Tick after tick, without drift: a tick is `interval` after the one before, however late that was handled.
 /// The first is `interval` after the call. An interval is `options::min_schedule_interval` to 100 years; any
-/// other, also one of 0, below 0 or NaN, is `invalid_request`.
+/// other, also 0 and NaN, is refused with `invalid_request`.
 struct every {
   template <class Rep, class Period>
   explicit constexpr every(std::chrono::duration<Rep, Period> each) : interval(detail::bounded_ms(each)) {}
@@ -61,7 +65,7 @@ public:
   when(cron expression) : what_(std::move(expression)) {}
 
   /// A schedule without a method that has these times. Throws `failure{invalid_request}` for one whose first
-  /// tick would be in more than 100 years.
+  /// tick would be in more than 100 years, for an interval of 0 or less, and for NaN.
   schedule_message describe(std::chrono::system_clock::time_point now) const;
 
 private:

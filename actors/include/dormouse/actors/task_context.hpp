@@ -24,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace dormouse {
@@ -152,9 +153,23 @@ public:
   operation<std::uint64_t> random() const { return {*run_, detail::random_step(*run_)}; }
 
   /// A promise that somebody else resolves with an `R`, or rejects; when awaited, a rejection is thrown as
-  /// `call_failed`.
+  /// `call_failed`. Whoever resolves it with a value that does not decode as an `R` gets `bad_arguments`, and
+  /// the task goes on waiting.
   template <class R = void> durable_promise<R> promise() const {
-    return durable_promise<R>(*run_, detail::promise_step(*run_));
+    const auto number = detail::promise_step(*run_);
+    if constexpr (!std::is_void_v<R>) {
+      run_->check_value_of(number, [](const std::string& value) {
+        auto decoded = decode<R>(value);
+        return decoded
+                   ? std::string()
+                   : detail::demangled(typeid(R)) + " does not decode from it: " + decoded.error().message;
+      });
+    } else {
+      run_->check_value_of(number, [](const std::string& value) {
+        return value.empty() ? std::string() : std::string("it takes no value");
+      });
+    }
+    return durable_promise<R>(*run_, number);
   }
 
   /// Anything else: calls `make()`, here and now, and keeps what it returns. It is not called again once that
@@ -162,8 +177,11 @@ public:
   /// Throws what it threw, as a `call_failed`.
   template <class Make> auto side_effect(Make&& make) const {
     using result = std::decay_t<std::invoke_result_t<Make&>>;
-    static_assert(detail::storable_result<result>,
-                  "dormouse: what a side effect returns is kept: give its type a serialize(Archive&) member");
+    static_assert(
+        detail::storable_result<result>,
+        "dormouse: what a side effect returns is kept: give its type a serialize(Archive&) member, or "
+        "include cereal's header for it, as <cereal/types/memory.hpp> for std::unique_ptr, "
+        "<cereal/types/list.hpp> for std::list");
     const auto number = detail::side_effect_step(*run_, [&make] {
       if constexpr (std::is_void_v<result>) {
         make();

@@ -16,6 +16,7 @@
 
 #include <dormouse/actors/user_code.hpp>
 #include <dormouse/serialization/error.hpp>
+#include <dormouse/serialization/expected.hpp>
 #include <dormouse/serialization/messages.hpp>
 #include <dormouse/serialization/task_id.hpp>
 #include <dormouse/serialization/task_journal.hpp>
@@ -24,6 +25,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,6 +116,10 @@ public:
   /// Throws `task_cancelled` where the code waits. Does nothing if it was cancelled before.
   void cancel(task_host& host, std::string reason);
 
+  /// Whether this can be the value of a promise of the code, which has come to where it waits. An error says
+  /// why not.
+  expected<void> accepts(std::uint64_t step, const std::string& value) const;
+
   /// What a step that was performed came to. False for a step that has its outcome, or that there is not:
   /// then nothing has changed.
   bool complete(std::uint64_t step, call_result<std::string> outcome, bool failed);
@@ -163,6 +169,12 @@ public:
                 [](std::string_view) { return false; });
   }
 
+  /// How the value of a promise is checked before it is taken: an empty text, or why it does not decode.
+  using value_check = std::string (*)(const std::string& value);
+  void check_value_of(std::uint64_t step, value_check check) {
+    if (step != no_step) value_checks_.insert_or_assign(step, check);
+  }
+
   bool has(std::uint64_t step) const noexcept {
     return step >= record_.first_step && step - record_.first_step < journal_.size();
   }
@@ -195,6 +207,8 @@ private:
   frame_maker make_frame_;
   task_limits limits_;
   std::size_t bytes_;
+
+  std::map<std::uint64_t, value_check> value_checks_; ///< by step; of promises that have no outcome yet
 
   task_host* host_ = nullptr; ///< while the code runs
   task_wait* waiting_ = nullptr;

@@ -62,9 +62,10 @@ public:
 
   /// What it returned, or a `failure` with its error, now or when it has ended. `not_found` if there is no
   /// such task, or not any more: the result of one that was begun with `call<>()` goes to its caller alone;
-  /// that of one that was begun with `start<>()` is kept for `options::task_results_kept_for`.
+  /// that of one that was begun with `start<>()` is kept for `options::task_results_kept_for`. If it is no
+  /// `R`, the error names the task and both types.
   template <class R> std::future<R> result(const task_id& id) const {
-    auto sink = std::make_unique<detail::promise_sink<R>>();
+    auto sink = std::make_unique<detail::promise_sink<R>>(describe_result(id));
     auto future = sink->future();
     send(id.object, runtime_methods::await_task, encode(id.number), std::move(sink));
     return future;
@@ -75,6 +76,7 @@ public:
   std::future<bool> cancel(const task_id& id, std::string reason = {}) const;
 
   /// Settles a promise. True when that is durable; false if it was settled before, or its task has ended.
+  /// `bad_arguments` if the task waits for another type than `R`: it goes on waiting.
   template <class R, class Value> std::future<bool> resolve(const promise_id<R>& id, Value&& value) const {
     static_assert(std::is_convertible_v<Value, R>, "dormouse: the promise takes another type");
     const R converted(std::forward<Value>(value));
@@ -84,6 +86,7 @@ public:
   std::future<bool> reject(const any_promise_id& id, std::string why) const;
 
 private:
+  std::string describe_result(const task_id& id) const;
   void send(const address& to, const method_descriptor& method, std::string arguments,
             std::unique_ptr<reply_sink> sink) const;
   std::future<bool> settle(const any_promise_id& id, call_result<std::string> outcome) const;

@@ -74,7 +74,10 @@ public:
     if (stored > known_version_)
       throw failure({errc::newer_format, "a stored value has class version " + std::to_string(stored) +
                                              "; this program's class knows up to " +
-                                             std::to_string(known_version_)});
+                                             std::to_string(known_version_) +
+                                             ". (If the class had no version when the value was stored, "
+                                             "these are the first bytes of the value: a class must have "
+                                             "its version from the start)"});
   }
 
   std::size_t remaining_bytes() const noexcept { return in_.size(); }

@@ -23,10 +23,31 @@
 #include <cereal/types/utility.hpp>
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
+#include <nlohmann/json_fwd.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+namespace cereal {
+
+/// A JSON value goes as its text (RFC 8259): NaN and infinity become null, and a text that is not UTF-8
+/// throws. Include <nlohmann/json.hpp> to use it.
+template <std::same_as<nlohmann::json> Json>
+void CEREAL_SAVE_FUNCTION_NAME(dormouse::output_archive& ar, const Json& value) {
+  ar(value.dump());
+}
+
+template <std::same_as<nlohmann::json> Json>
+void CEREAL_LOAD_FUNCTION_NAME(dormouse::input_archive& ar, Json& value) {
+  std::string text;
+  ar(text);
+  value = Json::parse(text, nullptr, false);
+  if (value.is_discarded()) throw Exception("a JSON value does not parse");
+}
+
+} // namespace cereal
 
 namespace dormouse {
 

@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 namespace dormouse {
 
@@ -74,6 +75,13 @@ struct error {
 };
 
 inline constexpr std::size_t max_error_type_bytes = 256;
+
+namespace detail {
+
+/// The name of a type as people write it, cut to a sensible length.
+std::string demangled(const std::type_info& type);
+
+} // namespace detail
 
 /// The error, from there unless it came from somewhere already.
 error with_origin(error what, const address& where);
