@@ -162,6 +162,8 @@ struct content_decoder::stage {
   bool begun = false;
 };
 
+content_decoder::content_decoder(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+
 content_decoder::~content_decoder() = default;
 
 std::unique_ptr<content_decoder> content_decoder::make(std::string_view codings, std::size_t max_bytes) {

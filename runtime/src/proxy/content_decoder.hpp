@@ -45,7 +45,7 @@ public:
 private:
   struct stage;
 
-  explicit content_decoder(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+  explicit content_decoder(std::size_t max_bytes);
   expected<bool> fill(std::size_t at);
 
   const std::size_t max_bytes_;
