@@ -159,8 +159,10 @@ TEST_CASE_FIXTURE(upstream_fixture, "R10: hostile answers on a worker fail none 
   chosen.max_body_bytes = 32 * mib;
   runtime running(chosen);
   auto mine = object(running);
+  int number = 0;
   for (const auto& kind : all_kinds()) {
     CAPTURE(kind.name);
+    ++number;
     endless_server server(kind.beginning, kind.piece, kind.pause_ms);
     std::vector<order> orders;
     for (int i = 0; i < of_each_kind; ++i)
@@ -169,7 +171,7 @@ TEST_CASE_FIXTURE(upstream_fixture, "R10: hostile answers on a worker fail none 
                         .timeout_ms = kind.ends_as == fetch_errc::timeout ? 1000 : 60'000,
                         .max_retries = 0});
     for (int i = 0; i < innocents; ++i) {
-      orders.push_back(key(kind.name.substr(0, 3) + std::to_string(i), "delay_ms=100"));
+      orders.push_back(key(std::to_string(number) + "-" + std::to_string(i), "delay_ms=100"));
       orders.back().max_retries = 0;
     }
     value_of(mine.call<&fetcher::send_all>(orders));

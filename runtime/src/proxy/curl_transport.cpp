@@ -3,6 +3,7 @@
 #include "proxy/content_decoder.hpp"
 #include "proxy/curl_lane.hpp"
 #include "proxy/decoded_jars.hpp"
+#include "proxy/host_resolver.hpp"
 #include "proxy/response_head.hpp"
 #include "proxy/retry.hpp"
 #include "store/blob_store.hpp"
@@ -11,6 +12,7 @@
 #include <dormouse/serialization/cookie_jar.hpp>
 #include <dormouse/serialization/url.hpp>
 
+#include <arpa/inet.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -99,6 +101,11 @@ struct exchange {
   const std::function<void(exchange&)>* decode_later = nullptr;
   bool needs_fresh = false; ///< a connection of its own
 
+  // This hop's name, while its addresses are looked up.
+  std::uint64_t lookup = 0; ///< 0: it is not
+  std::optional<asio::steady_timer> patience;
+  field_list addresses; ///< as libcurl takes them
+
   // This hop's way out.
   bool opened = false;   ///< it is making a connection
   bool begun = false;    ///< it has gone out, or was about to
@@ -135,6 +142,24 @@ bool is_retryable_status(std::uint16_t status) {
 
 bool is_redirect_status(std::uint16_t status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// Addresses, and what libcurl answers itself (RFC 6761).
+bool is_without_lookup(const std::string& host) {
+  in_addr address{};
+  return host.starts_with('[') || host == "localhost" || host.ends_with(".localhost") ||
+         ::inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+/// As CURLOPT_RESOLVE takes it. "+": as old as this answer, and no older.
+field_list addresses_for(const url& target, const std::vector<std::string>& addresses) {
+  auto text = fmt::format("+{}:{}:", target.host, target.port);
+  for (const auto& each : addresses)
+    text += fmt::format(fmt::runtime(each.find(':') == std::string::npos ? "{}{}" : "{}[{}]"),
+                        &each == &addresses.front() ? "" : ",", each);
+  auto* list = curl_slist_append(nullptr, text.c_str());
+  if (list == nullptr) std::abort(); // out of memory
+  return field_list(list);
 }
 
 /// Several Cookie fields of a caller's are one list (RFC 9113 section 8.2.3).
@@ -356,7 +381,12 @@ private:
   curl_lane& lane_with_room();
   void close_spare_lanes();
   void limit_idle_connections(curl_lane& of);
-  bool begin_hop(exchange& next);
+  void begin_hop(exchange& next);
+  bool has_addresses(exchange& next);
+  bool take_answer(exchange& next, const host_resolver::answer& what);
+  void stop_lookup(exchange& on);
+  std::string limits_of(const exchange& of) const;
+  void send_hop(exchange& next);
   void finish_hop(exchange& hop, CURLcode code);
   void conclude(exchange& hop, CURLcode code);
   void decode_soon();
@@ -375,6 +405,7 @@ private:
   const std::shared_ptr<blob_store> blobs_;
   const bool trusts_file_; ///< and so no folder of certificates
   decoded_jars jars_{most_jar_bytes};
+  host_resolver names_;
   std::vector<std::shared_ptr<curl_lane>> lanes_; ///< never empty once one was used
   std::unordered_map<exchange*, std::unique_ptr<exchange>> exchanges_;
   std::unordered_map<std::uint64_t, exchange*> by_token_;
@@ -396,7 +427,8 @@ curl_transport::curl_transport(asio::io_context& loop, transport_settings settin
       policy_(policy),
       clock_(clock),
       blobs_(std::move(blobs)),
-      trusts_file_(!settings_.ca_file.empty() || system_has_ca_file()) {}
+      trusts_file_(!settings_.ca_file.empty() || system_has_ca_file()),
+      names_(loop) {}
 
 curl_transport::~curl_transport() {
   for (auto& [key, each] : exchanges_)
@@ -445,6 +477,7 @@ void curl_transport::cancel(std::uint64_t token) {
   if (found == by_token_.end()) return;
   auto& on = *found->second;
   by_token_.erase(found);
+  stop_lookup(on);
   std::erase(decoding_, &on);
   leave_lane(on);
   if (on.lane != nullptr) limit_idle_connections(*on.lane);
@@ -485,26 +518,89 @@ void curl_transport::limit_idle_connections(curl_lane& of) {
                         max_idle_connections / lanes_.size()));
 }
 
-/// Sends the request for `target`; false if it was refused.
-bool curl_transport::begin_hop(exchange& next) {
+/// For `target`: as soon as its addresses are known, the request goes out, or it is refused.
+void curl_transport::begin_hop(exchange& next) {
   // Checked again although the call was: the allowlist of this process may be another than of the one that
   // queued it.
   auto allowed = policy_.check(next.target);
-  if (!allowed) {
-    refuse(next, fetch_errc::blocked, allowed.error().message,
-           next.hops > 0 ? sent_state::yes : sent_state::no);
+  if (!allowed)
+    return refuse(next, fetch_errc::blocked, allowed.error().message,
+                  next.hops > 0 ? sent_state::yes : sent_state::no);
+  next.allowed = *allowed;
+  if (has_addresses(next)) send_hop(next);
+}
+
+/// False: it goes on when they are there, or it has ended. What goes through a proxy needs none.
+bool curl_transport::has_addresses(exchange& next) {
+  next.addresses.reset();
+  const auto& name = next.target.host;
+  if (!settings_.proxy.empty() || is_without_lookup(name)) return true;
+  if (const auto* answer = names_.known(name)) return take_answer(next, *answer);
+  next.lane = nullptr; // it may be closed meanwhile
+  const auto token = next.job.token;
+  next.lookup = names_.ask(name, [this, token](const host_resolver::answer& what) {
+    const auto found = by_token_.find(token);
+    if (found == by_token_.end()) return;
+    auto& on = *found->second;
+    on.lookup = 0;
+    on.patience.reset();
+    if (take_answer(on, what)) send_hop(on);
+  });
+  const auto now = steady_clock::now();
+  next.patience.emplace(loop_, std::min(next.give_up_at, now + settings_.connect_timeout));
+  next.patience->async_wait([this, token, now](const boost::system::error_code& cancelled) {
+    const auto found = by_token_.find(token);
+    if (cancelled || found == by_token_.end() || found->second->lookup == 0) return;
+    auto& on = *found->second;
+    stop_lookup(on);
+    const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - now);
+    finish(on,
+           unexpected<fetch_error>(
+               fetch_error{fetch_errc::timeout,
+                           fmt::format("{} {}: Resolving timed out after {} milliseconds{}", on.method,
+                                       on.target.origin(), took.count(), limits_of(on)),
+                           on.hops > 0 ? sent_state::yes : sent_state::no, 0}),
+           true);
+  });
+  return false;
+}
+
+/// False: it has none, and has ended.
+bool curl_transport::take_answer(exchange& next, const host_resolver::answer& what) {
+  if (what.addresses.empty()) {
+    finish(
+        next,
+        unexpected<fetch_error>(fetch_error{fetch_errc::network_error,
+                                            fmt::format("{} {}: Could not resolve host: {}: {}", next.method,
+                                                        next.target.origin(), next.target.host, what.error),
+                                            next.hops > 0 ? sent_state::yes : sent_state::no, 0}),
+        true);
     return false;
   }
+  next.addresses = addresses_for(next.target, what.addresses);
+  return true;
+}
+
+void curl_transport::stop_lookup(exchange& on) {
+  if (const auto number = std::exchange(on.lookup, 0)) names_.forget(on.target.host, number);
+  on.patience.reset();
+}
+
+std::string curl_transport::limits_of(const exchange& of) const {
+  return fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left of it, and "
+                     "options::connect_timeout = {} ms",
+                     of.job.timeout.count(), settings_.connect_timeout.count());
+}
+
+void curl_transport::send_hop(exchange& next) {
   next.upload.reset();
   if (next.with_body && next.job.body_file) {
     next.upload.emplace(blobs_->read(*next.job.body_file));
     if (auto begun = next.upload->begin(); !begun) {
       refuse_for(next, fetch_errc::fetch_failed, "the request's body cannot be read", begun.error());
-      refuse(next, next.hops > 0 ? sent_state::yes : sent_state::no);
-      return false;
+      return refuse(next, next.hops > 0 ? sent_state::yes : sent_state::no);
     }
   }
-  next.allowed = *allowed;
   next.blocked = false;
   next.opened = next.begun = next.is_first = false;
   next.connection = connection_state::good;
@@ -529,6 +625,7 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // else the loop waits for the resolver of what it gives up
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(left));
+  if (next.addresses) curl_easy_setopt(easy, CURLOPT_RESOLVE, next.addresses.get());
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -609,13 +706,11 @@ bool curl_transport::begin_hop(exchange& next) {
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, next.fields.get());
   if (auto code = next.lane->add(easy); code != CURLM_OK) {
     next.lane = nullptr;
-    refuse(next, fetch_errc::fetch_failed,
-           fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
-    return false;
+    return refuse(next, fetch_errc::fetch_failed,
+                  fmt::format("libcurl refused the transfer: {}", curl_multi_strerror(code)), sent_state::no);
   }
   next.on_lane = true;
   limit_idle_connections(*next.lane);
-  return true;
 }
 
 void curl_transport::finish_hop(exchange& hop, CURLcode code) {
@@ -739,9 +834,7 @@ void curl_transport::conclude(exchange& hop, CURLcode code) {
   switch (code) {
   case CURLE_OPERATION_TIMEDOUT:
     failed.code = fetch_errc::timeout;
-    failed.message += fmt::format("; the limits are {} ms of fetch_init::timeout or what its deadline left "
-                                  "of it, and options::connect_timeout = {} ms",
-                                  hop.job.timeout.count(), settings_.connect_timeout.count());
+    failed.message += limits_of(hop);
     break;
   case CURLE_OUT_OF_MEMORY: // what libcurl says of a line that is longer than it takes
     failed.code = hop.head.is_complete() ? fetch_errc::fetch_failed : fetch_errc::too_large;
