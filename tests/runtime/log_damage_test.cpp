@@ -356,7 +356,7 @@ TEST_CASE("R24: a list of tables that lacks one is reported, and the table is no
   value_or_throw(open_rocksdb(settings_for(store.directory)));
   {
     auto engine = value_or_throw(open_rocksdb(settings_for(store.directory)));
-    const write_set more{{"Z", "behind the table, in the log"}};
+    const write_set more{{"Y", "behind the table, in the log"}};
     const write_set* sets[] = {&more};
     value_or_throw(engine->write(sets));
   }
