@@ -185,7 +185,6 @@ void turn_commit::let_out() {
 void turn_commit::let_out_buried() {
   core_.counts.dead_letters.add();
   core_.counts.corrupt_rows.add(buried_->is_damaged ? 1 : 0);
-  core_.counts.schedules.sub(buried_->closes_call ? 1 : 0);
   for (auto& caller : buried_->callers)
     caller->resolve(unexpected<error>(with_origin(buried_->why, entry_.where)));
 }
