@@ -464,6 +464,41 @@ TEST_CASE_FIXTURE(
   CHECK(running.stats().retries == retries);
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "Node: a response that nobody has asked for answers no request, with TLS neither") {
+  node_server node(&ca);
+  runtime running(trusting());
+  auto mine = object(running);
+  std::size_t count = 0;
+  for (const auto& url : {node.url(), node.old_tls_url()})
+    for (int i = 0; i < 5; ++i) {
+      CAPTURE(url);
+      const auto tag = std::to_string(count++);
+      CHECK(answered(fetched(mine, {.tag = tag, .url = url + "/talk_behind?answer=" + tag, .max_retries = 0}))
+                .text() == tag);
+      std::size_t looks = 0;
+      CHECK(eventually([&] {
+        const auto said = answered(fetched(mine, {.tag = fmt::format("said {} {}", tag, looks++),
+                                                  .url = node.tls_url() + "/unasked"}))
+                              .json();
+        return said.at("said") == count;
+      }));
+    }
+  CHECK(running.stats().retries == 0);
+  // What TLS itself says, the tickets of a session, is no reason to give a connection up.
+  const auto opened = [&](const std::string& tag) {
+    return answered(fetched(mine, {.tag = tag, .url = node.tls_url() + "/connections"}))
+        .json()
+        .at("opened")
+        .get<int>();
+  };
+  (void)answered(fetched(mine, {.tag = "a fresh one", .url = node.old_tls_url() + "/plain"}));
+  const auto before = opened("before");
+  for (int i = 0; i < 5; ++i)
+    (void)answered(fetched(mine, {.tag = fmt::format("plain {}", i), .url = node.old_tls_url() + "/plain"}));
+  CHECK(opened("after") == before);
+}
+
 TEST_CASE_FIXTURE(fixture, "Node: a request arrives as it was meant, and waits for no 100") {
   node_server node(&ca);
   runtime running(trusting());

@@ -24,7 +24,10 @@ node_server::node_server(const test_ca* ca) : process_({.arguments = arguments(c
   port_ = port("http");
   proxy_port_ = port("proxy");
   auth_proxy_port_ = port("auth_proxy");
-  if (ca != nullptr) tls_port_ = port("https");
+  if (ca != nullptr) {
+    tls_port_ = port("https");
+    old_tls_port_ = port("https1");
+  }
 }
 
 } // namespace dormouse::test

@@ -15,6 +15,8 @@
 ///   /refuse_first?key=K over HTTP/2: the first stream of that key is refused, the next one answered
 ///   /stream_error       over HTTP/2: the stream ends with an error
 ///   /goaway             over HTTP/2: the connection takes no more streams behind this answer
+///   /talk_behind?answer=T  the text T, and behind it a response that nobody has asked for; over HTTP/1.1
+///   /unasked            {"said"}: how many of those have gone out
 ///   /raw?answer=T       without TLS: the text T, and the end of the connection
 ///   /connections        {"opened","open"}
 ///   /proxied            what both proxies were asked for: [{"method","target","authorization"}...]
@@ -36,6 +38,7 @@ public:
   std::string tls_url() const {
     return "https://127.0.0.1:" + tls_port_;
   } ///< HTTP/2, and HTTP/1.1 for who asks for it
+  std::string old_tls_url() const { return "https://127.0.0.1:" + old_tls_port_; } ///< HTTP/1.1 only
   std::string proxy_url() const {
     return "http://127.0.0.1:" + proxy_port_;
   } ///< absolute-form requests and CONNECT
@@ -47,6 +50,7 @@ private:
   subprocess process_;
   std::string port_;
   std::string tls_port_;
+  std::string old_tls_port_;
   std::string proxy_port_;
   std::string auth_proxy_port_;
 };

@@ -7,10 +7,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
+import https from 'node:https';
 import net from 'node:net';
 import zlib from 'node:zlib';
 
 const connections = { opened: 0, open: 0 };
+const unasked = { said: 0 };
 const proxied = [];
 const refused = new Set();
 const requestsOn = new WeakMap(); // by socket
@@ -99,6 +101,13 @@ const paths = {
 
   '/raw': (request, response, parameters) => request.socket.end(parameters.get('answer')),
 
+  '/talk_behind': (request, response, parameters) => {
+    const { socket } = request; // which the response gives up when it ends
+    response.on('finish', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong', () => { unasked.said += 1; }));
+    text(response, parameters.get('answer'));
+  },
+  '/unasked': (request, response) => json(response, unasked),
+
   '/connections': (request, response) => json(response, connections),
   '/proxied': (request, response) => json(response, proxied),
 };
@@ -174,8 +183,11 @@ const servers = {
   auth_proxy: makeProxy('dormouse:acorn'),
 };
 const [certificate, key] = process.argv.slice(2);
-if (certificate)
-  servers.https = counted(http2.createSecureServer({ cert: readFileSync(certificate), key: readFileSync(key), allowHTTP1: true }, answer));
+if (certificate) {
+  const identity = { cert: readFileSync(certificate), key: readFileSync(key) };
+  servers.https = counted(http2.createSecureServer({ ...identity, allowHTTP1: true }, answer));
+  servers.https1 = counted(https.createServer(identity, answer));
+}
 
 const ports = {};
 for (const [name, server] of Object.entries(servers)) {
