@@ -406,6 +406,22 @@ TEST_CASE_FIXTURE(
   }
 }
 
+TEST_CASE_FIXTURE(fixture, "R21: a damaged abort aborts what is sent with its signal later, too") {
+  const abort_controller now;
+  {
+    runtime running(settings());
+    value_of(object(running).call<&fetcher::give_up>(now, std::string("enough")));
+  }
+  CHECK(disk(directory.path()).change('S', cut_in_half) == 1);
+  runtime running(settings());
+  auto mine = object(running);
+  auto what = key("a");
+  what.signal = now.signal();
+  value_of(mine.call<&fetcher::send>(what));
+  aborted_for(mine, "a", "aborted");
+  CHECK(upstream.hits("a") == 0);
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "R21: a damaged abort aborts all the same, and a damaged row of a signal keeps no fetch from its abort") {

@@ -352,6 +352,47 @@ TEST_CASE_FIXTURE(
   CHECK(upstream.hits("a") == 0);
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "R9: a POST that was refused and waits for its retry goes out in the next process") {
+  dead_port nobody;
+  const auto clock = std::make_shared<movable_clock>();
+  {
+    runtime running(with_clock(settings(), clock));
+    const order what{.tag = "a",
+                     .url = nobody.upstream.url() + "/k/a",
+                     .method = "POST",
+                     .max_retries = 100,
+                     .initial_delay_ms = 60'000};
+    value_of(object(running).call<&fetcher::send>(what));
+    REQUIRE(eventually([&running] { return running.stats().retries == 1; }));
+    REQUIRE(eventually([&running] { return running.stats().in_flight_fetches == 0; }));
+  }
+  nobody.upstream.start();
+  clock->advance(3h);
+  runtime running(with_clock(settings(), clock));
+  CHECK(answered(result_under(object(running), "a")).ok());
+  CHECK(nobody.upstream.total() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture,
+                  "R7: those that share the request of a fetch whose worker is lost have its result") {
+  auto script = std::make_shared<transport_script>();
+  auto chosen = settings();
+  chosen.worker_lease = 500ms;
+  runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
+  auto mine = object(running);
+  gate::closing hung(script->starts);
+  std::vector<order> orders;
+  for (const std::string tag : {"first", "second", "third"}) {
+    orders.push_back({.tag = tag, .url = at("/k/shared")});
+    orders.back().sharing = sharing::single_flight;
+  }
+  value_of(mine.call<&fetcher::send_all>(orders));
+  for (const auto& each : orders)
+    CHECK(answered(result_under(mine, each.tag)).ok());
+  CHECK(running.stats().worker_restarts >= 1);
+}
+
 // --- R11: retries ------------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(fixture, "R11: statuses that pass are retried, and others are responses at once") {
@@ -383,6 +424,20 @@ TEST_CASE_FIXTURE(fixture, "R11: once retries are spent a status is a response, 
     CHECK(answered(fetched(mine, what)).status() == 503);
     CHECK(upstream.hits(what.tag) == retries + 1);
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "R11: a worker that is lost costs its fetch no retry") {
+  auto script = std::make_shared<transport_script>();
+  auto chosen = settings();
+  chosen.worker_lease = 500ms;
+  runtime running(chosen, {.wrap_engine = {}, .wrap_transport = hangs(script)});
+  auto mine = object(running);
+  gate::closing hung(script->starts);
+  auto what = key("a", "status=503");
+  what.max_retries = 1;
+  CHECK(answered(fetched(mine, what)).status() == 503);
+  CHECK(running.stats().worker_restarts >= 1);
+  CHECK(upstream.hits("a") == 2); // and not once, as if the lost one had been the first
 }
 
 TEST_CASE_FIXTURE(fixture, "R11: Retry-After is honoured") {

@@ -280,6 +280,18 @@ TEST_CASE_FIXTURE(fixture,
   CHECK_FALSE(direct.redirected());
 }
 
+TEST_CASE_FIXTURE(fixture, "R10: the timeout is of an attempt with all its redirects") {
+  runtime running(settings());
+  auto what = key("end");
+  for (int hop = 0; hop < 3; ++hop) // each takes more than half of the time
+    what.url = at("/redirect?to=" + url_encoded(what.url) + "&delay_ms=600");
+  what.timeout_ms = 1'000;
+  what.max_retries = 0;
+  const auto late = failed(fetched(object(running), what));
+  CHECK(to_string(late.code) == "TIMEOUT");
+  CHECK(upstream.hits("end") == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "redirects: what is none is a response") {
   runtime running(settings());
   auto mine = object(running);

@@ -4,6 +4,7 @@
 #include "disk.hpp"
 #include "movable_clock.hpp"
 #include "storage_valve.hpp"
+#include "transports.hpp"
 #include "upstream_fixture.hpp"
 
 #include <doctest/doctest.h>
@@ -697,6 +698,26 @@ TEST_CASE_FIXTURE(fixture, "circuit: failures count in a row, and a status that 
   CHECK(contains(late.message, "options::connect_timeout"));
   CHECK(failed(fetched(mine, once("refused"))).code == fetch_errc::circuit_open);
   CHECK(of_origin(running, upstream.url()).circuit == circuit_state::open);
+}
+
+TEST_CASE_FIXTURE(fixture, "R14: a worker that is lost with the probe of a half-open circuit lets another "
+                           "probe through") {
+  auto script = std::make_shared<transport_script>();
+  auto chosen = limited({.circuit = {.failures = 1, .open_for = 1h, .then = open_circuit::fail}});
+  chosen.worker_lease = 500ms;
+  runtime running(with_clock(std::move(chosen), clock), {.wrap_engine = {}, .wrap_transport = hangs(script)});
+  auto mine = object(running);
+  CHECK(answered(fetched(mine, once("bad", "status=500"))).status() == 500);
+  REQUIRE(of_origin(running, upstream.url()).circuit == circuit_state::open);
+  clock->advance(61min);
+  const gate::closing hung(script->starts);
+  auto probe = once("probe");
+  probe.method = "POST"; // is not sent again
+  probe.body = "payload";
+  CHECK(to_string(failed(fetched(mine, probe)).code) == "FETCH_FAILED");
+  CHECK(running.stats().worker_restarts >= 1);
+  CHECK(answered(fetched(mine, once("next"))).ok());
+  CHECK(of_origin(running, upstream.url()).circuit == circuit_state::closed);
 }
 
 TEST_CASE_FIXTURE(fixture,

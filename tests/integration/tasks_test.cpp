@@ -66,6 +66,17 @@ public:
     send<&ledger::add>(object_id<ledger>("refused"), 1);
     throw std::runtime_error("refused " + text);
   }
+  /// Of everything a bit, and then it throws.
+  void set_and_refuse() {
+    browser().set_cookie("name", "value", {.url = "http://example.com/"});
+    storage().put("row", 1);
+    schedule<&worker::nap>(1h);
+    throw std::runtime_error("refused");
+  }
+  /// Cookies, rows and schedules.
+  std::vector<std::uint64_t> leftovers() const {
+    return {cookies().size(), storage().get<int>("row") ? 1U : 0U, schedules().size()};
+  }
   std::vector<std::string> seen() const { return seen_; }
   std::string last() const { return seen_.empty() ? std::string() : seen_.back(); }
   later<std::string> look_up(std::string url) { return fetch(url).then<&worker::on_look_up>(); }
@@ -134,6 +145,27 @@ public:
       out += e.why().message + ";";
     }
     co_return out;
+  }
+
+  static task<std::string> catch_refusal(task_context<worker> self) {
+    std::string why;
+    try {
+      co_await self.call<&worker::set_and_refuse>();
+    } catch (const call_failed& e) {
+      why = e.why().message;
+    }
+    co_await self.call<&worker::remember>("caught");
+    co_return why;
+  }
+
+  static task<std::string> two_words(task_context<worker> self) {
+    auto first = self.promise<std::string>();
+    auto second = self.promise<std::string>();
+    co_await self.call<&worker::remember>(to_string(first.id()));
+    co_await self.call<&worker::remember>(to_string(second.id()));
+    auto last = co_await second;
+    auto before = co_await first;
+    co_return before + last;
   }
 
   static task<std::string> refused_fetch(task_context<worker> self, std::string url) {
@@ -225,6 +257,8 @@ public:
   template <class Archive> void serialize(Archive& ar) { ar(seen_, started_); }
   using methods = dormouse::methods<
       "WORKER", method<"remember", &worker::remember>, method<"refuse", &worker::refuse>,
+      method<"set_and_refuse", &worker::set_and_refuse>, method<"leftovers", &worker::leftovers>,
+      method<"catch_refusal", &worker::catch_refusal>, method<"two_words", &worker::two_words>,
       method<"seen", &worker::seen>, method<"last", &worker::last>, method<"look_up", &worker::look_up>,
       method<"on_look_up", &worker::on_look_up>, method<"nap", &worker::nap>, method<"read", &worker::read>,
       method<"hold", &worker::hold>, method<"end", &worker::end>, method<"read_all", &worker::read_all>,
@@ -330,6 +364,17 @@ TEST_CASE_FIXTURE(working, "R16: errors are thrown at the co_await, and what fai
   CHECK(value_of(object.call<&worker::refused_fetch>(at("/k/x?mode=drop"))) == "NETWORK_ERROR");
 }
 
+TEST_CASE_FIXTURE(working, "R16: a call that failed leaves no cookie, row or schedule, though its task goes "
+                           "on and commits") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  CHECK(contains(value_of(object.call<&worker::catch_refusal>()), "refused"));
+  CHECK(value_of(object.call<&worker::last>()) == "caught");
+  CHECK(value_of(object.call<&worker::leftovers>()) == std::vector<std::uint64_t>{0, 0, 0});
+  REQUIRE(asleep(*running)); // and so it is on the disk
+  CHECK(value_of(object.call<&worker::leftovers>()) == std::vector<std::uint64_t>{0, 0, 0});
+}
+
 TEST_CASE_FIXTURE(working,
                   "R16: what was done is not done again, whether the task is live, replayed or restarted") {
   const auto url = at("/k/everything?bytes=9");
@@ -360,6 +405,9 @@ TEST_CASE_FIXTURE(working,
     CHECK(runs_begun >= 2); // once live, and replayed as often as the object was asleep
     CHECK(value_of(object.call<&worker::seen>()).size() == 2);
     CHECK_FALSE(value_of(running->tasks().resolve(promise, "again"))); // it has ended
+    const int tasks = restarts ? 2 : 1;
+    CHECK(value_of(running->get<ledger>("main").call<&ledger::total>()) == 5 * tasks);
+    CHECK(value_of(running->get<ledger>("part").call<&ledger::total>()) == 3 * tasks); // 0 + 1 + 2
   }
   CHECK(upstream.hits("everything") == 4); // its own and that of look_up, twice
 }
@@ -431,6 +479,21 @@ TEST_CASE_FIXTURE(working, "R16: a promise is settled once, from an object or fr
   CHECK(error_of(std::move(refused)).message == "not today");
   CHECK(error_of(running->tasks().reject(any_promise_id{{{"NOBODY", "x"}, 1}, 1}, "why")).code ==
         errc::unknown_binding);
+}
+
+TEST_CASE_FIXTURE(working,
+                  "R16: a promise that has its word takes no other while its task waits for something else") {
+  const auto running = open();
+  const auto object = running->get<worker>("a");
+  auto result = object.call<&worker::two_words>();
+  REQUIRE(eventually([&] { return value_of(object.call<&worker::seen>()).size() == 2; }));
+  const auto texts = value_of(object.call<&worker::seen>());
+  const promise_id<std::string> first(value_or_throw(parse_promise_id(texts[0])));
+  const promise_id<std::string> second(value_or_throw(parse_promise_id(texts[1])));
+  CHECK(value_of(running->tasks().resolve(first, "one")));
+  CHECK_FALSE(value_of(running->tasks().resolve(first, "two")));
+  CHECK(value_of(running->tasks().resolve(second, "!")));
+  CHECK(value_of(std::move(result)) == "one!");
 }
 
 TEST_CASE_FIXTURE(working, "R16: a cancelled task unwinds, or undoes what it did, live or asleep") {
@@ -516,7 +579,9 @@ public:
   std::vector<std::string> notes() const { return notes_; }
 
   static task<std::string> work(task_context<changing> self, std::string name) {
-    co_await self.template call<&changing::note>("began " + name);
+    const std::string word_for_it = Version == 4 ? "started " : "began "; // what the others did not say
+    co_await self.template call<&changing::note>(word_for_it + name);
+    if constexpr (Version == 5) co_return "too soon";   // before its journal ends
     if constexpr (Version == 2) co_await self.random(); // what the first program did not do
     auto word = self.template promise<std::string>();
     co_await self.template call<&changing::note>(to_string(word.id()));
@@ -588,6 +653,44 @@ TEST_CASE_FIXTURE(
     CHECK(third.stats().stuck_tasks == 0);
     CHECK(value_of(third.get<changing<3>>("x").call<&changing<3>::notes>()).back() == "ended word");
   }
+}
+
+TEST_CASE_FIXTURE(working, "R17: a task whose code asks the same with other arguments, or ends before its "
+                           "journal does, is stuck and loses nothing") {
+  std::vector<task_id> tasks;
+  {
+    runtime first(settings());
+    first.define<changing<1>>();
+    for (const auto* name : {"x", "y"})
+      tasks.push_back(value_of(first.get<changing<1>>(name).start<&changing<1>::work>("job")));
+    for (const auto* name : {"x", "y"})
+      REQUIRE(eventually(
+          [&] { return value_of(first.get<changing<1>>(name).call<&changing<1>::notes>()).size() == 2; }));
+  }
+  const auto is_stuck = [](runtime& running, const task_id& task, const std::string& why) {
+    CHECK(value_of(running.tasks().resolve(promise_id<std::string>({task, 1}), "word")));
+    const auto entry = running.tasks().find(task);
+    REQUIRE(entry);
+    CHECK(entry->state == task_state::stuck);
+    REQUIRE(entry->error);
+    CHECK_MESSAGE(contains(entry->error->message, why), entry->error->message);
+    CHECK(running.tasks().journal(task).size() == 3);
+  };
+  {
+    runtime second(settings());
+    second.define<changing<4>>();
+    is_stuck(second, tasks[0], "with other arguments");
+    CHECK(value_of(second.get<changing<4>>("x").call<&changing<4>::notes>()).size() == 2);
+  }
+  {
+    runtime third(settings());
+    third.define<changing<5>>();
+    is_stuck(third, tasks[1], "journal");
+  }
+  runtime mended(settings());
+  mended.define<changing<3>>();
+  for (const auto& task : tasks)
+    CHECK(value_of(mended.tasks().result<std::string>(task)) == "mended word");
 }
 
 namespace {
@@ -814,6 +917,30 @@ TEST_CASE_FIXTURE(working, "R21: a damaged record or step of a task is seen as s
   const auto steps = keys::steps_of(ids[1]);
   for (const auto& [key, row] : disk(directory.path()).rows('J'))
     CHECK_FALSE((key >= steps.first && key < steps.second));
+}
+
+TEST_CASE_FIXTURE(working, "R21: a journal that lacks a step in its middle is corrupt, and says which") {
+  task_id task;
+  {
+    runtime first(settings());
+    first.define<changing<1>>();
+    const auto object = first.get<changing<1>>("a");
+    task = value_of(object.start<&changing<1>::work>("job"));
+    REQUIRE(eventually([&] { return value_of(object.call<&changing<1>::notes>()).size() == 2; }));
+  }
+  {
+    disk rows(directory.path());
+    const auto all = rows.rows('J');
+    REQUIRE(all.size() == 3);
+    rows.put_all({{std::next(all.begin())->first, std::nullopt}});
+  }
+  runtime running(settings());
+  running.define<changing<1>>();
+  const auto why = error_thrown_by([&] { (void)running.tasks().journal(task); });
+  CHECK(why.code == errc::corrupt);
+  CHECK_MESSAGE(contains(why.message, "is missing"), why.message);
+  CHECK_MESSAGE(contains(why.message, "step "), why.message);
+  CHECK(value_of(running.tasks().cancel(task, "unreadable")));
 }
 
 TEST_CASE("R21: the text of a task's or a promise's id is refused if it is not one") {

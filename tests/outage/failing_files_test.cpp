@@ -2,6 +2,7 @@
 
 #include "eventually.hpp"
 #include "faulty_files.hpp"
+#include "outcome.hpp"
 #include "ports/ports.hpp"
 #include "store/rocksdb_engine.hpp"
 
@@ -325,7 +326,7 @@ struct runtime_on_faulty_files {
         ports{.wrap_engine = test::faulty_files::under(files, directory.path()), .wrap_transport = {}});
     running->define<tally>();
   }
-  std::uint64_t add(const std::string& id) { return running->get<tally>(id).call<&tally::add>().get(); }
+  std::uint64_t add(const std::string& id) { return value_of(running->get<tally>(id).call<&tally::add>()); }
 };
 
 error failure_of(const std::function<void()>& work) {
@@ -351,7 +352,7 @@ TEST_CASE_FIXTURE(runtime_on_faulty_files,
       CHECK(why.code == errc::storage_error);
       CHECK(contains(why.message, text));
     }
-    CHECK(running->get<tally>("x").call<&tally::count>().get() == count); // it can be read meanwhile
+    CHECK(value_of(running->get<tally>("x").call<&tally::count>()) == count); // it can be read meanwhile
     files->heal();
     CHECK(eventually([&] { return failure_of([&] { count = add("x"); }).message.empty(); }, soon));
   }

@@ -13,15 +13,52 @@
 #include <dormouse/serialization/crc32c.hpp>
 
 #include <doctest/doctest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
 #include <functional>
 #include <future>
 #include <mutex>
 #include <random>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+namespace dormouse::test::blob_store_test {
+namespace {
+
+/// What becomes of the syncs of files in a folder of this name.
+struct folder_syncs {
+  std::atomic<int> seen{0};
+  std::atomic<bool> fail{false};
+};
+folder_syncs& syncs_of_blobs() {
+  static folder_syncs all;
+  return all;
+}
+
+} // namespace
+} // namespace dormouse::test::blob_store_test
+
+/// That of the C library, which sees the files of bodies, and fails theirs if told so.
+extern "C" int fdatasync(int descriptor) {
+  std::error_code gone;
+  const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), gone);
+  if (path.parent_path().filename() == "blobs") {
+    auto& all = dormouse::test::blob_store_test::syncs_of_blobs();
+    ++all.seen;
+    if (all.fail) {
+      errno = EIO;
+      return -1;
+    }
+  }
+  return static_cast<int>(::syscall(SYS_fdatasync, descriptor));
+}
 
 namespace dormouse::test::blob_store_test {
 namespace {
@@ -570,6 +607,21 @@ TEST_CASE_FIXTURE(
   CHECK_FALSE(value_or_throw(engine->get("mine 1")));
   CHECK_FALSE(value_or_throw(engine->get("mine 2")));
   CHECK(value_or_throw(engine->get("other")));
+}
+
+TEST_CASE_FIXTURE(committing, "R4: a commit is written when its file is synced, and fails if that fails") {
+  auto& syncs = syncs_of_blobs();
+  syncs.seen = 0;
+  syncs.fail = true;
+  committer->submit(make("lost", nullptr, written("first")));
+  REQUIRE(settles(1));
+  syncs.fail = false;
+  CHECK(syncs.seen == 1);
+  committer->submit(make("good", nullptr, written("second")));
+  REQUIRE(settles(2));
+  CHECK(syncs.seen == 2);
+  CHECK(settled() == outcomes{{"lost", false}, {"good", true}});
+  CHECK_FALSE(value_or_throw(engine->get("lost")));
 }
 
 TEST_CASE_FIXTURE(committing, "R20: draining waits for files that are being synced") {

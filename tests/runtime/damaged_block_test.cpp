@@ -466,7 +466,7 @@ TEST_CASE_FIXTURE(fixture, "R24: objects in a damaged block fail by name, and al
     for (std::uint64_t i = 1; i <= all; ++i)
       done.push_back(running.get<bell>(bell_number(i).instance_id).call<&bell::ring>());
     for (auto& each : done)
-      each.get();
+      value_of(std::move(each));
   }
   const auto lost = damage_block(directory.path(), 'O');
   runtime running(settings());

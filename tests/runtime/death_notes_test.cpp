@@ -216,8 +216,14 @@ TEST_CASE("R23: a turn that runs for longer than max_turn is named once, and no 
         return !observer->told.empty();
       },
       std::chrono::seconds(10)));
+  CHECK_FALSE(test::eventually( // it looks every 5 ms
+      [&] {
+        std::lock_guard guard(observer->mutex);
+        return observer->told.size() > 1;
+      },
+      std::chrono::milliseconds(200)));
   blocks.open();
-  done.get();
+  value_of(std::move(done));
   CHECK(test::eventually([&] { return host.stats().stuck_turns.empty(); }, std::chrono::seconds(10)));
   CHECK(host.stop().empty());
   CHECK(observer->told == std::vector<std::string>{"work"});

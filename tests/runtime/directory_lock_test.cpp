@@ -1,5 +1,6 @@
 // One directory, one runtime: whichever way leads there, from wherever.
 
+#include "blob_files.hpp"
 #include "eventually.hpp"
 #include "outcome.hpp"
 #include "store/directory_lock.hpp"
@@ -9,7 +10,9 @@
 
 #include <doctest/doctest.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +20,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -29,14 +33,35 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// Runs before the next file is locked, once.
+std::atomic<const std::function<void()>*> before_lock{nullptr};
+
+} // namespace
+} // namespace dormouse::test::directory_lock_test
+
+/// That of the C library, with something before it.
+extern "C" int flock(int descriptor, int operation) noexcept {
+  if (const auto* what = dormouse::test::directory_lock_test::before_lock.exchange(nullptr)) (*what)();
+  return static_cast<int>(::syscall(SYS_flock, descriptor, operation));
+}
+
+namespace dormouse::test::directory_lock_test {
+namespace {
+
 class counter : public durable_object {
 public:
   int add(int amount) { return total_ += amount; }
   int total() const { return total_; }
+  void send_much() {
+    fetch("http://127.0.0.1:1/", {.method = "POST", .body = std::string(300'000, 'b'), .delay = 1h})
+        .then<&counter::on_result>();
+  }
+  void on_result(fetch_result) {}
   template <class Archive> void serialize(Archive& ar) { ar(total_); }
 
   using methods =
-      dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>>;
+      dormouse::methods<"COUNTER", method<"add", &counter::add>, method<"total", &counter::total>,
+                        method<"send_much", &counter::send_much>, method<"on_result", &counter::on_result>>;
 
 private:
   int total_ = 0;
@@ -109,7 +134,7 @@ TEST_CASE_FIXTURE(fixture, "R18: of threads that open one directory at the same 
     all.push_back(std::async(std::launch::async, [this, &way] { return open(way); }));
   std::vector<std::unique_ptr<storage_engine>> opened;
   for (auto& each : all) {
-    auto outcome = each.get();
+    auto outcome = value_of(std::move(each));
     if (outcome)
       opened.push_back(std::move(*outcome));
     else
@@ -146,7 +171,7 @@ TEST_CASE_FIXTURE(fixture, "R18: a directory that another process has is refused
   ::kill(child, SIGKILL);
   int status = 0;
   ::waitpid(child, &status, 0);
-  CHECK(waiting.get());
+  CHECK(value_of(std::move(waiting)));
 }
 
 TEST_CASE_FIXTURE(fixture, "R18: a directory is refused through a second mount of it too") {
@@ -191,6 +216,22 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(directory_lock::take(elsewhere, 0ms).has_value());
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "R18: a lock whose file was removed, and made anew, before it was taken is given back") {
+  const auto path = value_or_throw(make_directory(directory));
+  const auto file = path / "dormouse.lock";
+  const std::function<void()> make_anew = [&file] {
+    std::filesystem::rename(file, file.string() + ".old"); // and so its number is not used again
+    std::ofstream(file).flush();
+  };
+  before_lock = &make_anew;
+  const auto first = directory_lock::take(path, 0ms);
+  REQUIRE(first);
+  const auto second = directory_lock::take(path, 0ms);
+  REQUIRE(!second);
+  CHECK(second.error().code == errc::directory_locked);
+}
+
 TEST_CASE_FIXTURE(fixture, "R18: with lock_wait a runtime gets the directory when the one before it ends") {
   auto before = std::make_unique<runtime>(options{.directory = directory});
   before->define<counter>();
@@ -204,7 +245,7 @@ TEST_CASE_FIXTURE(fixture, "R18: with lock_wait a runtime gets the directory whe
   CHECK(test::eventually([&] { return begun.load(); }));
   CHECK(value_of(before->get<counter>("x").call<&counter::add>(7)) == 7);
   before.reset();
-  CHECK(next.get() == 7);
+  CHECK(value_of(std::move(next)) == 7);
 }
 
 TEST_CASE_FIXTURE(fixture, "R18: lock_wait has an end, which the refusal names") {
@@ -222,11 +263,13 @@ TEST_CASE_FIXTURE(fixture, "R18: lock_wait has an end, which the refusal names")
 TEST_CASE_FIXTURE(fixture, "R18: a relative directory stays where it is when the working directory changes") {
   {
     const working_directory above(scratch.path());
-    runtime running({.directory = "d"});
+    runtime running({.directory = "d", .allow = {"127.0.0.1:1"}});
     running.define<counter>();
     std::filesystem::create_directory("elsewhere");
     const working_directory changed(scratch.path() / "elsewhere");
     CHECK(value_of(running.get<counter>("x").call<&counter::add>(3)) == 3);
+    value_of(running.get<counter>("x").call<&counter::send_much>()); // makes a file
+    CHECK(blob_files(directory).size() == 1);
     CHECK(error_thrown_by([this] { runtime second({.directory = directory}); }).code ==
           errc::directory_locked);
   }

@@ -384,7 +384,8 @@ TEST_CASE("R3: a rename moves every row of the objects in batches, and a row wit
   scratch_directory directory;
   auto engine = std::make_unique<memory_engine>();
   auto* kept = engine.get();
-  auto rows = value_or_throw(store::open(std::move(engine), directory.path(), 1024));
+  const auto valve = std::make_shared<storage_valve>();
+  auto rows = value_or_throw(store::open(valve->wrap()(std::move(engine)), directory.path(), 1024));
   const std::string large(300'000, 'v');
   write_set writes;
   memory_engine::rows expected;
@@ -407,8 +408,18 @@ TEST_CASE("R3: a rename moves every row of the objects in batches, and a row wit
   REQUIRE(kept->write(sets));
   REQUIRE(check_renaming(*rows, "OLD", "NEW"));
   const auto batches = kept->batches().size();
+  int moved_together = 0;
+  valve->watch_sets([&](const write_set& set) {
+    const auto has = [&set](const std::string& key) {
+      return std::any_of(set.begin(), set.end(), [&key](const write_op& op) { return op.key == key; });
+    };
+    if (!has("W1")) return;
+    CHECK(has(keys::rows_of('H', {"NEW", "b"}).first + "rest")); // what it points to
+    ++moved_together;
+  });
   REQUIRE(move_objects(*rows, "OLD", "NEW"));
   CHECK(kept->batches().size() - batches >= 6); // 7 MB
+  CHECK(moved_together == 1);
   auto all = kept->all();
   CHECK(all.erase(keys::store_info()) == 1);
   CHECK(all == expected);

@@ -3,6 +3,7 @@
 
 #include "disk.hpp"
 #include "eventually.hpp"
+#include "gate.hpp"
 #include "host/runtime_core.hpp"
 #include "memory_engine.hpp"
 #include "movable_clock.hpp"
@@ -63,6 +64,7 @@ private:
 struct wire_log {
   std::mutex mutex;
   std::vector<std::string> jars; ///< of each transfer, encoded; "none" without one
+  gate transfers;                ///< every transfer passes it when it has been noted
 
   std::vector<std::string> all() {
     std::lock_guard guard(mutex);
@@ -80,6 +82,7 @@ public:
       std::lock_guard guard(log_->mutex);
       log_->jars.push_back(next.jar ? next.jar->bytes : "none");
     }
+    log_->transfers.pass();
     inner_->start(std::move(next), std::move(done));
   }
   void cancel(std::uint64_t token) override { inner_->cancel(token); }
@@ -142,8 +145,10 @@ DORMOUSE_TEST_BELL(other_bell, "OTHER_BELL");
 class impostor : public durable_object {
 public:
   void vanish(std::string what) { last_ = std::move(what); }
+  void ring(std::string how) { last_ = std::move(how); } ///< a name that the other class has too
   template <class Archive> void serialize(Archive& ar) { ar(last_); }
-  using methods = dormouse::methods<"BELL", method<"vanish", &impostor::vanish>>;
+  using methods =
+      dormouse::methods<"BELL", method<"vanish", &impostor::vanish>, method<"ring", &impostor::ring>>;
 
 private:
   std::string last_;
@@ -197,7 +202,11 @@ TEST_CASE_FIXTURE(fixture, "R7: two lives of one name do not share a request tha
     value_of(it.call<&visitor::ask>("GET", sharing::single_flight));
     if (session == std::string("first")) value_of(it.call<&visitor::end>());
   }
-  clock->advance(61s);
+  {
+    const gate::closing held(wire->transfers); // the first is out until the second is out too, or shares it
+    clock->advance(61s);
+    CHECK(eventually([&] { return running.stats().in_flight_fetches + running.stats().shared == 2; }, 10s));
+  }
   CHECK(eventually([&] { return value_of(it.call<&visitor::pages>()) == 1; }, 10s));
   CHECK(eventually([&] { return running.stats().late_dropped == 1; }, 10s));
   CHECK(running.stats().shared == 0);
@@ -254,6 +263,8 @@ TEST_CASE_FIXTURE(fixture, "a handle of another class with the same binding is r
     CHECK(why.code == errc::invalid_binding);
     CHECK_MESSAGE(contains(why.message, "'vanish' is of another class"), why.message);
   }
+  CHECK(error_of(forged.call<&impostor::ring>("loud")).code == errc::invalid_binding);
+  CHECK(error_of(forged.post<&impostor::ring>("loud")).code == errc::invalid_binding);
   const auto why = error_of(running.get<caller>("c").call<&caller::ask>());
   CHECK_MESSAGE(contains(why.message, "class BELL has no method \"vanish\""), why.message);
   CHECK(running.objects<new_bell>().ids.empty());

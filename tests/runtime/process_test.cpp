@@ -202,7 +202,7 @@ TEST_CASE_FIXTURE(fixture, "R33: stop() does not wait for what the program holds
   REQUIRE(eventually([&] { return in_the_way.waiting() == 1; }));
   auto stopping = std::async(std::launch::async, [&] { return running->stop(); });
   REQUIRE(stopping.wait_for(10s) == std::future_status::ready);
-  CHECK_FALSE(stopping.get().empty()); // not all has ended
+  CHECK_FALSE(value_of(std::move(stopping)).empty()); // not all has ended
   closed.reset();
   running.reset();
 }
@@ -221,14 +221,14 @@ TEST_CASE_FIXTURE(fixture, "R33: what is on the disk is left to the next start, 
     REQUIRE(eventually([&] { // it has begun
       auto reply = running.get<passer>("q").call<&passer::passed>();
       try {
-        (void)reply.get();
+        (void)value_of(std::move(reply));
         return false;
       } catch (const failure& why) {
         return why.code() == errc::stopped;
       }
     }));
     closed.reset();
-    CHECK(stopping.get().empty());
+    CHECK(value_of(std::move(stopping)).empty());
   }
   CHECK(passer::total < 100);
   runtime running({.directory = directory.path(), .proxy_workers = 1});

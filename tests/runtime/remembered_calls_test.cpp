@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -135,7 +136,7 @@ TEST_CASE_FIXTURE(fixture, "R3: a call with a key that was used gets what the fi
   with("order-17")
       .async_call<&shop::order>([&](expected<std::string> what) { told.set_value(std::move(what)); }, "tea",
                                 2);
-  CHECK(told.get_future().get() == expected<std::string>("tea 2"));
+  CHECK(value_of(told.get_future()) == expected<std::string>("tea 2"));
   // Without one, and for another object, it runs.
   CHECK(value_of(mine().with({}).call<&shop::order>("tea", 2)) == "tea 6");
   CHECK(value_of(mine("other").with({.idempotency_key = "order-17"}).call<&shop::order>("tea", 2)) ==
@@ -214,6 +215,47 @@ TEST_CASE_FIXTURE(
   valve->heal();
   CHECK(value_of(with("k").call<&shop::order>("tea", 1)) == "tea 1");
   CHECK(turns_run == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "R3: what is remembered of a call is in one commit with its turn") {
+  value_of(mine().call<&shop::close>()); // exists
+  int remembered = 0;
+  valve->watch_sets([&remembered](const write_set& set) {
+    const auto has = [&set](char kind) {
+      return std::any_of(set.begin(), set.end(),
+                         [kind](const write_op& op) { return op.key.front() == kind; });
+    };
+    if (!has('Y')) return;
+    CHECK(has('O'));
+    ++remembered;
+  });
+  CHECK(value_of(with("k").call<&shop::order>("tea", 1)) == "tea 1");
+  running.reset();
+  valve->watch_sets(nullptr);
+  CHECK(remembered == 1);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "R4: a repetition of a call whose reply comes later hears of it when the commit of that call fails") {
+  value_of(mine().call<&shop::close>()); // exists
+  turns_run = 0;
+  std::vector<std::future<std::string>> replies;
+  {
+    gate::closing held(valve->writes);
+    for (int i = 0; i < 3; ++i)
+      replies.push_back(with("k").call<&shop::deliver_later>("tea"));
+    auto read = mine().call<&shop::orders>();
+    REQUIRE(eventually([&] { return running->stats().reads == 1; })); // behind them all
+    CHECK(turns_run == 1);
+    valve->fail_writes();
+  }
+  for (auto& each : replies)
+    CHECK(error_of(std::move(each)).code == errc::storage_error);
+  valve->heal();
+  auto reply = with("k").call<&shop::deliver_later>("tea");
+  speak("store");
+  CHECK(value_of(std::move(reply)) == "delivered tea now");
 }
 
 TEST_CASE_FIXTURE(

@@ -58,7 +58,7 @@ struct fixture {
     for (int i = 0; i < all; ++i)
       done.push_back(running.get<ledger>(id_of(i)).call<&ledger::add>(i));
     for (auto& each : done)
-      each.get();
+      value_of(std::move(each));
   }
 
   options settings() const { return {.directory = directory.path()}; }
@@ -78,8 +78,9 @@ struct fixture {
     for (int i = 0; i < all; ++i) {
       auto object = running.get<ledger>(id_of(i));
       try {
-        const int total = object.call<&ledger::total>().get(); // CHECK itself would catch what this throws
-        const int written = object.call<&ledger::add>(0).get();
+        const int total =
+            value_of(object.call<&ledger::total>()); // CHECK itself would catch what this throws
+        const int written = value_of(object.call<&ledger::add>(0));
         CHECK(total == i);
         CHECK(written == i);
       } catch (const failure& why) {
@@ -312,7 +313,7 @@ TEST_CASE_FIXTURE(fixture, "R24: of a store without one of its tables the comman
       for (int i = 0; i < 2 * all; ++i) { // right, or an error
         auto object = running.get<ledger>(id_of(i));
         try {
-          const int total = object.call<&ledger::total>().get();
+          const int total = value_of(object.call<&ledger::total>());
           CHECK(total == i);
         } catch (const failure& why) {
           CHECK(why.code() == errc::corrupt);
@@ -340,7 +341,7 @@ TEST_CASE_FIXTURE(fixture, "R24: acknowledged commits are given up by the comman
   CHECK(value_or_throw(repair_store(table_settings(directory.path()), 1'000)).log_was_cut);
   runtime running(settings());
   running.define<ledger>();
-  CHECK(running.get<ledger>("new").call<&ledger::add>(1).get() == 1);
+  CHECK(value_of(running.get<ledger>("new").call<&ledger::add>(1)) == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "R24: lost due times and marks are made anew") {

@@ -10,9 +10,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,6 +27,9 @@ struct lives {
   std::atomic<int> ended{0};
   std::atomic<int> at_once{0};
   std::atomic<int> most_at_once{0};
+  std::atomic<int> seen_too_early{0};
+  /// A destructor waits for this, though not for long: who goes on too early is seen.
+  std::function<bool()> too_early = [] { return false; };
 };
 lives& counted() {
   static lives all;
@@ -44,8 +47,7 @@ public:
     }
   }
   ~mortal() override {
-    for (int i = 0; i < 100; ++i)
-      std::this_thread::yield();
+    if (eventually(counted().too_early, 50ms)) ++counted().seen_too_early;
     --counted().at_once;
     ++counted().ended;
   }
@@ -113,32 +115,42 @@ using texts = std::vector<std::string>;
 } // namespace
 
 TEST_CASE("R33: when stop() returns every object has been destroyed") {
-  for (int round = 0; round < 20; ++round) {
+  std::atomic<bool> stopped{false};
+  counted().too_early = [&stopped] { return stopped.load(); };
+  for (int round = 0; round < 3; ++round) {
     test::scratch_directory directory;
+    stopped = false;
     const auto begun = counted().begun.load();
     runtime running({.directory = directory.path()});
     running.define<mortal>();
     std::vector<std::future<void>> calls;
-    for (int i = 0; i < 20; ++i)
+    for (int i = 0; i < 4; ++i)
       calls.push_back(running.get<mortal>(std::to_string(i)).call<&mortal::live>());
     for (auto& each : calls)
       value_of(std::move(each));
-    CHECK(counted().begun == begun + 20);
+    CHECK(counted().begun == begun + 4);
     running.stop();
+    stopped = true;
     CHECK(counted().ended == counted().begun);
   }
+  REQUIRE(eventually([] { return counted().ended == counted().begun; })); // they look at `stopped`
+  counted().too_early = [] { return false; };
 }
 
 TEST_CASE("R1: an object has been destroyed before it is made again") {
   test::scratch_directory directory;
   counted().most_at_once = 0;
+  counted().seen_too_early = 0;
+  counted().too_early = [] { return counted().at_once > 1; };
   runtime running({.directory = directory.path(), .idle_after = 0ms});
   running.define<mortal>();
-  for (int i = 0; i < 200; ++i)
+  for (int i = 0; i < 20; ++i)
     value_of(running.get<mortal>("m").call<&mortal::live>());
   running.stop();
   CHECK(counted().most_at_once == 1);
-  CHECK(counted().at_once == 0);
+  CHECK(eventually([] { return counted().at_once == 0; }));
+  CHECK(counted().seen_too_early == 0);
+  counted().too_early = [] { return false; };
 }
 
 TEST_CASE("R33: the turn behind one that aborts sees it") {

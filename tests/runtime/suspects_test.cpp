@@ -5,6 +5,7 @@
 #include "gate.hpp"
 #include "host/suspects.hpp"
 #include "outcome.hpp"
+#include "ports/ports.hpp"
 #include "store/object_rows.hpp"
 
 #include <dormouse/dormouse.hpp>
@@ -107,7 +108,7 @@ TEST_CASE_FIXTURE(fixture, "R22: what ran when the process died is delivered beh
     const test::gate::closing closed(seen.blocks);
     life first(directory(1));
     for (const std::string what : {"poison", "a", "b", "c"})
-      first.object().post<&taker::take>(what).get();
+      value_of(first.object().post<&taker::take>(what));
     die(directory(1), directory(2));
     CHECK(seen.taken() == std::vector<std::string>{"poison"});
     seen.blocks.open();
@@ -119,7 +120,7 @@ TEST_CASE_FIXTURE(fixture, "R22: what ran when the process died is delivered beh
   {
     life second(directory(2));
     CHECK(second.host.stats().noted_deaths == 1);
-    REQUIRE(test::eventually([&] { return second.object().call<&taker::taken>().get() == 4; }, 10s));
+    REQUIRE(test::eventually([&] { return value_of(second.object().call<&taker::taken>()) == 4; }, 10s));
     // Of its object, what is behind it does not overtake it (R1).
     CHECK(seen.taken() == std::vector<std::string>{"of another", "poison", "a", "b", "c"});
     CHECK(second.letters().empty());
@@ -133,7 +134,7 @@ TEST_CASE_FIXTURE(fixture, "R22: a message is a dead letter with its history whe
   for (int number = 1; number <= 2; ++number) {
     const test::gate::closing closed(seen.blocks);
     life dying(directory(number), 2);
-    if (number == 1) dying.object().post<&taker::take>("poison").get();
+    if (number == 1) value_of(dying.object().post<&taker::take>("poison"));
     die(directory(number), directory(number + 1));
     seen.blocks.open();
   }
@@ -149,9 +150,9 @@ TEST_CASE_FIXTURE(fixture, "R22: a message is a dead letter with its history whe
     CHECK(each.what.find("TAKER.take of object") != std::string::npos);
   CHECK(seen.taken().size() == 2);
   CHECK(last.host.stats().quarantined == 1);
-  CHECK(last.object().call<&taker::taken>().get() == 0);
+  CHECK(value_of(last.object().call<&taker::taken>()) == 0);
   last.host.dead_letters().retry(letter.id);
-  CHECK(test::eventually([&] { return last.object().call<&taker::taken>().get() == 1; }, 10s));
+  CHECK(test::eventually([&] { return value_of(last.object().call<&taker::taken>()) == 1; }, 10s));
 }
 
 TEST_CASE_FIXTURE(fixture, "R22: an object that wakes has no deaths any more, and one that does not is kept "
@@ -165,7 +166,7 @@ TEST_CASE_FIXTURE(fixture, "R22: an object that wakes has no deaths any more, an
     auto done = dying.host.get<waker>("w").call<&waker::work>();
     if (number != 2) die(directory(number), directory(number + 1));
     seen.blocks.open();
-    done.get();
+    value_of(std::move(done));
     dying.host.stop();
     if (number == 2)
       std::filesystem::copy(directory(2), directory(3), std::filesystem::copy_options::recursive);
@@ -175,7 +176,7 @@ TEST_CASE_FIXTURE(fixture, "R22: an object that wakes has no deaths any more, an
   const address where{"WAKER", "w"};
   CHECK(last.host.stats().quarantined_objects == std::vector<address>{where});
   try {
-    last.host.get<waker>("w").call<&waker::work>().get();
+    value_of(last.host.get<waker>("w").call<&waker::work>());
     FAIL("it was woken");
   } catch (const failure& e) {
     CHECK(e.code() == errc::quarantined);
@@ -183,7 +184,7 @@ TEST_CASE_FIXTURE(fixture, "R22: an object that wakes has no deaths any more, an
   }
   last.host.release(where);
   CHECK(last.host.stats().quarantined_objects.empty());
-  CHECK(last.host.get<waker>("w").call<&waker::work>().get() == 2); // of the life 2, and now
+  CHECK(value_of(last.host.get<waker>("w").call<&waker::work>()) == 2); // of the life 2, and now
 }
 
 TEST_CASE_FIXTURE(fixture, "R22: tries of a handler count across restarts") {
@@ -192,7 +193,7 @@ TEST_CASE_FIXTURE(fixture, "R22: tries of a handler count across restarts") {
   for (int start = 1; start <= tries; ++start) {
     CAPTURE(start);
     life next(directory(1));
-    if (start == 1) next.object().post<&taker::take>("salt").get();
+    if (start == 1) value_of(next.object().post<&taker::take>("salt"));
     REQUIRE(test::eventually([&] { return next.host.stats().failed_turns == 1; }, 10s));
     if (start == tries) {
       REQUIRE(test::eventually([&] { return next.letters().size() == 1; }, 10s));
@@ -231,6 +232,54 @@ TEST_CASE_FIXTURE(fixture, "R22: an on_wake that comes back has no deaths, thoug
     CHECK(error_of(now.host.get<waker>("w").call<&waker::work>()).code == errc::handler_failed);
   }
   CHECK(test::disk(directory(1)).count('X') == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: a message that is handled has no deaths any more") {
+  const address where{"TAKER", "t"};
+  { life made(directory(1)); }
+  {
+    test::disk rows(directory(1));
+    rows.put(keys::inbox(where, 7),
+             seal_value(frame_type::post, post_message{"take", encode(std::string("salt"))}));
+    rows.put(key_of(where, note_kind::message, 7),
+             seal_value(frame_type::death_record, death_record{.deaths = 1}));
+  }
+  {
+    life now(directory(1));
+    REQUIRE(test::eventually([&] { return value_of(now.object().call<&taker::taken>()) == 1; }));
+  }
+  CHECK(test::disk(directory(1)).count('I') == 0);
+  CHECK(test::disk(directory(1)).count('X') == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "R22: a suspect whose row is gone when its turn comes holds up none behind it") {
+  { life made(directory(1)); }
+  const std::vector<address> to{{"TAKER", "a"}, {"TAKER", "b"}, {"TAKER", "c"}};
+  {
+    test::disk rows(directory(1));
+    for (std::uint64_t i = 0; i < to.size(); ++i) {
+      const std::string what = i == 0 ? "poison" : "salt";
+      rows.put(keys::inbox(to[i], i + 7), seal_value(frame_type::post, post_message{"take", encode(what)}));
+      rows.put(key_of(to[i], note_kind::message, i + 7),
+               seal_value(frame_type::death_record, death_record{.deaths = 1}));
+    }
+  }
+  storage_engine* engine = nullptr;
+  runtime host({.directory = directory(1)}, {.wrap_engine =
+                                                 [&engine](std::unique_ptr<storage_engine> plain) {
+                                                   engine = plain.get();
+                                                   return plain;
+                                                 },
+                                             .wrap_transport = {}});
+  const test::gate::closing closed(seen.blocks);
+  host.define<taker, waker>();
+  REQUIRE(test::eventually([&] { return seen.blocks.waiting() == 1; }));
+  const write_set erasure{{keys::inbox(to[1], 8), std::nullopt}};
+  const write_set* sets[] = {&erasure};
+  REQUIRE(engine->write(sets));
+  seen.blocks.open();
+  CHECK(test::eventually([&] { return seen.taken() == std::vector<std::string>{"poison", "salt"}; }, 10s));
+  CHECK(test::eventually([&] { return value_of(host.get<taker>("c").call<&taker::taken>()) == 1; }, 10s));
 }
 
 TEST_CASE_FIXTURE(fixture, "R22: what a message has done outlives the object that it is for") {

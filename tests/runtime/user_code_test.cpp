@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// What is thrown, and by whom.
-enum class thrown { nothing, number, text, exception, corrupt };
+enum class thrown { nothing, number, text, exception, corrupt, storage };
 
 void throw_one(thrown kind) {
   switch (kind) {
@@ -42,6 +42,8 @@ void throw_one(thrown kind) {
     throw std::runtime_error("an exception");
   case thrown::corrupt:
     throw failure({errc::corrupt, "a failure of the program's"});
+  case thrown::storage:
+    throw failure({errc::storage_error, "a failure of the program's"});
   }
 }
 
@@ -206,6 +208,19 @@ TEST_CASE_FIXTURE(fixture, "R32: posts wait in their order for an object whose c
   CHECK(running->stats().dead_letters == 0);
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "R32: posts that wait for an object whose constructor throws make it once a round, "
+                  "and that is a try of each") {
+  auto object = running->get<moody>("never");
+  now_thrown().constructor = thrown::number;
+  const auto before = now_thrown().constructed.load();
+  for (const auto* each : {"1", "2", "3"})
+    value_of(object.post<&moody::say>(each));
+  REQUIRE(eventually([&] { return running->stats().dead_letters == 3; }));
+  // Five tries each; what is made is made for those of a round together, and anew when one is given up.
+  CHECK(now_thrown().constructed - before < 12);
+}
+
 TEST_CASE_FIXTURE(fixture, "R32: a tick comes again when the constructor has thrown") {
   value_of(it().call<&moody::say_in>(1'000, "tick"));
   throw_in_constructor(thrown::number);
@@ -232,6 +247,10 @@ TEST_CASE_FIXTURE(fixture, "R32: serialize() may throw anything") {
     now_thrown().loading = thrown::nothing;
     CHECK(value_of(it().call<&moody::said>()) == texts{"a"});
   }
+  now_thrown().saving = thrown::storage; // which is nobody's but the program's
+  CHECK(error_of(it().call<&moody::say>("b")).code == errc::handler_failed);
+  now_thrown().saving = thrown::nothing;
+  CHECK(value_of(it().call<&moody::said>()) == texts{"a"});
   CHECK(running->stats().corrupt_objects.empty());
 }
 

@@ -9,24 +9,30 @@
 #include <future>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 namespace dormouse::test {
 
-inline constexpr std::chrono::seconds reply_deadline{60};
+inline constexpr std::chrono::seconds reply_deadline{30};
 
-/// The value of a future. Throws what the future holds, or `std::runtime_error` past the deadline.
-template <class R> R value_of(std::future<R> reply) {
-  if (reply.wait_for(reply_deadline) != std::future_status::ready)
-    throw std::runtime_error("no reply within the deadline");
-  return reply.get();
+/// The value of a future. Throws what the future holds, or past the deadline `std::runtime_error`, which says
+/// where in the test that was; `file` and `line` are that of the call.
+template <class R>
+R value_of(std::future<R> reply, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (reply.wait_for(reply_deadline) == std::future_status::ready) return reply.get();
+  const std::string_view path(file);
+  throw std::runtime_error("no reply within " + std::to_string(reply_deadline.count()) + " s to what " +
+                           std::string(path.substr(path.rfind('/') + 1)) + ":" + std::to_string(line) +
+                           " waits for");
 }
 
-/// The error of a future. Throws `std::runtime_error` if there is none.
-template <class R> error error_of(std::future<R> reply) {
+/// The error of a future. Throws `std::runtime_error` if there is none, or as `value_of`.
+template <class R>
+error error_of(std::future<R> reply, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   try {
-    (void)value_of(std::move(reply));
+    (void)value_of(std::move(reply), file, line);
   } catch (const failure& e) {
     return e.what_failed();
   }

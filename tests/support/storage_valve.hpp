@@ -25,6 +25,7 @@ namespace dormouse::test {
 class storage_valve : public std::enable_shared_from_this<storage_valve> {
 public:
   using filter = std::function<bool(const write_op&)>;
+  using watcher = std::function<void(const write_set&)>;
 
   gate writes; ///< every write that `hold_writes` selects passes it, and then learns whether it fails; all of
                ///< them if it selects none
@@ -34,6 +35,13 @@ public:
   void fail_writes(filter which = [](const write_op&) { return true; }) {
     std::lock_guard guard(mutex_);
     failing_ = std::move(which);
+  }
+
+  /// From now on `who` sees each set that is written: what one commit has, whichever other ones are written
+  /// together with it.
+  void watch_sets(watcher who) {
+    std::lock_guard guard(mutex_);
+    watcher_ = std::move(who);
   }
 
   /// From now on reading single rows of this kind fails.
@@ -123,6 +131,7 @@ private:
         ++valve_->failed_;
         return fail(errc::storage_error, "the test's storage fails");
       }
+      valve_->show(sets);
       auto outcome = inner_->write(sets);
       ++valve_->written_;
       return outcome;
@@ -152,6 +161,13 @@ private:
     return false;
   }
 
+  void show(std::span<const write_set* const> sets) {
+    std::lock_guard guard(mutex_);
+    if (!watcher_) return;
+    for (const auto* set : sets)
+      watcher_(*set);
+  }
+
   void meet_scan(std::string_view from) {
     std::unique_lock lock(mutex_);
     const bool meant = !held_scans_.empty() && from.starts_with(held_scans_);
@@ -174,6 +190,7 @@ private:
   std::mutex mutex_;
   filter held_;
   filter failing_;
+  watcher watcher_;
   std::string held_scans_;
   std::string failing_scans_;
   std::size_t good_scans_ = 0;
