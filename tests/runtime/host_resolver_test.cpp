@@ -102,6 +102,7 @@ TEST_CASE_FIXTURE(fixture, "R10: a name that nobody waits for any more is not lo
   const auto number = ask("late.silent.example");
   ask("last.silent.example");
   names->forget("late.silent.example", number);
+  REQUIRE(eventually([&] { return state->hang.waiting() == host_resolver::most_lookups_of_domain; }));
   state->hang.open();
   REQUIRE(has_answer("last.silent.example"));
   CHECK_FALSE(answers.contains("late.silent.example"));
