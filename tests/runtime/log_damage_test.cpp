@@ -371,13 +371,30 @@ TEST_CASE("R24: a database that is gone while its watermark is there is reported
 }
 
 TEST_CASE("R24: a list of tables that lacks one is reported, and the table is not deleted") {
-  const written_store store; // one table, that the first open makes of the log
-  value_or_throw(open_rocksdb(settings_for(store.directory)));
+  const written_store store;
+  const auto files = [&store](const std::string& kind) {
+    std::size_t count = 0;
+    for (const auto& each : fs::directory_iterator(store.directory))
+      count += each.path().extension() == kind ? 1 : 0;
+    return count;
+  };
   {
-    auto engine = value_or_throw(open_rocksdb(settings_for(store.directory)));
-    const write_set more{{"Y", "behind the table, in the log"}};
-    const write_set* sets[] = {&more};
-    value_or_throw(engine->write(sets));
+    auto settings = settings_for(store.directory);
+    settings.buffer_bytes = std::size_t{64} << 10U;
+    auto engine = value_or_throw(open_rocksdb(settings));
+    const auto tables = files(".sst");
+    int row = 0;
+    const auto put = [&] {
+      const write_set more{{"Y" + std::to_string(row++), std::string(4'000, 'y')}};
+      const write_set* sets[] = {&more};
+      value_or_throw(engine->write(sets));
+    };
+    REQUIRE(test::eventually([&] { // a table that the MANIFEST names last
+      put();
+      return files(".sst") > tables;
+    }));
+    REQUIRE(test::eventually([&] { return files(".log") == 1; }));
+    put(); // and then the log
   }
   const auto files_of = [](const fs::path& directory, const std::string& kind) {
     std::vector<fs::path> out;
@@ -386,9 +403,9 @@ TEST_CASE("R24: a list of tables that lacks one is reported, and the table is no
         out.push_back(each.path());
     return out;
   };
-  REQUIRE(files_of(store.directory, ".sst").size() == 1);
+  const auto tables = files_of(store.directory, ".sst").size();
   const auto whole = value_or_throw(open_and_read(store.with_log(read(log_of(store.directory)))));
-  REQUIRE(whole.size() == store.after.back().size() + 1);
+  REQUIRE(whole.size() > store.after.back().size());
   const auto manifest = files_of(store.directory, "MANIFEST-").at(0).filename();
   const auto bytes = read(store.directory / manifest);
   int refused = 0;
@@ -404,10 +421,10 @@ TEST_CASE("R24: a list of tables that lacks one is reported, and the table is no
     ++refused;
     CHECK(found.error().code == errc::corrupt);
     CHECK_MESSAGE(contains(found.error().message, copy.string()), found.error().message);
-    CHECK(files_of(copy, ".sst").size() == 1);
+    CHECK(files_of(copy, ".sst").size() >= tables);
     const auto repaired = repair_store(settings_for(copy), 1, missing_commits::refuse);
     CHECK(!repaired);
-    CHECK(files_of(copy, ".sst").size() == 1);
+    CHECK(files_of(copy, ".sst").size() >= tables);
   }
   CHECK(refused > 0);
 }

@@ -180,6 +180,11 @@ expected<opened_copy> open_copy(rocksdb::Options options, const fs::path& direct
                 fmt::format("the store in '{}' cannot be opened, and not be repaired; a backup is what can "
                             "bring it back: {}",
                             directory.parent_path().string(), status.ToString()));
+  if (const auto& before = out.check->commits_before()) // before the log becomes a table
+    if (auto whole = commit_number::check_tables(*out.db, *before); !whole)
+      return fail(errc::corrupt, fmt::format("the store in '{}' cannot be repaired; a backup is what can "
+                                             "bring it back: {}",
+                                             directory.parent_path().string(), whole.error().message));
   // What is in memory only, as a table: each table is looked through.
   if (status = out.db->Flush({}); !status.ok())
     return fail(errc::storage_error, "the repair of the store: " + status.ToString());
@@ -232,11 +237,6 @@ expected<repair_report> repair_store(const rocksdb_settings& settings, std::int6
     }
     if (!damaged) return unexpected<error>(damaged.error());
     const auto old_mark = watermark::open(work); // damaged itself, it tells nothing
-    if (const auto& before = damaged->check->commits_before())
-      if (auto whole = commit_number::check_tables(*damaged->db, *before); !whole)
-        return fail(errc::corrupt, fmt::format("the store in '{}' cannot be repaired; a backup is what can "
-                                               "bring it back: {}",
-                                               directory.string(), whole.error().message));
     const auto last = commit_number::read(*damaged->db).value_or(0);
     if (old_mark) report.missing_commits = old_mark->commits() - std::min(last, old_mark->commits());
     report.log_was_cut = damaged->log_was_cut || report.missing_commits.value_or(1) != 0;
