@@ -112,6 +112,20 @@ struct fixture {
     to.push_back({keys::due(what.due_ms, i), key});
   }
 
+  void put_schedules(std::uint64_t count) {
+    write_set writes;
+    for (std::uint64_t i = 1; i <= count; ++i)
+      add_schedule(writes, i);
+    put(writes);
+  }
+  /// A block that is whole, and that these files cannot read.
+  damaged_block spoil_block(faulty_files& files, char kind) const {
+    auto lost = damage_block(directory.path(), kind);
+    lost.mend();
+    files.spoil(lost.file, lost.at);
+    return lost;
+  }
+
   static fetch_message fetch_number(std::uint64_t i, std::string method = "GET") {
     fetch_message fetch;
     fetch.id = i;
@@ -287,10 +301,7 @@ TEST_CASE_FIXTURE(fixture, "R24: of several damaged blocks only their own rows a
 
 TEST_CASE_FIXTURE(fixture, "R24: schedules behind a damaged block fire, and the others when it can be read") {
   constexpr std::uint64_t all = 600;
-  write_set writes;
-  for (std::uint64_t i = 1; i <= all; ++i)
-    add_schedule(writes, i);
-  put(writes);
+  put_schedules(all);
   const auto lost = damage_block(directory.path(), 'W');
   runtime running(settings());
   running.define<bell>();
@@ -308,14 +319,9 @@ TEST_CASE_FIXTURE(fixture, "R24: schedules behind a damaged block fire, and the 
 
 TEST_CASE_FIXTURE(fixture, "R24: a place that the disk cannot read for long is damage, and others fire") {
   constexpr std::uint64_t all = 600;
-  write_set writes;
-  for (std::uint64_t i = 1; i <= all; ++i)
-    add_schedule(writes, i);
-  put(writes);
-  const auto lost = damage_block(directory.path(), 'W');
-  lost.mend();
+  put_schedules(all);
   auto files = std::make_shared<faulty_files>();
-  files->spoil(lost.file, lost.at);
+  const auto lost = spoil_block(*files, 'W');
   runtime running(settings(), ports{.wrap_engine = faulty_files::under(files, directory.path(), 300ms)});
   running.define<bell>();
   reaches([] { return static_cast<std::uint64_t>(rings); }, all - lost.keys.size());
@@ -330,14 +336,9 @@ TEST_CASE_FIXTURE(fixture, "R24: a place that the disk cannot read for long is d
 
 TEST_CASE_FIXTURE(fixture, "R24: a read that fails for a moment is no damage") {
   constexpr std::uint64_t all = 600;
-  write_set writes;
-  for (std::uint64_t i = 1; i <= all; ++i)
-    add_schedule(writes, i);
-  put(writes);
-  const auto lost = damage_block(directory.path(), 'W');
-  lost.mend();
+  put_schedules(all);
   auto files = std::make_shared<faulty_files>();
-  files->spoil(lost.file, lost.at);
+  const auto lost = spoil_block(*files, 'W');
   runtime running(settings(), ports{.wrap_engine = faulty_files::under(files, directory.path(), 1h)});
   running.define<bell>();
   CHECK(eventually([&] { return files->failed() >= 3; }, 10s));
